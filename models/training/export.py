@@ -1,0 +1,97 @@
+"""Export a checkpoint to ONNX, its calibration temperature folded in, and check it with onnxruntime.
+
+`python export.py --cache faces.npz --checkpoint best.pt --out expression.onnx`. Input `face`
+float32 [1,1,48,48], gray luma 0 to 255; output `logits` [1,13] in the order of data.KINDS, to be
+given to a softmax as they are.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import torch
+from torch.nn import functional as F
+
+from data import load
+from figures import Judged, figures
+from model import SIDE, ExpressionNet
+from train import network_of, predict, softmax
+
+OPSET = 13
+TOLERANCE = 1e-3
+"""Largest difference of a logit between PyTorch and onnxruntime that passes."""
+
+
+def temperature_of(logits: np.ndarray, label: np.ndarray) -> float:
+    """The temperature that minimises the cross-entropy of logits/temperature with the labels."""
+    scores, truth = torch.from_numpy(logits), torch.from_numpy(label)
+    candidates = np.geomspace(0.3, 3.0, 401)
+    return float(min(candidates, key=lambda t: F.cross_entropy(scores / t, truth).item()))
+
+
+def calibration_error(probabilities: np.ndarray, label: np.ndarray, bins: int = 15) -> float:
+    """Expected calibration error of the first guess: mean |confidence - accuracy| over equal bins."""
+    confidence = probabilities.max(1)
+    right = probabilities.argmax(1) == label
+    place = np.minimum((confidence * bins).astype(int), bins - 1)
+    gaps = (abs((confidence - right)[place == each].sum()) for each in range(bins))
+    return float(sum(gaps) / len(label))
+
+
+def fold_temperature(network: ExpressionNet, temperature: float) -> None:
+    """Divide the last layer by the temperature."""
+    with torch.no_grad():
+        network.head.weight /= temperature
+        network.head.bias /= temperature
+
+
+def write(network: ExpressionNet, path: Path) -> None:
+    """Write the network as ONNX with static shapes and folded batch normalisation."""
+    face = torch.full((1, 1, SIDE, SIDE), 127.0)
+    torch.onnx.export(
+        network, (face,), str(path), opset_version=OPSET, do_constant_folding=True,
+        input_names=["face"], output_names=["logits"],
+    )  # fmt: skip
+    onnx.checker.check_model(onnx.load(path), full_check=True)
+
+
+def run(path: Path, images: np.ndarray) -> np.ndarray:
+    """Logits [n,13] of uint8 faces [n,48,48] by onnxruntime, one face at a time."""
+    settings = onnxruntime.SessionOptions()
+    settings.intra_op_num_threads = 1
+    session = onnxruntime.InferenceSession(str(path), settings, providers=["CPUExecutionProvider"])
+    faces = images.astype(np.float32)[:, None, None]
+    return np.concatenate([session.run(["logits"], {"face": face})[0] for face in faces])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--cache", type=Path, required=True, help="faces.npz of data.py")
+    parser.add_argument("--checkpoint", type=Path, required=True, help="best.pt of train.py")
+    parser.add_argument("--out", type=Path, required=True, help="the ONNX file to write")
+    options = parser.parse_args()
+    network = network_of(options.checkpoint)
+    valid = load(options.cache, "FER2013Valid")
+    before = predict(network, valid.images)
+    temperature = temperature_of(before, valid.label)
+    fold_temperature(network, temperature)
+    write(network, options.out)
+    logits = run(options.out, valid.images)
+    difference = float(np.abs(logits - before / temperature).max())
+    operators = sorted({node.op_type for node in onnx.load(options.out).graph.node})
+    print(f"temperature {temperature:.3f}, calibration error {calibration_error(softmax(before), valid.label):.4f} "
+          f"-> {calibration_error(softmax(logits), valid.label):.4f}\n"
+          f"{options.out.stat().st_size} bytes, operators {' '.join(operators)}\n"
+          f"largest difference of a logit to PyTorch {difference:.2e}")  # fmt: skip
+    for name, (share, n) in figures(Judged.of(softmax(logits), valid.label, valid.votes)).items():
+        print(f"{name}: {100 * share:.2f} % of {n}")
+    if difference > TOLERANCE:
+        raise SystemExit(f"{options.out} differs from PyTorch by more than {TOLERANCE}: do not ship it")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,256 @@
+"""Train the expression network on FER2013Train, choose its best epoch by FER2013Valid.
+
+`python train.py --cache faces.npz --out FOLDER` writes to FOLDER each epoch: `log.csv`, `last.pt`
+(to go on from with --resume) and `best.pt` (the averaged weights of the best epoch). The same seed
+and number of workers give the same curve, also when resumed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import math
+import time
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+import parallel
+from augment import FULL, GENTLE, Strength, augment
+from data import KINDS, Faces, load
+from figures import Judged, figures
+from model import SHAPES, ExpressionNet, Shape, count
+
+
+def targets_of(faces: Faces, soft_share: float) -> Tensor:
+    """Blend the soft targets with the recipe's hard labels, float [n,13]."""
+    hard = np.eye(len(KINDS), dtype=np.float32)[faces.label]
+    return torch.from_numpy(soft_share * faces.soft + (1 - soft_share) * hard)
+
+
+def refine(targets: Tensor, faces: Faces, teachers: list[Path], share: float) -> Tensor:
+    """Blend the targets with what the teachers say of each clean face and of its mirror image.
+
+    Ten votes are a noisy label; a trained network has seen what similar faces were voted.
+    """
+    answers = [
+        softmax(predict(network_of(teacher), images))
+        for teacher in teachers
+        for images in (faces.images, np.ascontiguousarray(faces.images[:, :, ::-1]))
+    ]
+    return torch.lerp(targets, torch.from_numpy(np.mean(answers, 0)), share)
+
+
+def loss_of(logits: Tensor, targets: Tensor, emotion_share: float) -> Tensor:
+    """Cross-entropy over 13 kinds, plus `emotion_share` times that over the seven emotions."""
+    logs = logits.log_softmax(1)
+    kinds = -(targets * logs).sum(1).mean()
+    pairs = logs[:, 1:].unflatten(1, (6, 2)).logsumexp(2)
+    emotions = targets[:, 1:].unflatten(1, (6, 2)).sum(2)
+    seven = -(targets[:, 0] * logs[:, 0] + (emotions * pairs).sum(1)).mean()
+    return kinds + emotion_share * seven
+
+
+def draw_weights(label: np.ndarray, power: float) -> Tensor:
+    """Chance of each face to be drawn, such that kind c stands n_c^(1-power) times in an epoch."""
+    return torch.from_numpy(np.bincount(label)[label] ** -power)
+
+
+def learning_rate(progress: float, peak: float, warm: float) -> float:
+    """A linear rise over the first share `warm` of the training, then half a cosine to nearly 0."""
+    if progress < warm:
+        return peak * progress / warm
+    return peak * (0.5 * (1 + math.cos(math.pi * (progress - warm) / (1 - warm))) + 1e-3)
+
+
+@torch.no_grad()
+def follow(average: nn.Module, network: nn.Module, decay: float) -> None:
+    """Move the averaged weights and statistics toward the network's."""
+    for slow, fast in zip(average.state_dict().values(), network.state_dict().values()):
+        if slow.is_floating_point():
+            slow.lerp_(fast, 1 - decay)
+        else:
+            slow.copy_(fast)
+
+
+@torch.no_grad()
+def predict(network: nn.Module, images: np.ndarray, batch: int = 225) -> np.ndarray:
+    """Logits [n,13] of uint8 faces [n,48,48]."""
+    network.eval()
+    faces = torch.from_numpy(images).unsqueeze(1)
+    return torch.cat([network(part.float()) for part in faces.split(batch)]).numpy()
+
+
+def softmax(logits: np.ndarray) -> np.ndarray:
+    return torch.from_numpy(logits).softmax(1).numpy()
+
+
+def network_of(checkpoint: Path) -> ExpressionNet:
+    """The network that a `best.pt` holds, ready to predict."""
+    state = torch.load(checkpoint)
+    network = ExpressionNet(Shape(**state["shape"])).to(memory_format=torch.channels_last)
+    network.load_state_dict(state["weights"])
+    return network.eval()
+
+
+def optimizer_of(network: nn.Module, peak: float, decay: float) -> torch.optim.Optimizer:
+    """Nesterov SGD with weight decay on kernels only."""
+    kernels = [weight for weight in network.parameters() if weight.ndim > 1]
+    others = [weight for weight in network.parameters() if weight.ndim <= 1]
+    groups = [{"params": kernels, "weight_decay": decay}, {"params": others, "weight_decay": 0.0}]
+    return torch.optim.SGD(groups, lr=peak, momentum=0.9, nesterov=True)
+
+
+class Trainer:
+    """One run: the network, its averaged twin, the optimiser, and where it stands."""
+
+    def __init__(self, rank: int, options: argparse.Namespace) -> None:
+        torch.manual_seed(options.seed)
+        self.rank = rank
+        self.options = options
+        self.train, self.valid = (load(options.cache, f"FER2013{part}") for part in ("Train", "Valid"))
+        self.images = torch.from_numpy(self.train.images).unsqueeze(1)
+        self.targets = targets_of(self.train, options.soft)
+        if options.teacher:
+            self.targets = refine(self.targets, self.train, options.teacher, options.teacher_share)
+        self.weights = draw_weights(self.train.label, options.balance)
+        self.shape: Shape = SHAPES[options.shape]
+        self.network = ExpressionNet(self.shape).to(memory_format=torch.channels_last)
+        if options.start:
+            self.network.load_state_dict(torch.load(options.start)["weights"])
+        self.average = ExpressionNet(self.shape).to(memory_format=torch.channels_last)
+        self.average.load_state_dict(self.network.state_dict())
+        self.optimizer = optimizer_of(self.network, options.rate, options.decay)
+        self.steps = len(self.images) // options.batch
+        self.epoch = 0
+        self.best = 0.0
+        self.stale = 0
+
+    def batch_loss(self, rows: Tensor, strength: Strength) -> Tensor:
+        faces, targets = augment(self.images[rows].float(), self.targets[rows], strength)
+        faces = faces.contiguous(memory_format=torch.channels_last)
+        with torch.autocast("cpu", torch.bfloat16):
+            logits = self.network(faces)
+        return loss_of(logits.float(), targets, self.options.seven)
+
+    def train_epoch(self) -> float:
+        """One pass over as many drawn faces as there are; the mean loss of this worker."""
+        self.network.train()
+        workers = self.options.workers
+        gentle = self.epoch >= (1 - self.options.gentle) * self.options.epochs
+        torch.manual_seed(self.options.seed * 10_000 + self.epoch)
+        drawn = torch.multinomial(self.weights, self.steps * self.options.batch, replacement=True)
+        torch.manual_seed(self.options.seed * 10_000 + self.epoch + 1_000_000 * (self.rank + 1))
+        total = 0.0
+        for step, rows in enumerate(drawn.split(self.options.batch)):
+            done = self.epoch * self.steps + step
+            progress = done / (self.options.epochs * self.steps)
+            for group in self.optimizer.param_groups:
+                group["lr"] = learning_rate(progress, self.options.rate, self.options.warm)
+            loss = self.batch_loss(rows[self.rank :: workers], GENTLE if gentle else FULL)
+            self.optimizer.zero_grad()
+            loss.backward()
+            parallel.average_gradients(self.network)
+            self.optimizer.step()
+            # A short memory at first, or the first epochs would show the initial weights.
+            follow(self.average, self.network, min(self.options.average, done / (done + 10)))
+            total += loss.item()
+        self.epoch += 1
+        return total / self.steps
+
+    def judge(self) -> dict[str, float]:
+        """The figures of the averaged weights on FER2013Valid, in percent, and their mean."""
+        logits = predict(self.average, self.valid.images)
+        judged = Judged.of(softmax(logits), self.valid.label, self.valid.votes)
+        shares = {name: 100 * share for name, (share, _) in figures(judged).items()}
+        loss = F.cross_entropy(torch.from_numpy(logits), torch.from_numpy(self.valid.label)).item()
+        return shares | {"mean": float(np.mean(list(shares.values()))), "valid loss": loss}
+
+    def save(self, shares: dict[str, float]) -> None:
+        """Write `last.pt`, and `best.pt` when the mean of the figures has risen."""
+        folder = self.options.out
+        self.stale += 1
+        if shares["mean"] > self.best:
+            self.best, self.stale = shares["mean"], 0
+            state = {"shape": asdict(self.shape), "weights": self.average.state_dict()}
+            torch.save(state | {"epoch": self.epoch, "figures": shares}, folder / "best.pt")
+        state = {name: getattr(self, name) for name in ("epoch", "best", "stale")}
+        for name in ("network", "average", "optimizer"):
+            state[name] = getattr(self, name).state_dict()
+        torch.save(state, folder / "last.new")
+        (folder / "last.new").replace(folder / "last.pt")
+
+    def resume(self) -> None:
+        state = torch.load(self.options.out / "last.pt")
+        self.epoch, self.best, self.stale = state["epoch"], state["best"], state["stale"]
+        for name in ("network", "average", "optimizer"):
+            getattr(self, name).load_state_dict(state[name])
+
+    def note(self, row: dict[str, float]) -> None:
+        """Add a row to the log and print it."""
+        with open(self.options.out / "log.csv", "a", newline="") as file:
+            writer = csv.DictWriter(file, row)
+            if file.tell() == 0:
+                writer.writeheader()
+            writer.writerow({name: round(value, 4) for name, value in row.items()})
+        print("  ".join(f"{name} {value:.4g}" for name, value in row.items()), flush=True)
+
+    def run(self) -> None:
+        """Train to the last epoch; the first worker judges, saves and logs."""
+        while self.epoch < self.options.epochs:
+            started = time.monotonic()
+            loss = self.train_epoch()
+            if self.rank == 0:
+                shares = self.judge()
+                self.save(shares)
+                seconds = time.monotonic() - started
+                self.note({"epoch": self.epoch, "seconds": seconds, "train loss": loss} | shares)
+            if parallel.any_of(self.stale >= self.options.patience):
+                break
+
+
+def work(rank: int, options: argparse.Namespace) -> None:
+    """One worker's part of the training."""
+    trainer = Trainer(rank, options)
+    if options.resume:
+        trainer.resume()
+    if rank == 0:
+        multiplications, parameters = count(trainer.network)
+        print(f"{multiplications / 1e6:.1f} MMAC a face, {parameters / 1e6:.3f} M parameters, "
+              f"{len(trainer.images)} faces, {trainer.steps} steps an epoch", flush=True)  # fmt: skip
+    trainer.run()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--cache", type=Path, required=True, help="faces.npz of data.py")
+    parser.add_argument("--out", type=Path, required=True, help="folder for checkpoints and the log")
+    parser.add_argument("--shape", choices=SHAPES, default="device")
+    parser.add_argument("--start", type=Path, help="begin with the weights of this best.pt")
+    parser.add_argument("--teacher", type=Path, nargs="*", default=[], help="best.pt files to refine the targets with")
+    parser.add_argument("--teacher-share", type=float, default=0.4, help="the teachers' share of the targets")
+    parser.add_argument("--epochs", type=int, default=60)
+    parser.add_argument("--patience", type=int, default=20, help="epochs without a better mean figure")
+    parser.add_argument("--batch", type=int, default=128)
+    parser.add_argument("--rate", type=float, default=0.1, help="peak learning rate")
+    parser.add_argument("--warm", type=float, default=0.06, help="share of the training to warm up")
+    parser.add_argument("--decay", type=float, default=5e-4, help="weight decay")
+    parser.add_argument("--average", type=float, default=0.998, help="memory of the averaged weights")
+    parser.add_argument("--soft", type=float, default=0.7, help="share of soft targets in the blend")
+    parser.add_argument("--seven", type=float, default=0.5, help="weight of the loss over seven emotions")
+    parser.add_argument("--balance", type=float, default=0.25, help="0: as counted, 1: all kinds alike")
+    parser.add_argument("--gentle", type=float, default=0.4, help="last share of the epochs with gentle augmentation")
+    parser.add_argument("--workers", type=int, default=2, help="processes of one thread each")
+    parser.add_argument("--seed", type=int, default=13)
+    parser.add_argument("--resume", action="store_true", help="go on from last.pt in --out")
+    options = parser.parse_args()
+    options.out.mkdir(parents=True, exist_ok=True)
+    parallel.launch(options.workers, work, options)
+
+
+if __name__ == "__main__":
+    main()

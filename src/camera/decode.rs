@@ -1,0 +1,357 @@
+//! Pixel formats into RGB. Each function answers none for bytes that are too few or cannot be decoded.
+//!
+//! YCbCr is ITU-R BT.601 in limited range (16 to 235), which is what UVC cameras and Y4M files carry.
+
+use std::io::Cursor;
+
+use super::Frame;
+
+/// The most pixels a JPEG may be wide or high, as `camera.width` and `camera.height`: four damaged bytes could
+/// claim a picture that fills the memory.
+const LONGEST_SIDE: u32 = 4096;
+
+/// How a planar picture carries its colour.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Chroma {
+    /// No colour.
+    Mono,
+    /// One colour sample for 2x2 pixels.
+    Yuv420,
+    /// One colour sample for 2x1 pixels.
+    Yuv422,
+    /// One colour sample a pixel.
+    Yuv444,
+}
+
+impl Chroma {
+    /// The `C` parameter of a Y4M header; 8 bits only.
+    #[must_use]
+    pub fn from_y4m(name: &str) -> Option<Self> {
+        match name {
+            "mono" => Some(Self::Mono),
+            "420" | "420jpeg" | "420mpeg2" | "420paldv" => Some(Self::Yuv420),
+            "422" => Some(Self::Yuv422),
+            "444" => Some(Self::Yuv444),
+            _ => None,
+        }
+    }
+
+    /// Pixels for one colour sample, across and down.
+    fn step(self) -> Option<(usize, usize)> {
+        match self {
+            Self::Mono => None,
+            Self::Yuv420 => Some((2, 2)),
+            Self::Yuv422 => Some((2, 1)),
+            Self::Yuv444 => Some((1, 1)),
+        }
+    }
+
+    /// Bytes of one picture.
+    #[must_use]
+    pub fn frame_bytes(self, width: usize, height: usize) -> usize {
+        let colour = self.step().map_or(0, |(across, down)| width.div_ceil(across) * height.div_ceil(down));
+        width * height + 2 * colour
+    }
+}
+
+/// A luma plane, then the two colour planes, without padding.
+#[must_use]
+pub fn planar(bytes: &[u8], width: usize, height: usize, chroma: Chroma) -> Option<Frame> {
+    if bytes.len() < chroma.frame_bytes(width, height) {
+        return None;
+    }
+    let (luma, colour) = bytes.split_at(width * height);
+    convert(width, height, |x, y| {
+        let (cb, cr) = match chroma.step() {
+            None => (128, 128),
+            Some((across, down)) => {
+                let at = (y / down) * width.div_ceil(across) + x / across;
+                let plane = width.div_ceil(across) * height.div_ceil(down);
+                (colour[at], colour[plane + at])
+            }
+        };
+        ycbcr(luma[y * width + x], cb, cr)
+    })
+}
+
+/// `YUYV` (4:2:2 packed): Y0 Cb Y1 Cr, rows `stride` bytes apart.
+#[must_use]
+pub fn yuyv(bytes: &[u8], width: usize, height: usize, stride: usize) -> Option<Frame> {
+    let rows = Rows::new(bytes, width.div_ceil(2) * 4, height, stride)?;
+    convert(width, height, |x, y| {
+        let pair = &rows.row(y)[x / 2 * 4..][..4];
+        ycbcr(pair[x % 2 * 2], pair[1], pair[3])
+    })
+}
+
+/// `NV12` (4:2:0): a luma plane, then rows of Cb Cr pairs, all rows `stride` bytes apart.
+#[must_use]
+pub fn nv12(bytes: &[u8], width: usize, height: usize, stride: usize) -> Option<Frame> {
+    let stride = stride.max(width);
+    let luma = Rows::new(bytes, width, height, stride)?;
+    let colour = Rows::new(bytes.get(stride * height..)?, width.div_ceil(2) * 2, height.div_ceil(2), stride)?;
+    convert(width, height, |x, y| {
+        let pair = &colour.row(y / 2)[x / 2 * 2..][..2];
+        ycbcr(luma.row(y)[x], pair[0], pair[1])
+    })
+}
+
+/// `GREY`: 8-bit luma in full range, rows `stride` bytes apart.
+#[must_use]
+pub fn grey(bytes: &[u8], width: usize, height: usize, stride: usize) -> Option<Frame> {
+    let rows = Rows::new(bytes, width, height, stride)?;
+    convert(width, height, |x, y| [rows.row(y)[x]; 3])
+}
+
+/// `RGB3`: 8-bit R, G, B, rows `stride` bytes apart.
+#[must_use]
+pub fn rgb3(bytes: &[u8], width: usize, height: usize, stride: usize) -> Option<Frame> {
+    let rows = Rows::new(bytes, width * 3, height, stride)?;
+    convert(width, height, |x, y| {
+        let pixel = &rows.row(y)[x * 3..][..3];
+        [pixel[0], pixel[1], pixel[2]]
+    })
+}
+
+/// A JPEG as a camera sends it: perhaps without Huffman tables, perhaps with padding after its end; one whose
+/// end is missing is torn.
+#[must_use]
+pub fn mjpeg(bytes: &[u8]) -> Option<Frame> {
+    let end = bytes.windows(2).rposition(|marker| marker == [0xff, 0xd9])? + 2;
+    let bytes = &bytes[..end];
+    let scan = segment(bytes, 0xda)?;
+    let picture = if segment(&bytes[..scan], 0xc4).is_some() {
+        decode_jpeg(bytes)?
+    } else {
+        decode_jpeg(&[&bytes[..scan], &standard_huffman_tables(), &bytes[scan..]].concat())?
+    };
+    let (width, height) = (picture.width() as usize, picture.height() as usize);
+    Frame::from_rgb(width, height, picture.into_raw())
+}
+
+fn decode_jpeg(bytes: &[u8]) -> Option<image::RgbImage> {
+    let mut reader = image::ImageReader::with_format(Cursor::new(bytes), image::ImageFormat::Jpeg);
+    let mut limits = image::Limits::default();
+    limits.max_image_width = Some(LONGEST_SIDE);
+    limits.max_image_height = Some(LONGEST_SIDE);
+    reader.limits(limits);
+    Some(reader.decode().ok()?.into_rgb8())
+}
+
+/// Where the first segment with this marker begins, walking from segment to segment.
+fn segment(bytes: &[u8], marker: u8) -> Option<usize> {
+    let mut at = 2; // after the start of image
+    loop {
+        match bytes.get(at..at + 4)? {
+            [0xff, 0xff, ..] => at += 1, // fill byte
+            [0xff, found, high, low] => {
+                if *found == marker {
+                    return Some(at);
+                }
+                at += 2 + usize::from(u16::from_be_bytes([*high, *low]));
+            }
+            _ => return None,
+        }
+    }
+}
+
+/// The DHT segment with the typical tables of ITU-T T.81, annex K.3, which a camera that sends none means.
+fn standard_huffman_tables() -> Vec<u8> {
+    const DC_VALUES: [u8; 12] = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11];
+    const LUMA_DC_LENGTHS: [u8; 16] = [0, 1, 5, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0, 0, 0, 0];
+    const CHROMA_DC_LENGTHS: [u8; 16] = [0, 3, 1, 1, 1, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0, 0];
+    const LUMA_AC_LENGTHS: [u8; 16] = [0, 2, 1, 3, 3, 2, 4, 3, 5, 5, 4, 4, 0, 0, 1, 0x7d];
+    const CHROMA_AC_LENGTHS: [u8; 16] = [0, 2, 1, 2, 4, 4, 3, 4, 7, 5, 4, 4, 0, 1, 2, 0x77];
+    #[rustfmt::skip]
+    const LUMA_AC_VALUES: [u8; 162] = [
+        0x01, 0x02, 0x03, 0x00, 0x04, 0x11, 0x05, 0x12, 0x21, 0x31, 0x41, 0x06, 0x13, 0x51, 0x61, 0x07, 0x22, 0x71,
+        0x14, 0x32, 0x81, 0x91, 0xa1, 0x08, 0x23, 0x42, 0xb1, 0xc1, 0x15, 0x52, 0xd1, 0xf0, 0x24, 0x33, 0x62, 0x72,
+        0x82, 0x09, 0x0a, 0x16, 0x17, 0x18, 0x19, 0x1a, 0x25, 0x26, 0x27, 0x28, 0x29, 0x2a, 0x34, 0x35, 0x36, 0x37,
+        0x38, 0x39, 0x3a, 0x43, 0x44, 0x45, 0x46, 0x47, 0x48, 0x49, 0x4a, 0x53, 0x54, 0x55, 0x56, 0x57, 0x58, 0x59,
+        0x5a, 0x63, 0x64, 0x65, 0x66, 0x67, 0x68, 0x69, 0x6a, 0x73, 0x74, 0x75, 0x76, 0x77, 0x78, 0x79, 0x7a, 0x83,
+        0x84, 0x85, 0x86, 0x87, 0x88, 0x89, 0x8a, 0x92, 0x93, 0x94, 0x95, 0x96, 0x97, 0x98, 0x99, 0x9a, 0xa2, 0xa3,
+        0xa4, 0xa5, 0xa6, 0xa7, 0xa8, 0xa9, 0xaa, 0xb2, 0xb3, 0xb4, 0xb5, 0xb6, 0xb7, 0xb8, 0xb9, 0xba, 0xc2, 0xc3,
+        0xc4, 0xc5, 0xc6, 0xc7, 0xc8, 0xc9, 0xca, 0xd2, 0xd3, 0xd4, 0xd5, 0xd6, 0xd7, 0xd8, 0xd9, 0xda, 0xe1, 0xe2,
+        0xe3, 0xe4, 0xe5, 0xe6, 0xe7, 0xe8, 0xe9, 0xea, 0xf1, 0xf2, 0xf3, 0xf4, 0xf5, 0xf6, 0xf7, 0xf8, 0xf9, 0xfa,
+    ];
+    #[rustfmt::skip]
+    const CHROMA_AC_VALUES: [u8; 162] = [
+        0x00, 0x01, 0x02, 0x03, 0x11, 0x04, 0x05, 0x21, 0x31, 0x06, 0x12, 0x41, 0x51, 0x07, 0x61, 0x71, 0x13, 0x22,
+        0x32, 0x81, 0x08, 0x14, 0x42, 0x91, 0xa1, 0xb1, 0xc1, 0x09, 0x23, 0x33, 0x52, 0xf0, 0x15, 0x62, 0x72, 0xd1,
+        0x0a, 0x16, 0x24, 0x34, 0xe1, 0x25, 0xf1, 0x17, 0x18, 0x19, 0x1a, 0x26, 0x27, 0x28, 0x29, 0x2a, 0x35, 0x36,
+        0x37, 0x38, 0x39, 0x3a, 0x43, 0x44, 0x45, 0x46, 0x47, 0x48, 0x49, 0x4a, 0x53, 0x54, 0x55, 0x56, 0x57, 0x58,
+        0x59, 0x5a, 0x63, 0x64, 0x65, 0x66, 0x67, 0x68, 0x69, 0x6a, 0x73, 0x74, 0x75, 0x76, 0x77, 0x78, 0x79, 0x7a,
+        0x82, 0x83, 0x84, 0x85, 0x86, 0x87, 0x88, 0x89, 0x8a, 0x92, 0x93, 0x94, 0x95, 0x96, 0x97, 0x98, 0x99, 0x9a,
+        0xa2, 0xa3, 0xa4, 0xa5, 0xa6, 0xa7, 0xa8, 0xa9, 0xaa, 0xb2, 0xb3, 0xb4, 0xb5, 0xb6, 0xb7, 0xb8, 0xb9, 0xba,
+        0xc2, 0xc3, 0xc4, 0xc5, 0xc6, 0xc7, 0xc8, 0xc9, 0xca, 0xd2, 0xd3, 0xd4, 0xd5, 0xd6, 0xd7, 0xd8, 0xd9, 0xda,
+        0xe2, 0xe3, 0xe4, 0xe5, 0xe6, 0xe7, 0xe8, 0xe9, 0xea, 0xf2, 0xf3, 0xf4, 0xf5, 0xf6, 0xf7, 0xf8, 0xf9, 0xfa,
+    ];
+    let tables: [(u8, &[u8; 16], &[u8]); 4] = [
+        (0x00, &LUMA_DC_LENGTHS, &DC_VALUES),
+        (0x01, &CHROMA_DC_LENGTHS, &DC_VALUES),
+        (0x10, &LUMA_AC_LENGTHS, &LUMA_AC_VALUES),
+        (0x11, &CHROMA_AC_LENGTHS, &CHROMA_AC_VALUES),
+    ];
+    let mut segment = vec![0xff, 0xc4, 0x01, 0xa2]; // 418 bytes: 2 and four tables
+    for (class, lengths, values) in tables {
+        segment.push(class);
+        segment.extend_from_slice(lengths);
+        segment.extend_from_slice(values);
+    }
+    segment
+}
+
+/// Rows of `used` bytes, `stride` bytes apart.
+struct Rows<'a> {
+    bytes: &'a [u8],
+    stride: usize,
+    used: usize,
+}
+
+impl<'a> Rows<'a> {
+    fn new(bytes: &'a [u8], used: usize, height: usize, stride: usize) -> Option<Self> {
+        // A driver that leaves the stride at zero means rows without padding.
+        let stride = stride.max(used);
+        let needed = stride.checked_mul(height.checked_sub(1)?)?.checked_add(used)?;
+        (bytes.len() >= needed).then_some(Self { bytes, stride, used })
+    }
+
+    fn row(&self, y: usize) -> &'a [u8] {
+        &self.bytes[y * self.stride..][..self.used]
+    }
+}
+
+fn convert(width: usize, height: usize, pixel: impl Fn(usize, usize) -> [u8; 3]) -> Option<Frame> {
+    if width == 0 || height == 0 {
+        return None;
+    }
+    let mut frame = Frame::black(width, height);
+    for (y, row) in frame.rgb_mut().chunks_exact_mut(width * 3).enumerate() {
+        for (x, out) in row.chunks_exact_mut(3).enumerate() {
+            out.copy_from_slice(&pixel(x, y));
+        }
+    }
+    Some(frame)
+}
+
+/// BT.601 in limited range, in 16.16 fixed point.
+#[expect(clippy::cast_sign_loss, reason = "clamped to 0 to 255")]
+fn ycbcr(y: u8, cb: u8, cr: u8) -> [u8; 3] {
+    let y = (i32::from(y) - 16) * 76_309;
+    let (cb, cr) = (i32::from(cb) - 128, i32::from(cr) - 128);
+    let red = y + 104_597 * cr;
+    let green = y - 25_674 * cb - 53_278 * cr;
+    let blue = y + 132_201 * cb;
+    [red, green, blue].map(|v| ((v + 32_768) >> 16).clamp(0, 255) as u8)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn black_white_and_the_primaries_come_out_right() {
+        assert_eq!(ycbcr(16, 128, 128), [0, 0, 0]);
+        assert_eq!(ycbcr(235, 128, 128), [255, 255, 255]);
+        for (ycc, rgb) in
+            [((81, 90, 240), [255, 0, 0]), ((145, 54, 34), [0, 255, 0]), ((41, 240, 110), [0, 0, 255])]
+        {
+            let found = ycbcr(ycc.0, ycc.1, ycc.2);
+            assert!(found.iter().zip(rgb).all(|(a, b): (&u8, u8)| a.abs_diff(b) <= 2), "{found:?}");
+        }
+    }
+
+    #[test]
+    fn every_packing_of_the_same_picture_is_the_same_picture() {
+        // 4x2, each pair of pixels with its own colour, rows padded by 3 bytes where there is a stride.
+        let luma = [[50, 60, 70, 80], [90, 100, 110, 120]];
+        let colour = [(100, 150), (140, 90)];
+        let mut packed = Vec::new();
+        for row in luma {
+            for (pair, (cb, cr)) in row.chunks(2).zip(colour) {
+                packed.extend([pair[0], cb, pair[1], cr]);
+            }
+            packed.extend([0; 3]);
+        }
+        let expected = yuyv(&packed, 4, 2, 11).unwrap();
+        let mut semi: Vec<u8> = luma.iter().flat_map(|row| row.iter().copied().chain([0; 3])).collect();
+        semi.extend(colour.iter().flat_map(|(cb, cr)| [*cb, *cr]));
+        assert_eq!(nv12(&semi, 4, 2, 7).unwrap().rgb(), expected.rgb());
+        let flat: Vec<u8> = luma.concat().into_iter().chain([100, 140]).chain([150, 90]).collect();
+        assert_eq!(planar(&flat, 4, 2, Chroma::Yuv420).unwrap().rgb(), expected.rgb());
+        assert_eq!(rgb3(expected.rgb(), 4, 2, 12).unwrap().rgb(), expected.rgb());
+        assert_eq!(grey(&[1, 2, 3, 4], 2, 2, 0).unwrap().rgb(), [1, 1, 1, 2, 2, 2, 3, 3, 3, 4, 4, 4]);
+    }
+
+    fn jpeg() -> Vec<u8> {
+        let picture = image::RgbImage::from_fn(33, 17, |x, y| {
+            image::Rgb([u8::try_from(x * 7).unwrap(), u8::try_from(y * 15).unwrap(), 128])
+        });
+        let mut bytes = Vec::new();
+        image::codecs::jpeg::JpegEncoder::new_with_quality(&mut bytes, 90).encode_image(&picture).unwrap();
+        bytes
+    }
+
+    /// The file without any DHT segment.
+    fn without_tables(mut bytes: Vec<u8>) -> Vec<u8> {
+        while let Some(at) = segment(&bytes, 0xc4).filter(|at| *at < segment(&bytes, 0xda).unwrap()) {
+            let length = usize::from(u16::from_be_bytes([bytes[at + 2], bytes[at + 3]]));
+            bytes.drain(at..at + 2 + length);
+        }
+        bytes
+    }
+
+    #[test]
+    fn a_jpeg_without_huffman_tables_is_the_same_picture() {
+        let whole = jpeg();
+        let bare = without_tables(whole.clone());
+        assert!(bare.len() < whole.len() - 400);
+        assert_eq!(mjpeg(&bare).unwrap().rgb(), mjpeg(&whole).unwrap().rgb());
+    }
+
+    #[test]
+    fn a_torn_jpeg_is_corrupt_and_a_padded_one_is_not() {
+        let whole = jpeg();
+        assert!(mjpeg(&whole[..whole.len() / 2]).is_none());
+        assert!(mjpeg(&[]).is_none());
+        assert!(mjpeg(&[whole, vec![0; 100]].concat()).is_some());
+    }
+
+    #[test]
+    fn a_jpeg_that_claims_to_be_huge_is_corrupt() {
+        let mut bytes = jpeg();
+        let size = segment(&bytes, 0xc0).unwrap() + 5; // after marker, length and precision: height, width
+        bytes[size..size + 4].copy_from_slice(&[0x2e, 0xe0, 0x2e, 0xe0]);
+        let began = std::time::Instant::now();
+        let decoded = mjpeg(&bytes);
+        assert!(decoded.is_none(), "a frame of 12000x12000 after {:?}", began.elapsed());
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_a_decoder_panic(
+            bytes in prop::collection::vec(any::<u8>(), 0..600),
+            width in 0usize..20, height in 0usize..20, stride in 0usize..50,
+        ) {
+            for decode in [yuyv, nv12, grey, rgb3] {
+                let _ = decode(&bytes, width, height, stride);
+            }
+            for chroma in [Chroma::Mono, Chroma::Yuv420, Chroma::Yuv422, Chroma::Yuv444] {
+                let _ = planar(&bytes, width, height, chroma);
+            }
+        }
+
+        #[test]
+        fn no_damage_makes_the_jpeg_decoder_panic(
+            damage in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..20),
+        ) {
+            let mut bytes = jpeg();
+            for (at, value) in damage {
+                let at = at.index(bytes.len());
+                bytes[at] = value;
+            }
+            let _ = mjpeg(&bytes);
+        }
+    }
+}

@@ -1,0 +1,372 @@
+//! V4L2 cameras through the `v4l` crate: negotiation, and the newest frame on each tick.
+
+use std::io;
+use std::os::unix::fs::FileTypeExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use v4l::buffer::{Flags, Metadata, Type};
+use v4l::frameinterval::FrameIntervalEnum;
+use v4l::io::mmap::Stream as MmapStream;
+use v4l::io::traits::{CaptureStream, Stream};
+use v4l::video::Capture as _;
+use v4l::video::capture::Parameters;
+use v4l::{Device, Format, FourCC, Fraction};
+
+use super::decode;
+use super::{CameraError, Capture, Frame, FrameSource};
+
+/// Pixel formats that can be decoded, the cheapest and richest first.
+const FORMATS: [&[u8; 4]; 5] = [b"YUYV", b"NV12", b"RGB3", b"MJPG", b"GREY"];
+
+/// Buffers shared with the driver; four let it capture while one is decoded.
+const BUFFERS: u32 = 4;
+
+/// A camera that shows nothing for this long is lost. A webcam needs up to two seconds for its first frame.
+const SILENCE: Duration = Duration::from_secs(4);
+
+/// A camera delivers at least this many frames for each that is analysed, so that waiting for a fresh one
+/// takes half a tick at most.
+const FRAMES_A_TICK: f64 = 2.0;
+
+/// Said of output, metadata and multi-planar nodes and of what is no V4L2 device at all.
+const NO_CAMERA: &str =
+    "is no camera that can be read: name the capture node of a USB (UVC) camera, see /dev/v4l/by-id/";
+
+/// A V4L2 camera, opened or away.
+pub struct V4l2 {
+    device: PathBuf,
+    width: u32,
+    height: u32,
+    rate_hz: f64,
+    formats: Vec<FourCC>,
+    stream: Option<Running>,
+}
+
+/// A negotiated stream.
+struct Running {
+    stream: MmapStream<'static>,
+    format: Format,
+    /// Whether a frame has come since the stream was opened.
+    started: bool,
+}
+
+impl V4l2 {
+    /// A camera that is not opened yet: [`FrameSource::reopen`] opens it.
+    #[must_use]
+    pub fn new(device: &Path, width: u32, height: u32, rate_hz: f64) -> Self {
+        let formats = FORMATS.into_iter().map(FourCC::new).collect();
+        Self { device: device.to_owned(), width, height, rate_hz, formats, stream: None }
+    }
+
+    /// The same camera, asked for nothing but these pixel formats, the most wanted first.
+    #[must_use]
+    pub fn with_formats(mut self, formats: &[[u8; 4]]) -> Self {
+        self.formats = formats.iter().map(FourCC::new).collect();
+        self
+    }
+
+    fn lost(&mut self, cause: io::Error) -> CameraError {
+        self.close();
+        CameraError::Lost { device: self.device.display().to_string(), cause }
+    }
+
+    fn unusable(&self, problem: impl Into<String>) -> CameraError {
+        CameraError::Unusable { device: self.device.display().to_string(), problem: problem.into() }
+    }
+
+    /// What an error of the system means for the caller.
+    fn failed(&mut self, cause: io::Error) -> CameraError {
+        if cause.kind() == io::ErrorKind::PermissionDenied {
+            return self.unusable("permission denied: let this user into the group `video`");
+        }
+        if cause.raw_os_error() == Some(libc::ENOTTY) {
+            return self.unusable("is no camera: name one from /dev/v4l/by-id/");
+        }
+        self.lost(cause)
+    }
+
+    fn close(&mut self) {
+        let Some(mut running) = self.stream.take() else { return };
+        match running.stream.stop() {
+            Err(e) if e.raw_os_error() != Some(libc::ENODEV) => {
+                // v4l 0.14 panics when it drops a stream that STREAMOFF fails on. The mapping is given up instead.
+                log::warn!("{}: STREAMOFF failed ({e}); its buffers are given up", self.device.display());
+                std::mem::forget(running.stream);
+            }
+            _ => drop(running),
+        }
+    }
+
+    fn open(&mut self) -> Result<Running, CameraError> {
+        // Asked first, because v4l 0.14 panics at a path that holds a NUL.
+        match std::fs::metadata(&self.device) {
+            Ok(node) if node.file_type().is_char_device() => (),
+            Err(e) if e.kind() != io::ErrorKind::InvalidInput => return Err(self.failed(e)),
+            _ => return Err(self.unusable(NO_CAMERA)),
+        }
+        let device = Device::with_path(&self.device).map_err(|e| self.failed(e))?;
+        // Not VIDIOC_QUERYCAP: v4l 0.14 panics where the driver has cut the camera's name within a character.
+        device.format().map_err(|e| match e.raw_os_error() {
+            Some(libc::EINVAL | libc::ENOTTY) => self.unusable(NO_CAMERA),
+            _ => self.failed(e),
+        })?;
+        let format = self.negotiate(&device)?;
+        let rate = self.slow_down(&device, &format);
+        let mut stream =
+            MmapStream::with_buffers(&device, Type::VideoCapture, BUFFERS).map_err(|e| self.failed(e))?;
+        stream.set_timeout(SILENCE);
+        log::info!(
+            "{}: {} {}x{}, {rate}",
+            self.device.display(),
+            String::from_utf8_lossy(&format.fourcc.repr),
+            format.width,
+            format.height
+        );
+        Ok(Running { stream, format, started: false })
+    }
+
+    /// Sets the first format that comes in the wanted size and fast enough, or else the first that comes at all.
+    fn negotiate(&mut self, device: &Device) -> Result<Format, CameraError> {
+        let offered = device.enum_formats().map_err(|e| self.failed(e))?;
+        if offered.is_empty() {
+            // v4l 0.14 says the same of a camera that has just gone.
+            device.format().map_err(|e| self.failed(e))?;
+        }
+        let known: Vec<_> = self
+            .formats
+            .iter()
+            .copied()
+            .filter(|fourcc| offered.iter().any(|format| format.fourcc == *fourcc))
+            .collect();
+        let fits = |fourcc: &&FourCC| {
+            let intervals = device.enum_frameintervals(**fourcc, self.width, self.height).unwrap_or_default();
+            intervals.iter().any(|i| shortest(&i.interval) <= 1.0 / (FRAMES_A_TICK * self.rate_hz))
+        };
+        let Some(fourcc) = known.iter().find(fits).or(known.first()) else {
+            let names: Vec<_> =
+                offered.iter().map(|f| String::from_utf8_lossy(&f.fourcc.repr).into_owned()).collect();
+            return Err(self.unusable(format!(
+                "offers {} and none of YUYV, NV12, RGB3, MJPG, GREY; a CSI camera gives raw Bayer, so use a USB (UVC) one",
+                if names.is_empty() { "no format".to_owned() } else { names.join(", ") }
+            )));
+        };
+        let wanted = Format::new(self.width, self.height, *fourcc);
+        let format = device.set_format(&wanted).map_err(|e| self.failed(e))?;
+        if format.fourcc != *fourcc || format.width == 0 || format.height == 0 {
+            return Err(
+                self.unusable(format!("offers {fourcc} and then refuses it; try another width and height"))
+            );
+        }
+        if (format.width, format.height) != (self.width, self.height) {
+            log::warn!(
+                "{}: gives {}x{} instead of {}x{}",
+                self.device.display(),
+                format.width,
+                format.height,
+                self.width,
+                self.height
+            );
+        }
+        Ok(format)
+    }
+
+    /// Asks for the lowest frame rate that still serves the analysis: frames that are never looked at cost bus
+    /// time and power, and a slow camera sees better in a dark room. A driver without that choice is left alone.
+    fn slow_down(&self, device: &Device, format: &Format) -> String {
+        let needed = 1.0 / (FRAMES_A_TICK * self.rate_hz);
+        let offered =
+            device.enum_frameintervals(format.fourcc, format.width, format.height).unwrap_or_default();
+        let Some(interval) = choose_interval(offered.iter().map(|i| &i.interval), needed) else {
+            return "at its own frame rate".to_owned();
+        };
+        match device.set_params(&Parameters::new(interval)) {
+            Ok(set) => format!("a frame every {} s", set.interval),
+            Err(e) => format!("at its own frame rate ({e})"),
+        }
+    }
+}
+
+impl FrameSource for V4l2 {
+    fn next(&mut self) -> Result<Capture, CameraError> {
+        let captured = match &mut self.stream {
+            Some(running) => running.newest(),
+            None => Err(io::Error::from_raw_os_error(libc::ENODEV)),
+        };
+        captured.map_err(|e| self.lost(e))
+    }
+
+    fn reopen(&mut self) -> Result<(), CameraError> {
+        self.close();
+        self.stream = Some(self.open()?);
+        Ok(())
+    }
+}
+
+impl Drop for V4l2 {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+impl Running {
+    /// Drops what was captured since the last tick undecoded, and waits for the next frame.
+    fn newest(&mut self) -> io::Result<Capture> {
+        if self.started {
+            // The driver has filled its buffers long ago and thrown away everything since.
+            for _ in 0..BUFFERS {
+                if self.stream.handle().poll(libc::POLLIN, 0)? == 0 {
+                    break;
+                }
+                self.grab(|_, _| ())?;
+            }
+        }
+        let format = self.format;
+        let captured = self.grab(|buffer, meta| capture(buffer, meta, &format))?;
+        self.started = true;
+        Ok(captured)
+    }
+
+    /// Gives the last buffer back, waits for one, and hands it to `read`.
+    fn grab<T>(&mut self, read: impl Fn(&[u8], &Metadata) -> T) -> io::Result<T> {
+        loop {
+            match self.stream.next() {
+                Ok((buffer, meta)) => return Ok(read(buffer, meta)),
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {
+                    // The buffer was queued before the wait was interrupted, and `next` would queue it a second
+                    // time: take one out first.
+                    while let Err(e) = CaptureStream::dequeue(&mut self.stream) {
+                        if e.kind() != io::ErrorKind::Interrupted {
+                            return Err(e);
+                        }
+                    }
+                }
+                Err(e) => return Err(e),
+            }
+        }
+    }
+}
+
+/// Decodes one buffer, of which the driver has filled the first `bytesused` bytes.
+fn capture(buffer: &[u8], meta: &Metadata, format: &Format) -> Capture {
+    let used = (meta.bytesused as usize).min(buffer.len());
+    if used == 0 || meta.flags.contains(Flags::ERROR) {
+        return Capture::Corrupt;
+    }
+    decoded(&buffer[..used], format).map_or(Capture::Corrupt, Capture::Frame)
+}
+
+fn decoded(bytes: &[u8], format: &Format) -> Option<Frame> {
+    let (width, height, stride) = (format.width as usize, format.height as usize, format.stride as usize);
+    match &format.fourcc.repr {
+        b"YUYV" => decode::yuyv(bytes, width, height, stride),
+        b"NV12" => decode::nv12(bytes, width, height, stride),
+        b"RGB3" => decode::rgb3(bytes, width, height, stride),
+        b"GREY" => decode::grey(bytes, width, height, stride),
+        // A JPEG names its own size, perhaps rounded up to whole blocks; any other one is damage.
+        b"MJPG" => decode::mjpeg(bytes)
+            .filter(|frame| frame.width().abs_diff(width) < 16 && frame.height().abs_diff(height) < 16),
+        _ => None,
+    }
+}
+
+fn seconds(fraction: &Fraction) -> f64 {
+    f64::from(fraction.numerator) / f64::from(fraction.denominator.max(1))
+}
+
+fn shortest(interval: &FrameIntervalEnum) -> f64 {
+    match interval {
+        FrameIntervalEnum::Discrete(fraction) => seconds(fraction),
+        FrameIntervalEnum::Stepwise(steps) => seconds(&steps.min),
+    }
+}
+
+/// The longest interval of at most `needed` seconds; where none is that short, the shortest there is.
+fn choose_interval<'a>(
+    offered: impl Iterator<Item = &'a FrameIntervalEnum>,
+    needed: f64,
+) -> Option<Fraction> {
+    let candidates: Vec<_> = offered
+        .flat_map(|interval| match interval {
+            FrameIntervalEnum::Discrete(fraction) => vec![*fraction],
+            // Between its ends a driver rounds to a step by itself.
+            FrameIntervalEnum::Stepwise(steps) => {
+                vec![steps.min, within(needed, steps.min, steps.max), steps.max]
+            }
+        })
+        .collect();
+    let fast_enough = candidates.iter().filter(|f| seconds(f) <= needed * 1.001);
+    fast_enough
+        .max_by(|a, b| seconds(a).total_cmp(&seconds(b)))
+        .or_else(|| candidates.iter().min_by(|a, b| seconds(a).total_cmp(&seconds(b))))
+        .copied()
+}
+
+/// `needed` seconds as a fraction, if it lies between two others.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "an analysis rate gives 16 ms to 10 s"
+)]
+fn within(needed: f64, min: Fraction, max: Fraction) -> Fraction {
+    if needed < seconds(&min) || needed > seconds(&max) {
+        return min;
+    }
+    Fraction::new((needed * 10_000.0) as u32, 10_000)
+}
+
+#[cfg(test)]
+#[allow(clippy::float_cmp, reason = "the intervals are chosen, not computed")]
+mod tests {
+    use super::*;
+    use v4l::frameinterval::Stepwise;
+
+    fn chosen(offered: &[FrameIntervalEnum], rate_hz: f64) -> f64 {
+        seconds(&choose_interval(offered.iter(), 1.0 / (FRAMES_A_TICK * rate_hz)).unwrap())
+    }
+
+    #[test]
+    fn the_slowest_rate_that_serves_the_analysis_is_chosen() {
+        let offered: Vec<_> =
+            [30, 15, 10, 5, 2].map(|fps| FrameIntervalEnum::Discrete(Fraction::new(1, fps))).into();
+        assert_eq!(chosen(&offered, 2.0), 0.2);
+        assert_eq!(chosen(&offered, 7.0), 1.0 / 15.0);
+        assert_eq!(chosen(&offered, 30.0), 1.0 / 30.0);
+    }
+
+    #[test]
+    fn a_range_of_intervals_is_used_up_to_what_is_needed() {
+        let steps =
+            Stepwise { min: Fraction::new(1, 60), max: Fraction::new(1, 1), step: Fraction::new(1, 60) };
+        assert_eq!(chosen(&[FrameIntervalEnum::Stepwise(steps)], 2.0), 0.25);
+    }
+
+    #[test]
+    fn a_buffer_is_cut_by_what_the_driver_filled() {
+        let format = Format::new(2, 1, FourCC::new(b"GREY"));
+        let mut meta = Metadata { bytesused: 2, ..Metadata::default() };
+        assert!(matches!(capture(&[1, 2, 3, 4], &meta, &format), Capture::Frame(_)));
+        meta.bytesused = 1;
+        assert!(matches!(capture(&[1, 2, 3, 4], &meta, &format), Capture::Corrupt));
+        meta.bytesused = 0;
+        assert!(matches!(capture(&[1, 2, 3, 4], &meta, &format), Capture::Corrupt));
+        (meta.bytesused, meta.flags) = (2, Flags::ERROR);
+        assert!(matches!(capture(&[1, 2, 3, 4], &meta, &format), Capture::Corrupt));
+    }
+
+    #[test]
+    fn a_camera_that_is_not_there_is_lost_and_not_unusable() {
+        let mut camera = V4l2::new(Path::new("/dev/no-such-camera"), 640, 480, 2.0);
+        assert!(matches!(camera.reopen(), Err(CameraError::Lost { .. })));
+        assert!(matches!(camera.next(), Err(CameraError::Lost { .. })));
+    }
+
+    #[test]
+    fn what_is_no_camera_is_refused() {
+        for path in ["/dev/null", "/dev/shm", "/dev/vid\0eo"] {
+            let mut camera = V4l2::new(Path::new(path), 640, 480, 2.0);
+            let error = camera.reopen().unwrap_err();
+            assert!(matches!(error, CameraError::Unusable { .. }), "{path:?}: {error}");
+        }
+    }
+}

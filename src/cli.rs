@@ -1,0 +1,169 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+use jiff::Timestamp;
+
+use crate::config::DEFAULT_PATH;
+
+/// Counts a lecturer's facial expressions on the device and publishes only the counts of each minute.
+///
+/// No picture is stored or sent. Results go to standard output, words for people to standard error.
+/// Exit codes: 0 done, 1 failed, 2 wrong usage or configuration.
+#[derive(Debug, Parser)]
+#[command(version, max_term_width = 100, after_help = AFTER_HELP)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+
+    /// Folder with manifest.toml and the networks, instead of those that are part of the program
+    #[arg(long, global = true, value_name = "DIR", env = "LECTERN_MODELS")]
+    pub models: Option<PathBuf>,
+}
+
+const AFTER_HELP: &str = "\
+Start here:
+  lectern demo                            see it work: no camera, no broker needed
+  lectern analyze lecture.mp4             the counts of a recorded lecture
+  lectern run --config ./lectern.toml     the daemon, as systemd starts it
+
+LECTERN_LOG sets what is logged: error, warn, info, debug, or MODULE=LEVEL,…
+
+An expression is not a feeling. Do not use this to judge people: see the README.";
+
+/// The subcommands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Watch a camera and publish the counts of each minute over MQTT, until stopped
+    Run(Run),
+    /// Show the main job with nothing installed: a staged lecture, an embedded broker, a subscriber
+    #[cfg(feature = "demo")]
+    Demo(Demo),
+    /// Count the expressions of recorded lectures
+    Analyze(Analyze),
+    /// Measure the detector or the classifier on pictures
+    #[command(subcommand)]
+    Eval(Eval),
+    /// Print the JSON Schema of everything that is published
+    Schema,
+}
+
+/// Watch a camera and publish the counts of each minute over MQTT, until stopped.
+///
+/// SIGTERM or Ctrl-C publishes the open window with `"partial": true`, sets the status to `offline`, and exits
+/// with 0.
+#[derive(Debug, Args)]
+pub struct Run {
+    /// The configuration; *.toml in lectern.d beside it and LECTERN_… variables override it
+    #[arg(long, value_name = "FILE", default_value = DEFAULT_PATH)]
+    pub config: PathBuf,
+}
+
+/// Show the main job with nothing installed.
+///
+/// A public-domain portrait moves before a wall; the real detector and classifier look at it twice a second
+/// of simulated time; the counts of each minute go to a broker on this machine's loopback; a second MQTT client
+/// subscribes and prints each payload that it receives as one JSON line.
+#[derive(Debug, Args)]
+pub struct Demo {
+    /// Simulated minutes to watch; each takes seconds
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=1440))]
+    pub minutes: u32,
+}
+
+/// Count the expressions of recorded lectures.
+///
+/// Prints one JSON line for each minute of each recording, counted from its start; the last one is usually
+/// `"partial": true`. A damaged recording is counted as far as it can be read, then reported; exit code 1.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  lectern analyze lecture.mp4 --csv minutes.csv
+  lectern analyze monday.mkv tuesday.mkv --frames-csv frames.csv
+  ffmpeg -i lecture.mp4 -f yuv4mpegpipe -pix_fmt yuv420p - | lectern analyze - --label lecture")]
+pub struct Analyze {
+    /// Videos in any format that ffmpeg reads, .y4m files, folders of stills (one a tick), or - for Y4M on
+    /// standard input
+    #[arg(required = true, value_name = "VIDEO")]
+    pub videos: Vec<PathBuf>,
+
+    /// What to call the recordings in the field `device` [default: the file's name]
+    #[arg(long, value_parser = label)]
+    pub label: Option<String>,
+
+    /// Time of day at which each recording began, for example 2026-11-23T10:15:00Z; without it minutes count
+    /// from 1970-01-01T00:00:00Z
+    #[arg(long, value_name = "TIME")]
+    pub start: Option<Timestamp>,
+
+    /// Frames to analyse each second
+    #[arg(long, value_name = "HZ", default_value_t = 2.0, value_parser = rate)]
+    pub rate: f64,
+
+    /// Also write the minutes as a table
+    #[arg(long, value_name = "FILE")]
+    pub csv: Option<PathBuf>,
+
+    /// Also write time and expression of each analysed frame
+    #[arg(long, value_name = "FILE")]
+    pub frames_csv: Option<PathBuf>,
+
+    /// Another classifier: ONNX, input [1, 1 or 3, S, S] (luma, 0 to 255), output 13 logits in the order of the
+    /// payload
+    #[arg(long, value_name = "FILE")]
+    pub classifier: Option<PathBuf>,
+}
+
+/// Measure the detector or the classifier on pictures: one JSON line each.
+#[derive(Debug, Subcommand)]
+pub enum Eval {
+    /// Find the faces of pictures whose longer side is scaled to 640 pixels; boxes in the picture's own pixels
+    Detect(EvalDetect),
+    /// Probabilities of the 13 kinds for pictures that are face crops already, framed as in FER-2013
+    Classify(EvalClassify),
+}
+
+/// Find the faces of pictures.
+#[derive(Debug, Args)]
+pub struct EvalDetect {
+    /// Side of the smallest face to look for, in pixels of the scaled picture
+    #[arg(long, value_name = "PX", default_value_t = 40, value_parser = clap::value_parser!(u32).range(12..=640))]
+    pub min_face: u32,
+
+    /// JPEG or PNG files
+    #[arg(required = true, value_name = "IMAGE")]
+    pub images: Vec<PathBuf>,
+}
+
+/// Classify face crops.
+#[derive(Debug, Args)]
+pub struct EvalClassify {
+    /// Another classifier, as in `lectern analyze --classifier`
+    #[arg(long, value_name = "FILE")]
+    pub classifier: Option<PathBuf>,
+
+    /// JPEG or PNG files, gray or colour, of any size
+    #[arg(required = true, value_name = "IMAGE")]
+    pub images: Vec<PathBuf>,
+}
+
+fn label(text: &str) -> Result<String, String> {
+    crate::delivery::topics::check_level(text).map(|()| text.to_owned()).map_err(|e| e.to_string())
+}
+
+fn rate(text: &str) -> Result<f64, String> {
+    let rate: f64 = text.parse().map_err(|_| format!("`{text}` is no number"))?;
+    if (0.1..=30.0).contains(&rate) { Ok(rate) } else { Err("must be from 0.1 to 30".to_owned()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        super::Cli::command().debug_assert();
+    }
+}

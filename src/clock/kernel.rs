@@ -1,0 +1,17 @@
+//! The kernel's own word on whether its clock is synchronised: the library's one call that needs `unsafe`.
+#![allow(unsafe_code)] // `adjtimex` has no safe wrapper in rustix; see the SAFETY note below.
+
+/// Whether the kernel's clock discipline is synchronised (`adjtimex(2)`: no `STA_UNSYNC`).
+///
+/// Every NTP client (systemd-timesyncd, chrony, ntpd) clears that flag through the same call, so the answer
+/// does not depend on which of them is installed.
+pub(super) fn clock_is_synchronised() -> bool {
+    // SAFETY: `timex` is plain integers, for which all zeroes is a valid value; `modes == 0` makes the call
+    // read-only, and the kernel writes only inside the structure that the pointer names.
+    let (state, status) = unsafe {
+        let mut timex: libc::timex = std::mem::zeroed();
+        let state = libc::adjtimex(&raw mut timex);
+        (state, timex.status)
+    };
+    state >= 0 && status & libc::STA_UNSYNC == 0
+}

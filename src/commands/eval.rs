@@ -1,0 +1,143 @@
+//! `lectern eval`: what the detector and the classifier say of single pictures, one JSON line each.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use anyhow::bail;
+use serde::ser::SerializeMap;
+use serde::{Serialize, Serializer};
+
+use super::progress_bar;
+use crate::camera::{Frame, stills};
+use crate::cli::{Eval, EvalClassify, EvalDetect};
+use crate::expression::Expression;
+use crate::vision::Region;
+use crate::vision::classifier::{Classifier, Probabilities};
+use crate::vision::engine::ModelStore;
+use crate::vision::geometry::{Face, View};
+use crate::vision::mtcnn::Detector;
+
+/// The longer side that pictures are scaled to before faces are looked for, in pixels.
+const LONGER_SIDE: f64 = 640.0;
+
+/// Runs one of the two measurements.
+///
+/// # Errors
+/// When a network cannot be used, or when pictures could not be read; those are named on standard error, and
+/// all others are measured.
+pub fn run(arguments: &Eval, models: Option<&Path>) -> anyhow::Result<()> {
+    let store = ModelStore::open(models)?;
+    match arguments {
+        Eval::Detect(arguments) => detect(arguments, &store),
+        Eval::Classify(arguments) => classify(arguments, &store),
+    }
+}
+
+#[derive(Serialize)]
+struct DetectLine<'a> {
+    file: &'a Path,
+    faces: Vec<FoundFace>,
+}
+
+/// A face in the picture's own pixels.
+#[derive(Serialize)]
+struct FoundFace {
+    x: f64,
+    y: f64,
+    w: f64,
+    h: f64,
+    score: f32,
+    landmarks: [[f64; 2]; 5],
+}
+
+fn detect(arguments: &EvalDetect, store: &ModelStore) -> anyhow::Result<()> {
+    let mut detector = Detector::new(store)?;
+    for_each_picture(&arguments.images, |file, frame| {
+        let scale = LONGER_SIDE / to_f64(frame.width().max(frame.height()));
+        let scaled = frame.scaled(scaled(frame.width(), scale), scaled(frame.height(), scale));
+        let across = to_f64(frame.width()) / to_f64(scaled.width());
+        let down = to_f64(frame.height()) / to_f64(scaled.height());
+        let faces = detector.search(&View::new(&scaled, Region::WHOLE), arguments.min_face)?;
+        let faces = faces.iter().map(|face| FoundFace::new(face, across, down)).collect();
+        Ok(serde_json::to_string(&DetectLine { file, faces })?)
+    })
+}
+
+impl FoundFace {
+    fn new(face: &Face, across: f64, down: f64) -> Self {
+        let bbox = face.bbox;
+        Self {
+            x: f64::from(bbox.x1) * across,
+            y: f64::from(bbox.y1) * down,
+            w: f64::from(bbox.width()) * across,
+            h: f64::from(bbox.height()) * down,
+            score: face.score,
+            landmarks: face.landmarks.map(|p| [f64::from(p.x) * across, f64::from(p.y) * down]),
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct ClassifyLine<'a> {
+    file: &'a Path,
+    probabilities: Named<'a>,
+}
+
+/// Probabilities by name, in the payload's order.
+struct Named<'a>(&'a Probabilities);
+
+impl Serialize for Named<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(Expression::COUNT))?;
+        for kind in Expression::ALL {
+            map.serialize_entry(kind.name(), &self.0[kind.index()])?;
+        }
+        map.end()
+    }
+}
+
+fn classify(arguments: &EvalClassify, store: &ModelStore) -> anyhow::Result<()> {
+    let mut classifier = match &arguments.classifier {
+        Some(file) => Classifier::from_file(file, store)?,
+        None => Classifier::new(store)?,
+    };
+    for_each_picture(&arguments.images, |file, frame| {
+        let probabilities = classifier.classify_crop(frame)?;
+        Ok(serde_json::to_string(&ClassifyLine { file, probabilities: Named(&probabilities) })?)
+    })
+}
+
+/// Prints one line for each picture that can be read; fails at the end if some could not.
+fn for_each_picture(
+    files: &[PathBuf],
+    mut line: impl FnMut(&Path, &Frame) -> anyhow::Result<String>,
+) -> anyhow::Result<()> {
+    let mut out = std::io::stdout().lock();
+    let bar = progress_bar(Some(files.len() as u64), "pictures");
+    let mut unreadable = 0;
+    for file in files {
+        match stills::read(file) {
+            Ok(frame) => writeln!(out, "{}", line(file, &frame)?)?,
+            Err(error) => {
+                unreadable += 1;
+                bar.suspend(|| eprintln!("lectern: {error}"));
+            }
+        }
+        bar.inc(1);
+    }
+    bar.finish_and_clear();
+    if unreadable > 0 {
+        bail!("{unreadable} of {} pictures could not be read", files.len());
+    }
+    Ok(())
+}
+
+#[expect(clippy::cast_precision_loss, reason = "sides of pictures are far below 2^53")]
+fn to_f64(length: usize) -> f64 {
+    length as f64
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "at most 640, at least 1")]
+fn scaled(length: usize, scale: f64) -> usize {
+    (to_f64(length) * scale).round().max(1.0) as usize
+}

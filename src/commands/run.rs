@@ -1,0 +1,117 @@
+//! `lectern run`: the daemon.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::{Context, bail};
+use jiff::Timestamp;
+
+use crate::camera::v4l2::V4l2;
+use crate::camera::{CameraError, FrameSource, open_recording};
+use crate::cli::Run;
+use crate::clock::{Stop, SystemClock};
+use crate::config::{CameraSource, Settings};
+use crate::delivery::payload::{Identity, State};
+use crate::delivery::spool::MemorySpool;
+use crate::delivery::{Delivery, Report, Reports};
+use crate::expression::Sighting;
+use crate::service::{lockdown, notify};
+use crate::tally::{Grid, MinuteRecord};
+use crate::vision::Analyzer;
+use crate::vision::engine::ModelStore;
+use crate::watch::{Observer, Watch};
+
+/// The most records that wait in memory: a week of minutes, some six megabytes.
+const MOST_RECORDS: u64 = 7 * 24 * 60;
+
+/// Watches and publishes until SIGTERM or SIGINT.
+///
+/// # Errors
+/// When the configuration is wrong, the camera cannot be used, a network cannot be loaded, or windows could not
+/// be delivered before the end.
+pub fn run(arguments: &Run, models: Option<&Path>) -> anyhow::Result<()> {
+    let settings = Settings::load(&arguments.config)?;
+    lockdown::lock_down().context("the process could not be locked down")?;
+    let mut analyzer = Analyzer::new(&ModelStore::open(models)?, None, settings.analysis)?;
+    let mut source = open_camera(&settings)?;
+    let stop = Stop::default();
+    let keep = u64::from(settings.keep_days) * 86_400 / u64::from(settings.window_seconds);
+    let delivery = Delivery {
+        broker: settings.broker.clone(),
+        topics: settings.topics.clone(),
+        identity: Identity::draw(&settings.device).context("no random bytes for the boot's name")?,
+        basis: settings.basis.clone(),
+        spool: Box::new(MemorySpool::new(usize::try_from(keep.min(MOST_RECORDS))?)),
+        clock: Arc::new(SystemClock),
+        stop: stop.clone(),
+        handle_signals: true,
+    };
+    let (reports, thread) = delivery.start().context("the deliver thread did not start")?;
+    notify::ready();
+    let grid = Grid { seconds: settings.window_seconds, origin: Timestamp::UNIX_EPOCH };
+    let watch = Watch { clock: &SystemClock, stop: &stop, grid, rate_hz: settings.rate_hz, first_seq: 0 };
+    let mut reporter = Reporter { reports, state: State::Starting };
+    let outcome = watch.run(source.as_mut(), &mut analyzer, &mut reporter);
+    notify::stopping();
+    reporter.enter(State::Stopping);
+    drop(reporter);
+    let summary = thread.join()?;
+    outcome?;
+    if summary.undelivered > 0 {
+        bail!("windows that ended while the broker was away are lost with this process");
+    }
+    Ok(())
+}
+
+/// Opens what `camera.device` names. A camera that is away is not an error: the watch waits for it.
+fn open_camera(settings: &Settings) -> Result<Box<dyn FrameSource>, CameraError> {
+    let camera = &settings.camera;
+    match &camera.source {
+        CameraSource::Recording(path) => open_recording(path, settings.rate_hz, true),
+        CameraSource::Device(device) => {
+            let mut opened = V4l2::new(device, camera.width, camera.height, settings.rate_hz);
+            match opened.reopen() {
+                Ok(()) | Err(CameraError::Lost { .. }) => Ok(Box::new(opened)),
+                Err(error) => Err(error),
+            }
+        }
+    }
+}
+
+/// Hands what the watch sees to the deliver thread.
+struct Reporter {
+    reports: Reports,
+    state: State,
+}
+
+impl Reporter {
+    fn enter(&mut self, state: State) {
+        if self.state != state {
+            self.state = state;
+            self.reports.send(Report::State(state));
+            notify::status(match state {
+                State::Starting => "starting",
+                State::Watching => "watching",
+                State::CameraLost => "the camera is lost; it is looked for",
+                State::Stopping | State::Offline => "publishing what is left",
+            });
+        }
+    }
+}
+
+impl Observer for Reporter {
+    fn frame(&mut self, _offset: std::time::Duration, _sightings: Option<&[Sighting]>) {
+        self.enter(State::Watching);
+    }
+
+    fn camera(&mut self, watching: bool) {
+        // Back means that a frame has come, which `frame` tells.
+        if !watching {
+            self.enter(State::CameraLost);
+        }
+    }
+
+    fn window(&mut self, record: MinuteRecord) {
+        self.reports.send(Report::Record(record));
+    }
+}

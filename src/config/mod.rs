@@ -1,0 +1,337 @@
+//! Configuration: fragments merged into [`Settings`], whose types cannot hold a bad value.
+
+mod fragment;
+mod layers;
+
+use std::fmt::Display;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use crate::delivery::Broker;
+use crate::delivery::payload::MAX_BASIS_BYTES;
+use crate::delivery::topics::{Topics, check_level};
+use crate::vision::{Analysis, Faces, Region};
+use layers::{Layer, Located, last};
+
+/// Where the daemon looks for its configuration.
+pub const DEFAULT_PATH: &str = "/etc/lectern/lectern.toml";
+
+/// The systemd credential that holds the MQTT password.
+const PASSWORD_CREDENTIAL: &str = "mqtt-password";
+
+/// A configuration that cannot be used: its place, its key, and what is allowed.
+#[derive(Debug, thiserror::Error)]
+#[error("{place}: {problem}")]
+pub struct ConfigError {
+    place: String,
+    problem: String,
+}
+
+impl ConfigError {
+    fn at(place: impl Display, problem: impl Display) -> Self {
+        Self { place: place.to_string(), problem: problem.to_string() }
+    }
+}
+
+/// A complete and valid configuration.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// `device.id`; by default the host's name.
+    pub device: String,
+    /// `deployment.basis`: why this camera may run.
+    pub basis: String,
+    /// `camera.*`.
+    pub camera: Camera,
+    /// `analysis.rate_hz`: frames analysed each second.
+    pub rate_hz: f64,
+    /// The rest of `analysis.*`.
+    pub analysis: Analysis,
+    /// `window.seconds`: a divisor of 3600.
+    pub window_seconds: u32,
+    /// Where to publish: `mqtt.url` and the login.
+    pub broker: Broker,
+    /// The topics of this device.
+    pub topics: Topics,
+    /// `spool.keep_days`: how long records wait for a broker.
+    pub keep_days: u32,
+}
+
+/// What to look with.
+#[derive(Debug, Clone)]
+pub struct Camera {
+    /// Device or recording.
+    pub source: CameraSource,
+    /// Wanted width in pixels; the driver may choose the nearest.
+    pub width: u32,
+    /// Wanted height in pixels.
+    pub height: u32,
+}
+
+/// `camera.device`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CameraSource {
+    /// A V4L2 device node.
+    Device(PathBuf),
+    /// `file:PATH`: a video or a folder of stills, in a loop in real time.
+    Recording(PathBuf),
+}
+
+impl Settings {
+    /// Reads `file`, the fragments in `lectern.d` beside it, and the process's `LECTERN_…` variables.
+    ///
+    /// # Errors
+    /// [`ConfigError`] with file, line, key and what is allowed.
+    pub fn load(file: &Path) -> Result<Self, ConfigError> {
+        Self::from_layers(&layers::read(file, std::env::vars_os())?, file)
+    }
+
+    fn from_layers(layers: &[Layer], file: &Path) -> Result<Self, ConfigError> {
+        refuse_what_is_not_there_yet(layers)?;
+        let device = level(layers, "device.id", |f| &f.device.id)?.unwrap_or_else(host_name);
+        let site = level(layers, "device.site", |f| &f.device.site)?.unwrap_or_else(unassigned);
+        let building = level(layers, "device.building", |f| &f.device.building)?.unwrap_or_else(unassigned);
+        let room = level(layers, "device.room", |f| &f.device.room)?.unwrap_or_else(unassigned);
+        let root = key(
+            layers,
+            "mqtt.root",
+            |f| &f.mqtt.root,
+            |root: String| {
+                root.split('/').try_for_each(check_level).map_err(|e| e.to_string()).map(|()| root)
+            },
+        )?
+        .unwrap_or_else(|| "lectern/v1".to_owned());
+        let source = key(layers, "camera.device", |f| &f.camera.device, camera_source)?.ok_or_else(|| {
+            missing(
+                file,
+                "camera.device",
+                "name a camera, for example one from /dev/v4l/by-id/, or file:PATH",
+            )
+        })?;
+        let window_seconds = key(
+            layers,
+            "window.seconds",
+            |f| &f.window.seconds,
+            |seconds| {
+                if seconds > 0 && 3600 % seconds == 0 {
+                    Ok(seconds)
+                } else {
+                    Err(format!("must divide 3600, not {seconds}"))
+                }
+            },
+        )?
+        .unwrap_or(60);
+        let rate_hz =
+            key(layers, "analysis.rate_hz", |f| &f.analysis.rate_hz, within(0.1, 30.0))?.unwrap_or(2.0);
+        if f64::from(window_seconds) * rate_hz < 1.0 {
+            let place = last(layers, |f| &f.analysis.rate_hz).map_or_else(String::new, |l| l.place);
+            let problem =
+                format!("analysis.rate_hz = {rate_hz} gives no frame in window.seconds = {window_seconds}");
+            return Err(ConfigError::at(place, problem));
+        }
+        Ok(Self {
+            basis: basis(layers, file)?,
+            camera: Camera {
+                source,
+                width: key(layers, "camera.width", |f| &f.camera.width, within(64, 4096))?.unwrap_or(640),
+                height: key(layers, "camera.height", |f| &f.camera.height, within(64, 4096))?.unwrap_or(480),
+            },
+            rate_hz,
+            analysis: analysis(layers)?,
+            window_seconds,
+            broker: broker(layers, &device)?,
+            topics: Topics::new(&root, &site, &building, &room, &device),
+            keep_days: key(layers, "spool.keep_days", |f| &f.spool.keep_days, within(1, 366))?.unwrap_or(7),
+            device,
+        })
+    }
+}
+
+/// Takes one key through its check.
+fn key<'a, T: Clone + 'a, U>(
+    layers: &'a [Layer],
+    name: &str,
+    of: impl Fn(&'a fragment::Fragment) -> &'a fragment::Key<T>,
+    check: impl Fn(T) -> Result<U, String>,
+) -> Result<Option<U>, ConfigError> {
+    last(layers, of)
+        .map(|Located { value, place }| {
+            check(value).map_err(|p| ConfigError::at(place, format!("{name} {p}")))
+        })
+        .transpose()
+}
+
+fn level<'a>(
+    layers: &'a [Layer],
+    name: &str,
+    of: impl Fn(&'a fragment::Fragment) -> &'a fragment::Key<String>,
+) -> Result<Option<String>, ConfigError> {
+    key(layers, name, of, |text| check_level(&text).map(|()| text.clone()).map_err(|e| format!("= {e}")))
+}
+
+fn within<T: PartialOrd + Display + Copy>(low: T, high: T) -> impl Fn(T) -> Result<T, String> {
+    move |value| {
+        if value >= low && value <= high {
+            Ok(value)
+        } else {
+            Err(format!("must be from {low} to {high}, not {value}"))
+        }
+    }
+}
+
+fn missing(file: &Path, name: &str, help: &str) -> ConfigError {
+    ConfigError::at(file.display(), format!("{name} is not set: {help}"))
+}
+
+fn unassigned() -> String {
+    "unassigned".to_owned()
+}
+
+/// The host's name, cut to what a topic level may hold.
+fn host_name() -> String {
+    let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    let label = name.split('.').next().unwrap_or_default();
+    if check_level(label).is_ok() { label.to_owned() } else { "lectern".to_owned() }
+}
+
+fn camera_source(device: String) -> Result<CameraSource, String> {
+    match device.strip_prefix("file:") {
+        Some("") => Err("= \"file:\" names no file".to_owned()),
+        Some(path) => Ok(CameraSource::Recording(path.into())),
+        None if device.starts_with('/') => Ok(CameraSource::Device(device.into())),
+        None => {
+            Err(format!("= \"{device}\" is neither an absolute path such as /dev/v4l/by-id/… nor file:PATH"))
+        }
+    }
+}
+
+fn basis(layers: &[Layer], file: &Path) -> Result<String, ConfigError> {
+    let help = "write down why this camera may run, for example \"informed consent, DPIA-2026-014\"; nothing is \
+                watched without it";
+    key(
+        layers,
+        "deployment.basis",
+        |f| &f.deployment.basis,
+        |basis: String| {
+            let basis = basis.trim().to_owned();
+            if basis.is_empty() {
+                Err(format!("is empty: {help}"))
+            } else if basis.len() > MAX_BASIS_BYTES || basis.chars().any(char::is_control) {
+                Err(format!("must be one line of at most {MAX_BASIS_BYTES} bytes"))
+            } else {
+                Ok(basis)
+            }
+        },
+    )?
+    .ok_or_else(|| missing(file, "deployment.basis", help))
+}
+
+fn analysis(layers: &[Layer]) -> Result<Analysis, ConfigError> {
+    let default = Analysis::default();
+    Ok(Analysis {
+        min_face_px: key(layers, "analysis.min_face_px", |f| &f.analysis.min_face_px, within(20, 2000))?
+            .unwrap_or(default.min_face_px),
+        region: key(
+            layers,
+            "analysis.region",
+            |f| &f.analysis.region,
+            |region| {
+                Region::new(region).ok_or_else(|| {
+                    format!("must be [left, top, right, bottom] within 0 and 1 and not empty, not {region:?}")
+                })
+            },
+        )?
+        .unwrap_or(default.region),
+        faces: key(
+            layers,
+            "analysis.faces",
+            |f| &f.analysis.faces,
+            |faces: String| match faces.as_str() {
+                "largest" => Ok(Faces::Largest),
+                "all" => Ok(Faces::All),
+                other => Err(format!("must be \"largest\" or \"all\", not \"{other}\"")),
+            },
+        )?
+        .unwrap_or(default.faces),
+        min_confidence: key(
+            layers,
+            "analysis.min_confidence",
+            |f| &f.analysis.min_confidence,
+            within(0.0, 1.0),
+        )?
+        .unwrap_or(default.min_confidence),
+    })
+}
+
+fn broker(layers: &[Layer], device: &str) -> Result<Broker, ConfigError> {
+    let (host, port) = key(layers, "mqtt.url", |f| &f.mqtt.url, |url| broker_address(&url))?
+        .unwrap_or_else(|| ("localhost".to_owned(), 1883));
+    let password_file = key(
+        layers,
+        "mqtt.password_file",
+        |f| &f.mqtt.password_file,
+        |file| {
+            let mode = std::fs::metadata(&file).map_err(|e| format!("{file}: {e}"))?.permissions().mode();
+            if mode & 0o077 == 0 {
+                Ok(PathBuf::from(file))
+            } else {
+                Err(format!("{file} is open to others: chmod 600 it"))
+            }
+        },
+    )?
+    .or_else(|| {
+        let credential = PathBuf::from(std::env::var_os("CREDENTIALS_DIRECTORY")?).join(PASSWORD_CREDENTIAL);
+        credential.exists().then_some(credential)
+    });
+    let username = last(layers, |f| &f.mqtt.username).map(|l| l.value);
+    Ok(Broker {
+        host,
+        port,
+        client_id: format!("lectern-{device}"),
+        login: username.map(|name| (name, password_file)),
+    })
+}
+
+/// Splits `mqtt://host[:port]`.
+fn broker_address(url: &str) -> Result<(String, u16), String> {
+    let form = || format!("must look like mqtt://broker.example:1883, not \"{url}\"");
+    if url.contains('@') {
+        return Err(
+            "must hold no user name or password: they belong in mqtt.username and a credential".to_owned()
+        );
+    }
+    let address = url.strip_prefix("mqtt://").ok_or_else(form)?.trim_end_matches('/');
+    let (host, port) = match address.rsplit_once(':') {
+        // An IPv6 address stands in brackets, so a colon within them is no port's.
+        Some((host, port)) if !port.ends_with(']') => (host, port.parse().map_err(|_| form())?),
+        _ => (address, 1883),
+    };
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    if host.is_empty() || host.contains('/') {
+        return Err(form());
+    }
+    Ok((host.to_owned(), port))
+}
+
+/// Keys of the contract whose function comes with a later version: refused rather than ignored.
+fn refuse_what_is_not_there_yet(layers: &[Layer]) -> Result<(), ConfigError> {
+    let tls = [
+        ("mqtt.ca", last(layers, |f| &f.mqtt.ca)),
+        ("mqtt.client_cert", last(layers, |f| &f.mqtt.client_cert)),
+        ("mqtt.client_key", last(layers, |f| &f.mqtt.client_key)),
+        ("mqtt.url", last(layers, |f| &f.mqtt.url).filter(|url| url.value.starts_with("mqtts://"))),
+    ];
+    if let Some((name, Some(at))) = tls.into_iter().find(|(_, found)| found.is_some()) {
+        return Err(ConfigError::at(
+            at.place,
+            format!("{name} asks for TLS, which this version does not have; use mqtt://"),
+        ));
+    }
+    if let Some(at) = last(layers, |f| &f.mqtt.discovery).filter(|on| on.value) {
+        return Err(ConfigError::at(at.place, "mqtt.discovery = true is not in this version"));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+#[allow(clippy::float_cmp, reason = "values are parsed, not computed")]
+mod tests;

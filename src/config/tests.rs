@@ -1,0 +1,113 @@
+use super::*;
+use std::ffi::OsString;
+
+const GOOD: &str = "[device]\nid = \"r101-cam1\"\nroom = \"101\"\n[deployment]\nbasis = \"consent\"\n[camera]\n\
+                    device = \"file:lecture.mkv\"\n";
+
+fn load(files: &[(&str, &str)], variables: &[(&str, &str)]) -> Result<Settings, String> {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir(folder.path().join("lectern.d")).unwrap();
+    for (name, text) in files {
+        std::fs::write(folder.path().join(name), text).unwrap();
+    }
+    let file = folder.path().join("lectern.toml");
+    let variables = variables.iter().map(|(name, value)| (OsString::from(name), OsString::from(value)));
+    layers::read(&file, variables)
+        .and_then(|layers| Settings::from_layers(&layers, &file))
+        .map_err(|e| e.to_string().replace(&format!("{}/", folder.path().display()), ""))
+}
+
+#[test]
+fn defaults_are_the_contract() {
+    let settings = load(&[("lectern.toml", GOOD)], &[]).unwrap();
+    assert_eq!(settings.topics.minute, "lectern/v1/unassigned/unassigned/101/r101-cam1/minute");
+    assert_eq!((settings.rate_hz, settings.window_seconds, settings.keep_days), (2.0, 60, 7));
+    assert_eq!((settings.camera.width, settings.camera.height), (640, 480));
+    assert_eq!(settings.analysis.min_face_px, 60);
+    assert_eq!(settings.camera.source, CameraSource::Recording("lecture.mkv".into()));
+    assert_eq!((settings.broker.host.as_str(), settings.broker.port), ("localhost", 1883));
+}
+
+#[test]
+fn later_layers_win() {
+    let files = [
+        ("lectern.toml", GOOD),
+        ("lectern.d/10.toml", "[device]\nid = \"ten\"\nsite = \"north\"\n"),
+        ("lectern.d/20.toml", "device.id = \"twenty\"\n"),
+    ];
+    let variables =
+        [("LECTERN_DEVICE_ROOM", "202"), ("LECTERN_ANALYSIS_RATE_HZ", "5"), ("LECTERN_DATA", "x")];
+    let settings = load(&files, &variables).unwrap();
+    assert_eq!(settings.topics.status, "lectern/v1/north/unassigned/202/twenty/status");
+    assert_eq!(settings.rate_hz, 5.0);
+}
+
+#[test]
+fn a_bad_value_is_refused_with_its_place_and_what_is_allowed() {
+    let cases = [
+        (
+            "[analysis]\nrate_hz = 99.0\n",
+            "lectern.d/x.toml:2: analysis.rate_hz must be from 0.1 to 30, not 99",
+        ),
+        ("[analysis]\nrate = 2\n", "lectern.d/x.toml:2: unknown field `rate`, expected one of `rate_hz`"),
+        (
+            "\n[windows]\nseconds = 60\n",
+            "lectern.d/x.toml:2: unknown field `windows`, expected one of `device`",
+        ),
+        ("[window]\nseconds = 7\n", "lectern.d/x.toml:2: window.seconds must divide 3600, not 7"),
+        ("[device]\nid = \"a/b\"\n", "lectern.d/x.toml:2: device.id = `a/b` cannot be a topic level"),
+        ("[camera]\nwidth = \"wide\"\n", "lectern.d/x.toml:2: invalid type: string \"wide\", expected u32"),
+        ("[mqtt]\nurl = \"http://x\"\n", "lectern.d/x.toml:2: mqtt.url must look like mqtt://"),
+        (
+            "[mqtt]\nurl = \"mqtt://u:p@x\"\n",
+            "lectern.d/x.toml:2: mqtt.url must hold no user name or password",
+        ),
+        ("[mqtt]\nurl = \"mqtts://x\"\n", "lectern.d/x.toml:2: mqtt.url asks for TLS"),
+        (
+            "[analysis]\nregion = [0.5, 0.0, 0.4, 1.0]\n",
+            "lectern.d/x.toml:2: analysis.region must be [left, top",
+        ),
+        (
+            "[analysis]\nrate_hz = 0.1\n[window]\nseconds = 5\n",
+            "lectern.d/x.toml:2: analysis.rate_hz = 0.1 gives no frame",
+        ),
+    ];
+    for (text, expected) in cases {
+        let error = load(&[("lectern.toml", GOOD), ("lectern.d/x.toml", text)], &[]).unwrap_err();
+        assert!(error.starts_with(expected), "{error}\nshould start with\n{expected}");
+    }
+}
+
+#[test]
+fn a_bad_variable_is_named() {
+    let error = load(&[("lectern.toml", GOOD)], &[("LECTERN_ANALYSIS_RATE_HZ", "fast")]).unwrap_err();
+    assert!(error.starts_with("variable LECTERN_ANALYSIS_RATE_HZ: invalid type"), "{error}");
+    let error = load(&[("lectern.toml", GOOD)], &[("LECTERN_CAMRA_WIDTH", "640")]).unwrap_err();
+    assert!(error.starts_with("variable LECTERN_CAMRA_WIDTH: names no configuration key"), "{error}");
+}
+
+#[test]
+fn nothing_is_watched_without_a_basis() {
+    let error = load(&[("lectern.toml", "camera.device = \"/dev/video0\"\n")], &[]).unwrap_err();
+    assert!(error.starts_with("lectern.toml: deployment.basis is not set"), "{error}");
+    let error = load(&[("lectern.toml", "deployment.basis = \" \"\ncamera.device = \"/dev/video0\"\n")], &[]);
+    assert!(error.unwrap_err().starts_with("lectern.toml:1: deployment.basis is empty"));
+}
+
+#[test]
+fn a_password_file_open_to_others_is_refused() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let text = format!("{GOOD}[mqtt]\nusername = \"u\"\npassword_file = \"{}\"\n", file.path().display());
+    let settings = load(&[("lectern.toml", &text)], &[]).unwrap();
+    assert_eq!(settings.broker.login, Some(("u".to_owned(), Some(file.path().to_owned()))));
+    std::fs::set_permissions(file.path(), std::fs::Permissions::from_mode(0o644)).unwrap();
+    assert!(load(&[("lectern.toml", &text)], &[]).unwrap_err().contains("is open to others"));
+}
+
+#[test]
+fn addresses_of_brokers() {
+    assert_eq!(broker_address("mqtt://b.example").unwrap(), ("b.example".to_owned(), 1883));
+    assert_eq!(broker_address("mqtt://[::1]:1884/").unwrap(), ("::1".to_owned(), 1884));
+    assert!(broker_address("mqtt://:1883").is_err());
+    assert!(broker_address("mqtt://host:port").is_err());
+}

@@ -1,0 +1,44 @@
+//! The program: parse the command line, call one command, map errors to exit codes.
+
+use std::io;
+use std::process::ExitCode;
+
+use clap::Parser;
+use lectern::cli::{Cli, Command};
+use lectern::commands;
+use lectern::config::ConfigError;
+
+/// Wrong usage or configuration; clap uses the same.
+const WRONG_USAGE: u8 = 2;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    lectern::service::logging::start(matches!(cli.command, Command::Run(_)));
+    let models = cli.models.as_deref();
+    let result = match &cli.command {
+        Command::Run(arguments) => commands::run::run(arguments, models),
+        #[cfg(feature = "demo")]
+        Command::Demo(arguments) => commands::demo::run(arguments, models),
+        Command::Analyze(arguments) => commands::analyze::run(arguments, models),
+        Command::Eval(arguments) => commands::eval::run(arguments, models),
+        Command::Schema => commands::schema::run(),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        // Whoever read the output has seen enough.
+        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("lectern: {error}");
+            for cause in error.chain().skip(1) {
+                eprintln!("  because: {cause}");
+            }
+            if error.is::<ConfigError>() { ExitCode::from(WRONG_USAGE) } else { ExitCode::FAILURE }
+        }
+    }
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error
+        .chain()
+        .any(|cause| cause.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == io::ErrorKind::BrokenPipe))
+}

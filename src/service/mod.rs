@@ -1,0 +1,5 @@
+//! What the machine around the daemon wants to know of it, and what it must not.
+
+pub mod lockdown;
+pub mod logging;
+pub mod notify;

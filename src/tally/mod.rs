@@ -1,0 +1,203 @@
+//! Windows: lengths measured on boot time, labels on whole steps of the wall clock.
+
+mod record;
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+pub use record::{Counts, MinuteRecord};
+
+use crate::clock::{BootTime, Clock};
+use crate::expression::Sighting;
+
+/// How far the wall clock may stray from a grid line and still be on it. NTP slews by at most half a
+/// millisecond a second, so drift within an hour-long window stays below it; a step does not.
+const SLACK: Duration = Duration::from_secs(2);
+
+/// Where windows begin: every `seconds`, counted from `origin`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Grid {
+    /// Length of a window in seconds; a divisor of 3600.
+    pub seconds: u32,
+    /// Where the grid starts: the epoch for a camera, its own start for a recording.
+    pub origin: Timestamp,
+}
+
+/// The open window, which turns frames into counts.
+pub struct Window {
+    /// Boot time at which it opened.
+    opened: BootTime,
+    /// Boot time at which it ends.
+    ends: BootTime,
+    start: Timestamp,
+    /// Whether it began on the grid rather than between two lines.
+    whole: bool,
+    counts: Counts,
+}
+
+impl Window {
+    /// Opens the window that `clock` is in.
+    ///
+    /// One that begins between two grid lines is short, so that the next one begins on the grid again.
+    #[must_use]
+    pub fn open(grid: Grid, clock: &dyn Clock) -> Self {
+        Self::open_at(grid, clock.boot(), clock.wall())
+    }
+
+    fn open_at(grid: Grid, boot: BootTime, wall: Timestamp) -> Self {
+        let step = i128::from(grid.seconds) * 1_000_000_000;
+        let slack = slack(grid);
+        let now = wall.as_nanosecond() - grid.origin.as_nanosecond();
+        // A clock that is a little behind the line it is about to cross has crossed it already.
+        let line = (now + slack).div_euclid(step) * step;
+        let left = u64::try_from(line + step - now).unwrap_or_default();
+        Self {
+            opened: boot,
+            ends: boot + Duration::from_nanos(left),
+            start: Timestamp::from_nanosecond(grid.origin.as_nanosecond() + line).unwrap_or(Timestamp::MIN),
+            whole: (now - line).abs() <= slack,
+            counts: Counts::default(),
+        }
+    }
+
+    /// Boot time at which this window opened.
+    #[must_use]
+    pub fn opened(&self) -> BootTime {
+        self.opened
+    }
+
+    /// Boot time at which this window ends.
+    #[must_use]
+    pub fn ends(&self) -> BootTime {
+        self.ends
+    }
+
+    /// The label of this window.
+    #[must_use]
+    pub fn start(&self) -> Timestamp {
+        self.start
+    }
+
+    /// Counts one analysed frame.
+    pub fn add_frame(&mut self, sightings: &[Sighting]) {
+        self.counts.add_frame(sightings);
+    }
+
+    /// Counts one frame that could not be read.
+    pub fn add_corrupt(&mut self) {
+        self.counts.add_corrupt();
+    }
+
+    /// Ends this window at boot time `at`, at the latest at its own end.
+    #[must_use]
+    pub fn close(self, at: BootTime, seq: u64, rate_hz: f64, grid: Grid, clock: &dyn Clock) -> MinuteRecord {
+        let at = at.min(self.ends);
+        let watched = at.saturating_sub(self.opened).as_secs_f64();
+        // Whole windows differ from their nominal length only by what the clock was slewed.
+        let whole = self.whole && at == self.ends;
+        let seconds = if whole { f64::from(grid.seconds) } else { watched };
+        // Ticks lie at whole multiples of the period from the start on. The one nearest to the window's end
+        // belongs to the next window; a watch that ends early has had every tick before its end.
+        let ticks = seconds * rate_hz;
+        let frames_expected = if at == self.ends { ticks.round() } else { (ticks - 1e-6).ceil() };
+        MinuteRecord {
+            seq,
+            start: self.start,
+            seconds: to_u32(seconds.round()),
+            frames_expected: to_u32(frames_expected),
+            counts: self.counts,
+            clock_synced: clock.synced(),
+            partial: !whole,
+        }
+    }
+}
+
+/// [`SLACK`] in nanoseconds; shorter windows get less, so that it stays a small part of them.
+fn slack(grid: Grid) -> i128 {
+    let largest = i128::from(grid.seconds) * 1_000_000_000 / 30;
+    i128::try_from(SLACK.as_nanos()).unwrap_or(largest).min(largest)
+}
+
+/// A number that is whole already.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a window lasts an hour at most")]
+fn to_u32(value: f64) -> u32 {
+    value as u32
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::{SimulatedClock, Stop};
+    use proptest::prelude::*;
+
+    const MINUTES: Grid = Grid { seconds: 60, origin: Timestamp::UNIX_EPOCH };
+
+    fn at(wall: &str) -> SimulatedClock {
+        SimulatedClock::starting_at(wall.parse().unwrap(), true)
+    }
+
+    #[test]
+    fn the_first_window_is_cut_to_the_grid() {
+        let clock = at("2026-11-23T10:15:20Z");
+        let window = Window::open(MINUTES, &clock);
+        assert_eq!(window.ends() - window.opened(), Duration::from_secs(40));
+        clock.sleep_until(window.ends(), &Stop::default());
+        let record = window.close(clock.boot(), 0, 2.0, MINUTES, &clock);
+        assert_eq!(record.start.to_string(), "2026-11-23T10:15:00Z");
+        assert_eq!((record.seconds, record.frames_expected, record.partial), (40, 80, true));
+    }
+
+    #[test]
+    fn a_window_on_the_grid_is_whole() {
+        let clock = at("2026-11-23T10:15:00Z");
+        let window = Window::open(MINUTES, &clock);
+        clock.sleep_until(window.ends(), &Stop::default());
+        let record = window.close(clock.boot(), 7, 2.0, MINUTES, &clock);
+        assert_eq!((record.seq, record.seconds, record.frames_expected), (7, 60, 120));
+        assert!(!record.partial);
+    }
+
+    #[test]
+    fn a_window_ended_early_expects_the_ticks_it_had() {
+        let clock = at("2026-11-23T10:15:00Z");
+        for (millis, ticks) in [(0, 0), (1, 1), (500, 1), (501, 2), (2500, 5)] {
+            let window = Window::open(MINUTES, &clock);
+            let record = window.close(clock.boot() + Duration::from_millis(millis), 0, 2.0, MINUTES, &clock);
+            assert_eq!((record.frames_expected, record.partial), (ticks, true), "{millis} ms");
+        }
+    }
+
+    #[test]
+    fn a_clock_slightly_behind_the_line_has_crossed_it() {
+        let window = Window::open(MINUTES, &at("2026-11-23T10:14:59.700Z"));
+        assert_eq!(window.start().to_string(), "2026-11-23T10:15:00Z");
+        assert_eq!(window.ends() - window.opened(), Duration::from_millis(60_300));
+    }
+
+    proptest! {
+        /// Whatever the wall clock does, windows follow one another on boot time without gap or overlap, and
+        /// none is longer than its nominal length and the slack.
+        #[test]
+        fn clock_steps_neither_lose_nor_double_a_second(
+            steps in prop::collection::vec(-400_000i64..400_000, 1..40),
+            seconds in prop::sample::select(vec![1u32, 5, 60, 900, 3600]),
+        ) {
+            let clock = at("2026-11-23T10:15:20.3Z");
+            let grid = Grid { seconds, origin: Timestamp::UNIX_EPOCH };
+            let mut covered = Duration::ZERO;
+            for (seq, step) in steps.into_iter().enumerate() {
+                let window = Window::open(grid, &clock);
+                prop_assert_eq!(window.opened(), covered);
+                clock.step_wall(jiff::SignedDuration::from_millis(step)).unwrap();
+                covered = window.ends();
+                clock.sleep_until(window.ends(), &Stop::default());
+                let length = window.ends() - window.opened();
+                prop_assert!(length <= Duration::from_secs(u64::from(seconds)) + SLACK);
+                let record = window.close(clock.boot(), seq as u64, 2.0, grid, &clock);
+                prop_assert!(record.seconds <= seconds);
+                prop_assert_eq!(record.start.as_second().rem_euclid(i64::from(seconds)), 0);
+            }
+        }
+    }
+}

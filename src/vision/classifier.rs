@@ -1,0 +1,131 @@
+//! The expression of a face: aligned to the framing the network was trained on, classified into 13 kinds.
+
+use std::path::Path;
+
+use super::VisionError;
+use super::engine::{ModelStore, Network};
+use super::geometry::{Affine, Face, Point, Region, View};
+use crate::camera::Frame;
+use crate::expression::Expression;
+
+/// Probabilities of the 13 kinds, by [`Expression::index`]; they sum to 1.
+pub type Probabilities = [f32; Expression::COUNT];
+
+/// The classifier and its framing.
+///
+/// The network takes `[1, C, S, S]` with C = 1 (luma) or 3 (the luma three times), 0 to 255, and gives 13
+/// logits; what else a network needs (normalisation, temperature) is part of its graph.
+pub struct Classifier {
+    network: Network,
+    channels: usize,
+    size: usize,
+    /// Where the landmarks lie in a crop, in fractions of its side.
+    framing: [Point; 5],
+}
+
+impl Classifier {
+    /// Loads the classifier that the manifest names.
+    ///
+    /// # Errors
+    /// [`VisionError::Model`] when it is missing, damaged, or has another shape.
+    pub fn new(store: &ModelStore) -> Result<Self, VisionError> {
+        let model = &store.manifest.classifier.network;
+        Self::from_bytes(&model.file, &store.bytes(model)?, store)
+    }
+
+    /// Loads another classifier from an ONNX file with a fixed input shape.
+    ///
+    /// # Errors
+    /// [`VisionError::Model`] when it is missing or has another shape.
+    pub fn from_file(file: &Path, store: &ModelStore) -> Result<Self, VisionError> {
+        let bytes = std::fs::read(file).map_err(|e| VisionError::model(file.display(), e))?;
+        Self::from_bytes(&file.display().to_string(), &bytes, store)
+    }
+
+    fn from_bytes(name: &str, bytes: &[u8], store: &ModelStore) -> Result<Self, VisionError> {
+        let network = Network::new(name, bytes, None)?;
+        let &[1, channels @ (1 | 3), size, width] = network.shape() else {
+            return Err(wrong_shape(name, network.shape()));
+        };
+        if size != width {
+            return Err(wrong_shape(name, network.shape()));
+        }
+        let framing = store.manifest.classifier.landmarks.map(|[x, y]| Point { x, y });
+        let mut classifier = Self { network, channels, size, framing };
+        // One run at load time finds a wrong output before the first lecture does.
+        classifier.run(&vec![0.0; size * size])?;
+        Ok(classifier)
+    }
+
+    /// Classifies a face of a view by its landmarks.
+    ///
+    /// The crop is the similarity (shift, scale, rotation) that brings the five landmarks nearest to where
+    /// they lie on average in the training images, so that a face looks to the network as those did.
+    ///
+    /// # Errors
+    /// [`VisionError::Model`] when the network fails.
+    pub fn classify_face(&mut self, view: &View<'_>, face: &Face) -> Result<Probabilities, VisionError> {
+        let crop = Affine::similarity(&self.framing, &face.landmarks).crop(view, self.size);
+        self.run(&crop)
+    }
+
+    /// Classifies a picture that is already a face crop in the training framing, of any size.
+    ///
+    /// # Errors
+    /// [`VisionError::Model`] when the network fails.
+    pub fn classify_crop(&mut self, frame: &Frame) -> Result<Probabilities, VisionError> {
+        let view = View::new(frame, Region::WHOLE);
+        self.run(&Affine::stretch(frame.width(), frame.height()).crop(&view, self.size))
+    }
+
+    fn run(&mut self, luma: &[f32]) -> Result<Probabilities, VisionError> {
+        let logits = if self.channels == 1 {
+            self.network.run(luma)?
+        } else {
+            self.network.run(&luma.repeat(self.channels))?
+        };
+        let logits: Probabilities = logits[..].try_into().map_err(|_| {
+            let problem =
+                format!("gives {} numbers, and {} logits are needed", logits.len(), Expression::COUNT);
+            VisionError::model("classifier", problem)
+        })?;
+        Ok(softmax(logits))
+    }
+}
+
+/// The kind with the highest probability, with that probability.
+#[must_use]
+pub fn most_likely(probabilities: &Probabilities) -> (Expression, f32) {
+    let best = Expression::ALL
+        .into_iter()
+        .max_by(|a, b| probabilities[a.index()].total_cmp(&probabilities[b.index()]));
+    let kind = best.unwrap_or(Expression::Neutral);
+    (kind, probabilities[kind.index()])
+}
+
+fn softmax(logits: Probabilities) -> Probabilities {
+    let highest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let powers = logits.map(|logit| (logit - highest).exp());
+    let sum: f32 = powers.iter().sum();
+    powers.map(|power| power / sum)
+}
+
+fn wrong_shape(name: &str, shape: &[usize]) -> VisionError {
+    VisionError::model(name, format!("takes {shape:?}, and [1, 1 or 3, S, S] is needed: luma, NCHW, square"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn softmax_sums_to_one_and_keeps_the_order() {
+        let mut logits = [0.0; Expression::COUNT];
+        logits[7] = 90.0;
+        logits[3] = 89.0;
+        let probabilities = softmax(logits);
+        assert!((probabilities.iter().sum::<f32>() - 1.0).abs() < 1e-6);
+        assert_eq!(most_likely(&probabilities).0, Expression::ALL[7]);
+        assert!(probabilities[3] > 0.2 && probabilities[3] < 0.3);
+    }
+}

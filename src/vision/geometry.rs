@@ -1,0 +1,294 @@
+//! Points, boxes and the similarity that maps a face onto the classifier's framing. Units are pixels.
+
+use crate::camera::Frame;
+
+/// A point; pixel (0, 0) covers the square from (0, 0) to (1, 1).
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Point {
+    /// To the right.
+    pub x: f32,
+    /// Downwards.
+    pub y: f32,
+}
+
+/// An axis-parallel box from its top left to its bottom right corner.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct BBox {
+    /// Left.
+    pub x1: f32,
+    /// Top.
+    pub y1: f32,
+    /// Right.
+    pub x2: f32,
+    /// Bottom.
+    pub y2: f32,
+}
+
+impl BBox {
+    /// Width in pixels.
+    #[must_use]
+    pub fn width(&self) -> f32 {
+        self.x2 - self.x1
+    }
+
+    /// Height in pixels.
+    #[must_use]
+    pub fn height(&self) -> f32 {
+        self.y2 - self.y1
+    }
+
+    /// Area in square pixels.
+    #[must_use]
+    pub fn area(&self) -> f32 {
+        self.width() * self.height()
+    }
+
+    /// The square with the same centre whose side is the longer one.
+    #[must_use]
+    pub fn square(&self) -> Self {
+        let side = self.width().max(self.height());
+        let x1 = self.x1 + self.width() * 0.5 - side * 0.5;
+        let y1 = self.y1 + self.height() * 0.5 - side * 0.5;
+        Self { x1, y1, x2: x1 + side, y2: y1 + side }
+    }
+
+    /// The box with the same centre and `factor` times the sides.
+    #[must_use]
+    pub fn grown(&self, factor: f32) -> Self {
+        let (dx, dy) = (self.width() * (factor - 1.0) / 2.0, self.height() * (factor - 1.0) / 2.0);
+        Self { x1: self.x1 - dx, y1: self.y1 - dy, x2: self.x2 + dx, y2: self.y2 + dy }
+    }
+}
+
+/// A found face: its box, its probability, and its eyes, nose and mouth corners, those at the left of the
+/// picture first.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Face {
+    /// Where it is.
+    pub bbox: BBox,
+    /// Probability that it is a face, from 0 to 1.
+    pub score: f32,
+    /// Left eye, right eye, nose, left and right corner of the mouth.
+    pub landmarks: [Point; 5],
+}
+
+/// A part of the picture, in fractions of its width and height.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Region {
+    left: f32,
+    top: f32,
+    right: f32,
+    bottom: f32,
+}
+
+impl Region {
+    /// The whole picture.
+    pub const WHOLE: Self = Self { left: 0.0, top: 0.0, right: 1.0, bottom: 1.0 };
+
+    /// `[left, top, right, bottom]`, each from 0 to 1; none when it is empty or outside the picture.
+    #[must_use]
+    pub fn new([left, top, right, bottom]: [f32; 4]) -> Option<Self> {
+        let inside = |v: f32| (0.0..=1.0).contains(&v);
+        let good = [left, top, right, bottom].into_iter().all(inside) && left < right && top < bottom;
+        good.then_some(Self { left, top, right, bottom })
+    }
+}
+
+/// A rectangle of a frame, addressed by its own coordinates.
+#[derive(Clone, Copy)]
+pub struct View<'a> {
+    frame: &'a Frame,
+    left: usize,
+    top: usize,
+    /// Width in pixels.
+    pub width: usize,
+    /// Height in pixels.
+    pub height: usize,
+}
+
+impl<'a> View<'a> {
+    /// The part of `frame` that `region` covers; at least one pixel.
+    #[must_use]
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        clippy::cast_precision_loss,
+        reason = "fractions of a picture's side, which is far below 2^24"
+    )]
+    pub fn new(frame: &'a Frame, region: Region) -> Self {
+        let span = |from: f32, to: f32, side: usize| {
+            let start = ((from * side as f32).floor() as usize).min(side - 1);
+            (start, ((to * side as f32).ceil() as usize).clamp(start + 1, side) - start)
+        };
+        let (left, width) = span(region.left, region.right, frame.width());
+        let (top, height) = span(region.top, region.bottom, frame.height());
+        Self { frame, left, top, width, height }
+    }
+
+    /// Row `y` as `width` RGB triples.
+    #[must_use]
+    pub fn row(&self, y: usize) -> &'a [u8] {
+        &self.frame.row(self.top + y)[self.left * 3..][..self.width * 3]
+    }
+
+    /// Luma (ITU-R BT.601) from 0 to 255 between pixels by bilinear interpolation; outside, the border goes on.
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        clippy::cast_precision_loss,
+        reason = "clamped to the picture first"
+    )]
+    fn luma_at(&self, at: Point) -> f32 {
+        let x = (at.x - 0.5).clamp(0.0, (self.width - 1) as f32);
+        let y = (at.y - 0.5).clamp(0.0, (self.height - 1) as f32);
+        let (left, top) = (x as usize, y as usize);
+        let (right, bottom) = ((left + 1).min(self.width - 1), (top + 1).min(self.height - 1));
+        let (fx, fy) = (x - left as f32, y - top as f32);
+        let (upper, lower) = (self.row(top), self.row(bottom));
+        let mix = |row: &[u8]| luma(row, left) * (1.0 - fx) + luma(row, right) * fx;
+        mix(upper) * (1.0 - fy) + mix(lower) * fy
+    }
+}
+
+fn luma(row: &[u8], x: usize) -> f32 {
+    let [r, g, b] = [row[3 * x], row[3 * x + 1], row[3 * x + 2]].map(f32::from);
+    0.299 * r + 0.587 * g + 0.114 * b
+}
+
+/// An affine map from crop to picture: `x' = a x + b y + c`, `y' = d x + e y + f`.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Affine {
+    a: f32,
+    b: f32,
+    c: f32,
+    d: f32,
+    e: f32,
+    f: f32,
+}
+
+impl Affine {
+    /// Stretches a unit square onto `width` x `height` pixels.
+    #[must_use]
+    #[expect(clippy::cast_precision_loss, reason = "sides of pictures are far below 2^24")]
+    pub fn stretch(width: usize, height: usize) -> Self {
+        Self { a: width as f32, b: 0.0, c: 0.0, d: 0.0, e: height as f32, f: 0.0 }
+    }
+
+    /// The similarity (rotation, scale, shift) that takes `from` onto `to` with the least squared error
+    /// (Umeyama 1991, without reflection).
+    #[must_use]
+    pub fn similarity(from: &[Point; 5], to: &[Point; 5]) -> Self {
+        let mean = |points: &[Point; 5]| Point {
+            x: points.iter().map(|p| p.x).sum::<f32>() / 5.0,
+            y: points.iter().map(|p| p.y).sum::<f32>() / 5.0,
+        };
+        let (mean_from, mean_to) = (mean(from), mean(to));
+        let (mut dot, mut cross, mut spread) = (0.0, 0.0, 0.0);
+        for (p, q) in from.iter().zip(to) {
+            let (px, py) = (p.x - mean_from.x, p.y - mean_from.y);
+            let (qx, qy) = (q.x - mean_to.x, q.y - mean_to.y);
+            dot += px * qx + py * qy;
+            cross += px * qy - py * qx;
+            spread += px * px + py * py;
+        }
+        let (a, d) = (dot / spread, cross / spread);
+        Self {
+            a,
+            b: -d,
+            c: mean_to.x - a * mean_from.x + d * mean_from.y,
+            d,
+            e: a,
+            f: mean_to.y - d * mean_from.x - a * mean_from.y,
+        }
+    }
+
+    /// Where the map takes a point.
+    #[must_use]
+    pub fn apply(&self, p: Point) -> Point {
+        Point { x: self.a * p.x + self.b * p.y + self.c, y: self.d * p.x + self.e * p.y + self.f }
+    }
+
+    /// The crop of `size` x `size` luma values, 0 to 255, whose unit square this map takes into `view`.
+    ///
+    /// Where the crop has fewer pixels than the picture, each is the mean of as many samples as it covers.
+    #[must_use]
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        clippy::cast_precision_loss,
+        reason = "a crop's side is far below 2^24, and the number of samples is clamped"
+    )]
+    pub fn crop(&self, view: &View<'_>, size: usize) -> Vec<f32> {
+        let step = 1.0 / size as f32;
+        let samples = |dx: f32, dy: f32| ((dx.hypot(dy) * step).round() as usize).clamp(1, 32);
+        let (across, down) = (samples(self.a, self.d), samples(self.b, self.e));
+        let share = 1.0 / (across * down) as f32;
+        let mut crop = Vec::with_capacity(size * size);
+        for row in 0..size {
+            for column in 0..size {
+                let mut sum = 0.0;
+                for v in 0..down {
+                    for u in 0..across {
+                        let x = (column as f32 + (u as f32 + 0.5) / across as f32) * step;
+                        let y = (row as f32 + (v as f32 + 0.5) / down as f32) * step;
+                        sum += view.luma_at(self.apply(Point { x, y }));
+                    }
+                }
+                crop.push(sum * share);
+            }
+        }
+        crop
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn points(values: [(f32, f32); 5]) -> [Point; 5] {
+        values.map(|(x, y)| Point { x, y })
+    }
+
+    #[test]
+    fn a_similarity_is_found_again() {
+        let from = points([(0.3, 0.4), (0.7, 0.4), (0.5, 0.6), (0.35, 0.8), (0.65, 0.8)]);
+        let (scale, angle) = (80.0f32, 0.3f32);
+        let to = from.map(|p| Point {
+            x: scale * (angle.cos() * p.x - angle.sin() * p.y) + 100.0,
+            y: scale * (angle.sin() * p.x + angle.cos() * p.y) + 50.0,
+        });
+        let map = Affine::similarity(&from, &to);
+        for (p, q) in from.iter().zip(&to) {
+            let found = map.apply(*p);
+            assert!((found.x - q.x).abs() < 1e-3 && (found.y - q.y).abs() < 1e-3);
+        }
+    }
+
+    #[test]
+    fn a_crop_of_its_own_size_is_the_picture() {
+        let rgb = (0..4 * 4).flat_map(|i| [i * 10; 3]).collect();
+        let frame = Frame::from_rgb(4, 4, rgb).unwrap();
+        let crop = Affine::stretch(4, 4).crop(&View::new(&frame, Region::WHOLE), 4);
+        for (i, value) in (0u8..).zip(crop) {
+            assert!((value - f32::from(i) * 10.0).abs() < 1e-3);
+        }
+    }
+
+    #[test]
+    fn a_smaller_crop_is_the_mean() {
+        let rgb = (0..64).flat_map(|i| if i % 2 == 0 { [0; 3] } else { [200; 3] }).collect();
+        let frame = Frame::from_rgb(8, 8, rgb).unwrap();
+        let crop = Affine::stretch(8, 8).crop(&View::new(&frame, Region::WHOLE), 2);
+        assert!(crop.iter().all(|v| (v - 100.0).abs() < 1e-3), "{crop:?}");
+    }
+
+    #[test]
+    fn a_region_outside_the_picture_is_refused() {
+        assert!(Region::new([0.0, 0.0, 1.1, 1.0]).is_none());
+        assert!(Region::new([0.5, 0.0, 0.5, 1.0]).is_none());
+        assert!(Region::new([f32::NAN, 0.0, 1.0, 1.0]).is_none());
+        let frame = Frame::black(640, 480);
+        let view = View::new(&frame, Region::new([0.25, 0.5, 0.75, 1.0]).unwrap());
+        assert_eq!((view.width, view.height), (320, 240));
+    }
+}

@@ -1,0 +1,233 @@
+//! Face detection by MTCNN: a proposal, a refinement and an output network in cascade (Zhang et al. 2016).
+//!
+//! The pyramid, the boxes and the suppression follow facenet-pytorch 2.6.0, whose weights these are, number for
+//! number; `models/training/reference_mtcnn.py` lists its conventions, and `tests/detector.rs` holds them.
+
+mod boxes;
+mod resample;
+
+use super::VisionError;
+use super::engine::{DetectorManifest, ModelStore, Network};
+use super::geometry::{BBox, Face, Point, View};
+use boxes::{Candidate, Overlap, suppress};
+use resample::{Cut, area};
+
+/// Side of a P-Net cell, and of the smallest face it sees, in pixels of a pyramid level.
+const CELL: usize = 12;
+/// Side of R-Net's input.
+const REFINEMENT: usize = 24;
+/// Side of O-Net's input.
+const OUTPUT: usize = 48;
+/// How much an old box is grown, so that a head that moved since is still in it.
+const GROWTH: f32 = 1.1;
+
+/// The cascade, ready for pictures of one size at a time.
+pub struct Detector {
+    settings: DetectorManifest,
+    proposal: Vec<u8>,
+    /// The levels for the size of the last picture.
+    pyramid: Option<Pyramid>,
+    refinement: Network,
+    output: Network,
+}
+
+/// The scales of one picture size, each with its own plan: tract cannot run P-Net with symbolic sides.
+struct Pyramid {
+    width: usize,
+    height: usize,
+    min_face_px: u32,
+    levels: Vec<Level>,
+}
+
+struct Level {
+    scale: f64,
+    width: usize,
+    height: usize,
+    network: Network,
+}
+
+impl Detector {
+    /// Loads the three networks.
+    ///
+    /// # Errors
+    /// [`VisionError::Model`] when one is missing, damaged or of another shape.
+    pub fn new(store: &ModelStore) -> Result<Self, VisionError> {
+        let settings = store.manifest.detector.clone();
+        let load = |model, side| Network::new("MTCNN", &store.bytes(model)?, Some(&[1, 3, side, side]));
+        Ok(Self {
+            proposal: store.bytes(&settings.proposal)?.into_owned(),
+            pyramid: None,
+            refinement: load(&settings.refinement, REFINEMENT)?,
+            output: load(&settings.output, OUTPUT)?,
+            settings,
+        })
+    }
+
+    /// Searches the whole view for faces of `min_face_px` or more; best score first.
+    ///
+    /// # Errors
+    /// [`VisionError::Model`] when a network fails.
+    pub fn search(&mut self, view: &View<'_>, min_face_px: u32) -> Result<Vec<Face>, VisionError> {
+        let proposals = self.propose(view, min_face_px)?;
+        let refined = self.refine(view, &proposals)?;
+        let mut faces = Vec::new();
+        for bbox in refined {
+            faces.extend(self.finish(view, &bbox)?);
+        }
+        Ok(suppress(faces, |face: &Face| (face.score, face.bbox), Overlap::Minimum, 0.7, usize::MAX))
+    }
+
+    /// Looks for a face only where one was; one pass of the output network.
+    ///
+    /// # Errors
+    /// [`VisionError::Model`] when a network fails.
+    pub fn follow(&mut self, view: &View<'_>, known: &BBox) -> Result<Option<Face>, VisionError> {
+        self.finish(view, &known.grown(GROWTH).square())
+    }
+
+    /// The first stage: P-Net over the pyramid.
+    fn propose(&mut self, view: &View<'_>, min_face_px: u32) -> Result<Vec<BBox>, VisionError> {
+        let fits = |p: &Pyramid| (p.width, p.height, p.min_face_px) == (view.width, view.height, min_face_px);
+        if !self.pyramid.as_ref().is_some_and(fits) {
+            self.pyramid = None;
+        }
+        let pyramid = match &mut self.pyramid {
+            Some(pyramid) => pyramid,
+            none => none.insert(Pyramid::new(&self.proposal, &self.settings, view, min_face_px)?),
+        };
+        let threshold = logit(self.settings.thresholds[0]);
+        let mut found = Vec::new();
+        for level in &mut pyramid.levels {
+            let planes = area(view, Cut::whole(view), level.width, level.height);
+            let cells = level.candidates(&planes, threshold)?;
+            found.extend(suppress(cells, of_candidate, Overlap::Union, 0.5, usize::MAX));
+        }
+        let most = self.settings.most_candidates[0];
+        let kept = suppress(found, of_candidate, Overlap::Union, 0.7, most);
+        Ok(kept.iter().map(|candidate| candidate.regressed(0.0).square()).collect())
+    }
+
+    /// The second stage: R-Net on each proposal.
+    fn refine(&mut self, view: &View<'_>, proposals: &[BBox]) -> Result<Vec<BBox>, VisionError> {
+        let threshold = logit(self.settings.thresholds[1]);
+        let mut found = Vec::new();
+        for bbox in proposals {
+            let Some(cut) = cut(view, bbox) else { continue };
+            // One at a time: in tract a batch of n takes twice as long as n runs.
+            let head = self.refinement.run(&area(view, cut, REFINEMENT, REFINEMENT))?;
+            let [logit, offsets @ ..]: [f32; 5] = head[..].try_into().map_err(|_| wrong_head("R-Net"))?;
+            if logit > threshold {
+                found.push(Candidate { bbox: *bbox, logit, offsets });
+            }
+        }
+        let kept = suppress(found, of_candidate, Overlap::Union, 0.7, self.settings.most_candidates[1]);
+        Ok(kept.iter().map(|candidate| candidate.regressed(1.0).square()).collect())
+    }
+
+    /// The third stage: O-Net on one square box; a face with its landmarks, or none.
+    fn finish(&mut self, view: &View<'_>, bbox: &BBox) -> Result<Option<Face>, VisionError> {
+        let Some(cut) = cut(view, bbox) else { return Ok(None) };
+        let head = self.output.run(&area(view, cut, OUTPUT, OUTPUT))?;
+        let head: [f32; 15] = head[..].try_into().map_err(|_| wrong_head("O-Net"))?;
+        if head[0] <= logit(self.settings.thresholds[2]) {
+            return Ok(None);
+        }
+        let candidate =
+            Candidate { bbox: *bbox, logit: head[0], offsets: [head[1], head[2], head[3], head[4]] };
+        let (width, height) = (bbox.width() + 1.0, bbox.height() + 1.0);
+        let landmarks = std::array::from_fn(|i| Point {
+            x: width * head[5 + i] + bbox.x1 - 1.0,
+            y: height * head[10 + i] + bbox.y1 - 1.0,
+        });
+        Ok(Some(Face { bbox: candidate.regressed(1.0), score: 1.0 / (1.0 + (-head[0]).exp()), landmarks }))
+    }
+}
+
+impl Pyramid {
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        clippy::cast_precision_loss,
+        reason = "sides of pictures are far below 2^24"
+    )]
+    fn new(
+        bytes: &[u8],
+        settings: &DetectorManifest,
+        view: &View<'_>,
+        min_face_px: u32,
+    ) -> Result<Self, VisionError> {
+        let (width, height) = (view.width, view.height);
+        let mut scale = CELL as f64 / f64::from(min_face_px);
+        let mut side = width.min(height) as f64 * scale;
+        let mut levels = Vec::new();
+        while side >= CELL as f64 {
+            let (w, h) = ((width as f64 * scale + 1.0) as usize, (height as f64 * scale + 1.0) as usize);
+            let network = Network::new("P-Net", bytes, Some(&[1, 3, h, w]))?;
+            levels.push(Level { scale, width: w, height: h, network });
+            scale *= settings.pyramid_factor;
+            side *= settings.pyramid_factor;
+        }
+        Ok(Self { width, height, min_face_px, levels })
+    }
+}
+
+impl Level {
+    /// Runs P-Net on this level and returns the cells that pass, as boxes in the picture.
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_precision_loss,
+        reason = "sides of pictures are far below 2^24"
+    )]
+    fn candidates(&mut self, planes: &[f32], threshold: f32) -> Result<Vec<Candidate>, VisionError> {
+        // 3x3 convolution, 2x2 pooling with stride 2 rounded up, two more 3x3 convolutions, none padded.
+        let cells = |side: usize| (side - 2).div_ceil(2) - 4;
+        let (columns, rows) = (cells(self.width), cells(self.height));
+        let head = self.network.run(planes)?;
+        let count = rows * columns;
+        if head.len() != 5 * count {
+            return Err(wrong_head("P-Net"));
+        }
+        let scale = self.scale as f32;
+        let mut found = Vec::new();
+        for (at, logit) in head[..count].iter().enumerate().filter(|(_, logit)| **logit >= threshold) {
+            let corner = |i: usize, of: usize| ((2 * i + of) as f32 / scale).floor();
+            let (row, column) = (at / columns, at % columns);
+            let bbox = BBox {
+                x1: corner(column, 1),
+                y1: corner(row, 1),
+                x2: corner(column, CELL),
+                y2: corner(row, CELL),
+            };
+            let offsets = std::array::from_fn(|i| head[(i + 1) * count + at]);
+            found.push(Candidate { bbox, logit: *logit, offsets });
+        }
+        Ok(found)
+    }
+}
+
+fn of_candidate(candidate: &Candidate) -> (f32, BBox) {
+    (candidate.logit, candidate.bbox)
+}
+
+/// The pixels of a box, counted from 1 and cut off at the border as the original does; none where it is
+/// outside.
+#[expect(clippy::cast_possible_truncation, reason = "saturating is what a box far outside needs")]
+fn cut(view: &View<'_>, bbox: &BBox) -> Option<Cut> {
+    let span = |from: f32, to: f32, side: usize| {
+        let start = usize::try_from((from.trunc() as i64).max(1)).ok()? - 1;
+        let end = usize::try_from(to.trunc() as i64).ok()?.min(side);
+        (start < end).then(|| (start, end - start))
+    };
+    let (x, width) = span(bbox.x1, bbox.x2, view.width)?;
+    let (y, height) = span(bbox.y1, bbox.y2, view.height)?;
+    Some(Cut { x, y, width, height })
+}
+
+/// The logit of a probability, so that no network needs a softmax.
+fn logit(probability: f32) -> f32 {
+    (probability / (1.0 - probability)).ln()
+}
+
+fn wrong_head(network: &str) -> VisionError {
+    VisionError::model(network, "has another output than this version of Lectern expects")
+}
