@@ -1,0 +1,188 @@
+//! `lectern analyze` on recordings: sound, long, damaged and missing ones.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod common;
+
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+use common::{check_minute, data, lectern, number, portrait_video, schema};
+use serde_json::Value;
+
+fn lines(output: &Output) -> Vec<Value> {
+    String::from_utf8_lossy(&output.stdout).lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+fn said(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+#[test]
+fn a_recording_becomes_minutes_the_last_one_partial() {
+    let folder = tempfile::tempdir().unwrap();
+    let video = portrait_video(folder.path(), "Lecture 1.mkv", 75);
+    let (minutes, frames) = (folder.path().join("minutes.csv"), folder.path().join("frames.csv"));
+    let output = lectern()
+        .args(["analyze", "--start", "2026-11-23T10:15:30Z", "--rate", "1", "--csv"])
+        .arg(&minutes)
+        .arg("--frames-csv")
+        .arg(&frames)
+        .arg(&video)
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", said(&output));
+    let records = lines(&output);
+    assert_eq!(records.len(), 2);
+    let schema = schema();
+    for record in &records {
+        assert!(schema.is_valid(record), "{record}");
+        check_minute(record);
+        assert_eq!(record["device"], "Lecture_1");
+        assert_eq!(number(record, "no_face"), 0);
+    }
+    assert_eq!(
+        (records[0]["start"].as_str(), &records[0]["partial"]),
+        (Some("2026-11-23T10:15:30Z"), &false.into())
+    );
+    assert_eq!(
+        (records[1]["start"].as_str(), &records[1]["partial"]),
+        (Some("2026-11-23T10:16:30Z"), &true.into())
+    );
+    assert_eq!((number(&records[0], "frames"), number(&records[1], "frames")), (60, 15));
+    assert_eq!((number(&records[1], "seconds"), number(&records[1], "frames_expected")), (15, 15));
+
+    let mut table = csv::Reader::from_path(&minutes).unwrap();
+    let header = table.headers().unwrap().clone();
+    for (row, record) in table.records().zip(&records) {
+        for (name, value) in header.iter().zip(&row.unwrap()) {
+            let expected = &record[name];
+            assert_eq!(
+                value,
+                expected.as_str().map_or_else(|| expected.to_string(), str::to_owned),
+                "{name}"
+            );
+        }
+    }
+    let mut table = csv::Reader::from_path(&frames).unwrap();
+    assert_eq!(table.headers().unwrap(), vec!["device", "seconds", "expression"]);
+    let times: Vec<String> = table.records().map(|row| row.unwrap()[1].to_owned()).collect();
+    assert_eq!((times.len(), times[0].as_str(), times[74].as_str()), (75, "0.000", "74.000"));
+}
+
+#[test]
+fn the_same_recording_gives_the_same_bytes() {
+    let folder = tempfile::tempdir().unwrap();
+    let video = portrait_video(folder.path(), "lecture.mkv", 4);
+    let run = || lectern().arg("analyze").arg(&video).output().unwrap().stdout;
+    assert_eq!(run(), run());
+}
+
+#[test]
+fn a_folder_of_stills_and_a_stream_are_recordings_too() {
+    let folder = tempfile::tempdir().unwrap();
+    for i in 0..3 {
+        std::fs::copy("tests/fixtures/portrait.png", folder.path().join(format!("{i}.png"))).unwrap();
+    }
+    std::fs::write(folder.path().join("3.jpg"), "no picture").unwrap();
+    std::fs::write(folder.path().join("notes.txt"), "not looked at").unwrap();
+    let output = lectern().args(["analyze", "--label", "stills"]).arg(folder.path()).output().unwrap();
+    let record = &lines(&output)[0];
+    assert_eq!(
+        (number(record, "frames"), number(record, "corrupt"), number(record, "frames_expected")),
+        (3, 1, 4)
+    );
+    assert!(said(&output).contains("3.jpg: is no readable picture"), "{}", said(&output));
+
+    let video = portrait_video(folder.path(), "lecture.mkv", 3);
+    let stream = Command::new("ffmpeg")
+        .args(["-v", "error", "-i"])
+        .arg(&video)
+        .args(["-f", "yuv4mpegpipe", "-pix_fmt", "yuv420p", "-"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let output = lectern().args(["analyze", "-"]).stdin(stream.stdout.unwrap()).output().unwrap();
+    let from_stream = &lines(&output)[0];
+    assert_eq!((from_stream["device"].as_str(), number(from_stream, "frames")), (Some("recording"), 6));
+    let whole = lectern().arg("analyze").arg(&video).output().unwrap();
+    assert_eq!(number(&lines(&whole)[0], "frames"), 6);
+}
+
+/// Cuts a file to a part of its length.
+fn cut(path: &Path, part: f64) {
+    let length = std::fs::metadata(path).unwrap().len();
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        clippy::cast_precision_loss,
+        reason = "a small file"
+    )]
+    let kept = (length as f64 * part) as u64;
+    std::fs::File::options().write(true).open(path).unwrap().set_len(kept).unwrap();
+}
+
+#[test]
+fn a_truncated_recording_is_counted_as_far_as_it_goes_and_reported() {
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["cut.mkv", "cut.y4m"] {
+        let video = portrait_video(folder.path(), name, 10);
+        cut(&video, 0.6);
+        let good = portrait_video(folder.path(), "good.mkv", 2);
+        let output = lectern().arg("analyze").args([&video, &good]).output().unwrap();
+        assert_eq!(output.status.code(), Some(1), "{name}");
+        let records = lines(&output);
+        assert_eq!(records.len(), 2, "{name}: the other recording is analysed all the same");
+        assert!(number(&records[0], "frames") > 2, "{name}");
+        assert_eq!(records[0]["partial"], true);
+        let said = said(&output);
+        assert_eq!(said.lines().count(), 1, "{said}");
+        assert!(said.contains(name) && said.contains("what could be read is counted"), "{said}");
+    }
+}
+
+#[test]
+fn what_is_no_recording_is_named_with_the_way_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = folder.path().join("lecture.mp4");
+    std::fs::write(&text, "not a video").unwrap();
+    let empty = folder.path().join("empty");
+    std::fs::create_dir(&empty).unwrap();
+    let cases = [
+        (text, "holds no video that ffmpeg can read"),
+        (folder.path().join("missing.mkv"), "cannot be read: No such file"),
+        (empty, "holds no .jpg, .jpeg or .png file"),
+    ];
+    for (path, problem) in cases {
+        let output = lectern().arg("analyze").arg(&path).output().unwrap();
+        assert_eq!(output.status.code(), Some(1));
+        let said = said(&output);
+        assert!(
+            said.starts_with(&format!("lectern: {}: ", path.display())) && said.contains(problem),
+            "{said}"
+        );
+        assert_eq!(said.lines().count(), 1, "{said}");
+    }
+}
+
+#[test]
+fn a_machine_without_ffmpeg_is_told_to_install_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let video = portrait_video(folder.path(), "lecture.mkv", 1);
+    let output = lectern().env("PATH", folder.path()).arg("analyze").arg(&video).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(said(&output).contains("install ffmpeg"), "{}", said(&output));
+}
+
+#[test]
+fn the_person_in_the_clips_is_seen() {
+    let Some(clips) = data("clips") else { return };
+    let clips = std::fs::read_dir(clips).unwrap().map(|entry| entry.unwrap().path());
+    let clips: Vec<_> = clips.filter(|path| path.extension().is_some_and(|e| e == "mkv")).collect();
+    let output = lectern().arg("analyze").args(&clips).output().unwrap();
+    assert!(output.status.success(), "{}", said(&output));
+    let records = lines(&output);
+    let sum = |field| records.iter().map(|record| number(record, field)).sum::<u64>();
+    let (frames, seen) = (sum("frames"), sum("faces") + sum("uncertain"));
+    assert_eq!(records.len(), clips.len());
+    assert!(seen * 100 >= frames * 95, "{seen} of {frames}");
+}

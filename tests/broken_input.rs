@@ -1,0 +1,105 @@
+//! Broken input ends in one clear message and the right exit code.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod common;
+
+use std::path::Path;
+
+use common::lectern;
+
+fn copy_models(to: &Path) {
+    for entry in std::fs::read_dir("models").unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_file() {
+            std::fs::copy(&path, to.join(path.file_name().unwrap())).unwrap();
+        }
+    }
+}
+
+/// Runs it and returns its exit code and its one message.
+fn failure(arguments: &[&str]) -> (Option<i32>, String) {
+    let output = lectern().args(arguments).output().unwrap();
+    (output.status.code(), String::from_utf8(output.stderr).unwrap())
+}
+
+#[test]
+fn an_unreadable_picture_is_named_and_the_others_are_measured() {
+    let folder = tempfile::tempdir().unwrap();
+    let broken = folder.path().join("broken.jpg");
+    std::fs::write(&broken, [0xff, 0xd8, 0xff, 0xe0, 0, 16]).unwrap();
+    for what in ["detect", "classify"] {
+        let output =
+            lectern().args(["eval", what]).arg(&broken).arg("tests/fixtures/portrait.png").output().unwrap();
+        assert_eq!(output.status.code(), Some(1));
+        let lines = String::from_utf8(output.stdout).unwrap();
+        assert_eq!(lines.lines().count(), 1);
+        assert!(lines.contains("portrait.png"), "{lines}");
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(
+            said.starts_with(&format!("lectern: {}: is no readable picture", broken.display())),
+            "{said}"
+        );
+        assert!(said.ends_with("1 of 2 pictures could not be read\n"), "{said}");
+    }
+}
+
+#[test]
+fn a_bad_configuration_is_wrong_usage() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("lectern.toml");
+    std::fs::write(&config, "[deployment]\nbasis = \"test\"\n[camera]\ndevce = \"/dev/video0\"\n").unwrap();
+    let path = config.to_str().unwrap();
+    let (code, said) = failure(&["run", "--config", path]);
+    assert_eq!(code, Some(2));
+    let expected =
+        format!("lectern: {path}:4: unknown field `devce`, expected one of `device`, `width`, `height`\n");
+    assert_eq!(said, expected);
+    let (code, said) = failure(&["run", "--config", "/no/such/lectern.toml"]);
+    assert_eq!(code, Some(2));
+    assert!(said.starts_with("lectern: /no/such/lectern.toml: cannot be read: No such file"), "{said}");
+    assert_eq!(failure(&["run", "--confg", path]).0, Some(2));
+    assert_eq!(failure(&["analyze", "--rate", "1000", "x.mkv"]).0, Some(2));
+}
+
+#[test]
+fn a_model_with_another_hash_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    copy_models(folder.path());
+    let models = folder.path().to_str().unwrap();
+    let portrait = "tests/fixtures/portrait.png";
+    assert_eq!(failure(&["--models", models, "eval", "classify", portrait]).0, Some(0));
+    for file in ["pnet.onnx", "expression.onnx"] {
+        let path = folder.path().join(file);
+        let mut bytes = std::fs::read(&path).unwrap();
+        *bytes.last_mut().unwrap() ^= 1;
+        std::fs::write(&path, bytes).unwrap();
+        let what = if file == "pnet.onnx" { "detect" } else { "classify" };
+        let (code, said) = failure(&["--models", models, "eval", what, portrait]);
+        assert_eq!(code, Some(1));
+        assert!(said.starts_with(&format!("lectern: model {file}: has SHA-256 ")), "{said}");
+        assert_eq!(said.lines().count(), 1, "{said}");
+        copy_models(folder.path());
+    }
+}
+
+#[test]
+fn a_classifier_of_another_shape_is_refused() {
+    let portrait = "tests/fixtures/portrait.png";
+    let (code, said) = failure(&["eval", "classify", "--classifier", "models/rnet.onnx", portrait]);
+    assert_eq!(code, Some(1));
+    assert!(said.contains("models/rnet.onnx") || said.contains("classifier"), "{said}");
+    assert_eq!(said.lines().count(), 1, "{said}");
+    let (code, said) = failure(&["eval", "classify", "--classifier", "Cargo.toml", portrait]);
+    assert_eq!((code, said.lines().count()), (Some(1), 1), "{said}");
+}
+
+#[test]
+fn a_camera_that_is_none_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("lectern.toml");
+    std::fs::write(&config, "[deployment]\nbasis = \"test\"\n[camera]\ndevice = \"/dev/null\"\n").unwrap();
+    let (code, said) = failure(&["run", "--config", config.to_str().unwrap()]);
+    assert_eq!(code, Some(1));
+    assert!(said.starts_with("lectern: /dev/null: is no camera"), "{said}");
+    assert!(said.contains("/dev/v4l/by-id/") && said.lines().count() == 1, "{said}");
+}

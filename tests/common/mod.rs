@@ -1,0 +1,247 @@
+//! What several tests need: the program, a real mosquitto, a subscriber, the data folder.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+#![allow(dead_code, reason = "each test file uses its part")]
+
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc;
+use std::time::Duration;
+
+use rumqttc::{Client, Event, MqttOptions, Packet, QoS};
+use serde_json::Value;
+
+/// Longest wait for anything that should come.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The program under test.
+pub(crate) fn lectern() -> Command {
+    let mut command = Command::new(assert_cmd::cargo::cargo_bin!("lectern"));
+    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("LECTERN_")) {
+        command.env_remove(name);
+    }
+    command
+}
+
+/// The folder of data that is not part of the project, or none, which is said.
+pub(crate) fn data(part: &str) -> Option<PathBuf> {
+    match std::env::var_os("LECTERN_DATA") {
+        Some(folder) => Some(Path::new(&folder).join(part)),
+        None => {
+            eprintln!("skipped: LECTERN_DATA is not set");
+            None
+        }
+    }
+}
+
+/// A video of the portrait: `seconds` long, 10 frames a second, 400x400.
+pub(crate) fn portrait_video(folder: &Path, name: &str, seconds: u32) -> PathBuf {
+    let path = folder.join(name);
+    let status = Command::new("ffmpeg")
+        .args(["-v", "error", "-y", "-loop", "1", "-framerate", "10", "-i", "tests/fixtures/portrait.png"])
+        // Noise, so that a later frame is not almost nothing.
+        .args(["-t", &seconds.to_string(), "-vf", "noise=alls=12:allf=t", "-pix_fmt", "yuv420p"])
+        .arg(&path)
+        .status()
+        .expect("ffmpeg is installed");
+    assert!(status.success());
+    path
+}
+
+/// A validator of `lectern schema`.
+pub(crate) fn schema() -> jsonschema::Validator {
+    let output = lectern().arg("schema").output().unwrap();
+    jsonschema::validator_for(&serde_json::from_slice(&output.stdout).unwrap()).unwrap()
+}
+
+/// The 13 kinds.
+pub(crate) fn kinds() -> impl Iterator<Item = &'static str> {
+    lectern::expression::Expression::ALL.into_iter().map(lectern::expression::Expression::name)
+}
+
+/// The number in a field.
+pub(crate) fn number(record: &Value, field: &str) -> u64 {
+    record[field].as_u64().unwrap_or_else(|| panic!("{field} in {record}"))
+}
+
+/// Checks what must hold of every minute with one face a frame.
+pub(crate) fn check_minute(record: &Value) {
+    assert_eq!(number(record, "faces"), kinds().map(|kind| number(record, kind)).sum::<u64>());
+    let seen = number(record, "no_face") + number(record, "uncertain") + number(record, "faces");
+    assert_eq!(number(record, "frames"), seen, "{record}");
+}
+
+/// A port that nobody listens on.
+pub(crate) fn free_port() -> u16 {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port()
+}
+
+/// A mosquitto of this test's own, stopped when it is dropped.
+pub(crate) struct Mosquitto {
+    child: Child,
+    pub(crate) port: u16,
+    folder: tempfile::TempDir,
+}
+
+impl Mosquitto {
+    pub(crate) fn start() -> Self {
+        let (folder, port) = (tempfile::tempdir().unwrap(), free_port());
+        // Sessions outlive a restart, so that a subscriber gets what was published while it was away.
+        let config = format!(
+            "listener {port} 127.0.0.1\nallow_anonymous true\npersistence true\npersistence_location {}/\n",
+            folder.path().display()
+        );
+        std::fs::write(folder.path().join("mosquitto.conf"), config).unwrap();
+        // Started as root it would become another user, who may not write there.
+        std::fs::set_permissions(folder.path(), std::os::unix::fs::PermissionsExt::from_mode(0o777)).unwrap();
+        let child = spawn_mosquitto(folder.path(), port);
+        Self { child, port, folder }
+    }
+
+    /// Stops it as systemd does.
+    pub(crate) fn stop(&mut self) {
+        terminate(&self.child);
+        self.child.wait().unwrap();
+    }
+
+    /// Starts it again after [`Mosquitto::stop`].
+    pub(crate) fn restart(&mut self) {
+        self.child = spawn_mosquitto(self.folder.path(), self.port);
+    }
+}
+
+fn spawn_mosquitto(folder: &Path, port: u16) -> Child {
+    // Debian keeps daemons in a folder that is not on every user's path.
+    let program = Some("/usr/sbin/mosquitto").filter(|path| Path::new(path).exists()).unwrap_or("mosquitto");
+    let child = Command::new(program)
+        .arg("-c")
+        .arg(folder.join("mosquitto.conf"))
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("mosquitto is installed");
+    for _ in 0..200 {
+        if TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok() {
+            return child;
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    panic!("mosquitto does not answer on port {port}");
+}
+
+/// Sends SIGTERM.
+fn terminate(child: &Child) {
+    let pid = rustix::process::Pid::from_child(child);
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+}
+
+impl Drop for Mosquitto {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A client that subscribes to everything and keeps what comes, over reconnects.
+pub(crate) struct Subscriber {
+    messages: mpsc::Receiver<(String, Value)>,
+}
+
+impl Subscriber {
+    pub(crate) fn start(port: u16) -> Self {
+        let mut options = MqttOptions::new("test-subscriber", Ipv4Addr::LOCALHOST.to_string(), port);
+        options.set_clean_session(false);
+        let (client, mut connection) = Client::new(options, 16);
+        let (sender, messages) = mpsc::channel();
+        let (subscribed, ready) = mpsc::channel();
+        std::thread::spawn(move || {
+            for event in connection.iter() {
+                match event {
+                    Ok(Event::Incoming(Packet::ConnAck(_))) => {
+                        client.try_subscribe("#", QoS::AtLeastOnce).unwrap();
+                    }
+                    Ok(Event::Incoming(Packet::SubAck(_))) => drop(subscribed.send(())),
+                    Ok(Event::Incoming(Packet::Publish(publish))) => {
+                        assert!(publish.payload.len() <= 1024);
+                        let payload = serde_json::from_slice(&publish.payload).expect("a payload is JSON");
+                        if sender.send((publish.topic, payload)).is_err() {
+                            return;
+                        }
+                    }
+                    Ok(_) => {}
+                    Err(_) => std::thread::sleep(Duration::from_millis(50)),
+                }
+            }
+        });
+        ready.recv_timeout(PATIENCE).expect("a subscription");
+        Self { messages }
+    }
+
+    /// The next message.
+    pub(crate) fn next(&self) -> (String, Value) {
+        self.messages.recv_timeout(PATIENCE).expect("a message")
+    }
+
+    /// Everything up to and including the first message for which `last` is true.
+    pub(crate) fn until(&self, last: impl Fn(&str, &Value) -> bool) -> Vec<(String, Value)> {
+        let mut messages = Vec::new();
+        loop {
+            let message = self.next();
+            let done = last(&message.0, &message.1);
+            messages.push(message);
+            if done {
+                return messages;
+            }
+        }
+    }
+}
+
+/// `lectern run`, killed when it is dropped.
+pub(crate) struct Daemon {
+    pub(crate) child: Child,
+    pub(crate) folder: tempfile::TempDir,
+}
+
+impl Daemon {
+    /// Starts it with `recording` as its camera and windows of `seconds`.
+    pub(crate) fn start(port: u16, recording: &Path, seconds: u32) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let config = folder.path().join("lectern.toml");
+        let text = format!(
+            "[device]\nid = \"cam1\"\nsite = \"north\"\nbuilding = \"main\"\nroom = \"101\"\n[deployment]\nbasis = \
+             \"test\"\n[camera]\ndevice = \"file:{}\"\n[window]\nseconds = {seconds}\n[mqtt]\nurl = \
+             \"mqtt://127.0.0.1:{port}\"\n",
+            recording.display()
+        );
+        std::fs::write(&config, text).unwrap();
+        let child = lectern()
+            .args(["run", "--config"])
+            .arg(&config)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        Self { child, folder }
+    }
+
+    /// Asks it to stop, as systemd does.
+    pub(crate) fn terminate(&self) {
+        terminate(&self.child);
+    }
+
+    /// Waits for its end: exit code and what it said on standard error.
+    pub(crate) fn finish(mut self) -> (Option<i32>, String) {
+        let mut said = String::new();
+        std::io::Read::read_to_string(&mut self.child.stderr.take().unwrap(), &mut said).unwrap();
+        (self.child.wait().unwrap().code(), said)
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

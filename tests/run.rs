@@ -1,0 +1,125 @@
+//! `lectern run` against a real mosquitto.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod common;
+
+use std::time::Duration;
+
+use common::{Daemon, Mosquitto, Subscriber, check_minute, number, portrait_video, schema};
+use serde_json::Value;
+
+const MINUTE: &str = "lectern/v1/north/main/101/cam1/minute";
+const STATUS: &str = "lectern/v1/north/main/101/cam1/status";
+
+fn minutes(messages: &[(String, Value)]) -> Vec<&Value> {
+    messages.iter().filter(|(topic, _)| topic == MINUTE).map(|(_, payload)| payload).collect()
+}
+
+fn states(messages: &[(String, Value)]) -> Vec<&str> {
+    messages
+        .iter()
+        .filter(|(topic, _)| topic == STATUS)
+        .filter_map(|(_, payload)| payload["state"].as_str())
+        .collect()
+}
+
+fn gapless(minutes: &[&Value]) -> bool {
+    minutes.windows(2).all(|pair| number(pair[1], "seq") == number(pair[0], "seq") + 1)
+}
+
+#[test]
+fn records_come_in_order_and_a_stop_publishes_the_open_window() {
+    let folder = tempfile::tempdir().unwrap();
+    let video = portrait_video(folder.path(), "lecture.mkv", 3);
+    let broker = Mosquitto::start();
+    let subscriber = Subscriber::start(broker.port);
+    let daemon = Daemon::start(broker.port, &video, 5);
+    let mut messages = subscriber.until(|topic, payload| topic == MINUTE && number(payload, "seq") == 2);
+    // Somewhere in the middle of the next window.
+    std::thread::sleep(Duration::from_secs(2));
+    daemon.terminate();
+    messages.extend(subscriber.until(|_, payload| payload["state"] == "offline"));
+    let (code, said) = daemon.finish();
+    assert_eq!(code, Some(0), "{said}");
+
+    let schema = schema();
+    for (topic, payload) in &messages {
+        assert!(topic == MINUTE || topic == STATUS, "{topic}");
+        assert!(schema.is_valid(payload), "{payload}");
+    }
+    let minutes = minutes(&messages);
+    assert_eq!((minutes.len(), number(minutes[0], "seq")), (4, 0));
+    assert!(gapless(&minutes));
+    for minute in &minutes {
+        check_minute(minute);
+        assert!(number(minute, "faces") + number(minute, "uncertain") > 0, "{minute}");
+        assert_eq!(minute["boot"], minutes[0]["boot"]);
+        assert_eq!(minute["replayed"], false);
+    }
+    for whole in &minutes[1..3] {
+        assert_eq!((number(whole, "seconds"), number(whole, "frames_expected")), (5, 10));
+        assert_eq!(whole["partial"], false);
+    }
+    assert_eq!(minutes[3]["partial"], true);
+    let states = states(&messages);
+    assert_eq!(states[states.len() - 2..], ["stopping", "offline"]);
+    assert!(states.contains(&"watching"));
+    // Words for people hold no counts.
+    assert!(!said.contains("faces") && !said.contains("neutral"), "{said}");
+}
+
+#[test]
+fn windows_that_end_while_the_broker_is_away_arrive_later_and_say_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let video = portrait_video(folder.path(), "lecture.mkv", 3);
+    let mut broker = Mosquitto::start();
+    let subscriber = Subscriber::start(broker.port);
+    let daemon = Daemon::start(broker.port, &video, 1);
+    let before = subscriber.until(|topic, _| topic == MINUTE);
+    broker.stop();
+    std::thread::sleep(Duration::from_secs(4));
+    broker.restart();
+    let replayed = subscriber.until(|topic, payload| topic == MINUTE && payload["replayed"] == true);
+    let after = subscriber.until(|topic, payload| topic == MINUTE && payload["replayed"] == false);
+    daemon.terminate();
+    let last = subscriber.until(|_, payload| payload["state"] == "offline");
+    assert_eq!(daemon.finish().0, Some(0));
+
+    let all: Vec<_> = before.into_iter().chain(replayed).chain(after).chain(last).collect();
+    let mut minutes = minutes(&all);
+    // A record whose PUBACK the broker took to its grave may come twice, with equal content.
+    minutes.dedup();
+    assert!(gapless(&minutes), "{minutes:?}");
+    assert!(minutes.iter().any(|minute| minute["replayed"] == true));
+    assert!(minutes.len() >= 4);
+}
+
+#[test]
+fn a_broker_that_never_comes_is_named_and_the_loss_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let video = portrait_video(folder.path(), "lecture.mkv", 3);
+    let port = common::free_port();
+    let daemon = Daemon::start(port, &video, 1);
+    std::thread::sleep(Duration::from_secs(3));
+    daemon.terminate();
+    let (code, said) = daemon.finish();
+    assert_eq!(code, Some(1), "{said}");
+    let complaint = format!("broker 127.0.0.1:{port}: Connection refused");
+    assert_eq!(said.matches(&complaint).count(), 1, "{said}");
+    assert!(said.contains("check mqtt.url and the network"), "{said}");
+    assert!(said.contains("are lost with this process"), "{said}");
+}
+
+#[test]
+fn a_killed_daemon_is_reported_offline_by_its_will() {
+    let folder = tempfile::tempdir().unwrap();
+    let video = portrait_video(folder.path(), "lecture.mkv", 3);
+    let broker = Mosquitto::start();
+    let subscriber = Subscriber::start(broker.port);
+    let mut daemon = Daemon::start(broker.port, &video, 60);
+    subscriber.until(|_, payload| payload["state"] == "watching");
+    daemon.child.kill().unwrap();
+    let (topic, status) = subscriber.next();
+    assert_eq!((topic.as_str(), status["state"].as_str()), (STATUS, Some("offline")));
+    assert!(schema().is_valid(&status));
+}
