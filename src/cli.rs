@@ -37,23 +37,30 @@ An expression is not a feeling. Do not use this to judge people: see the README.
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Watch a camera and publish the counts of each minute over MQTT, until stopped
+    ///
+    /// SIGTERM or Ctrl-C publishes the open window with `"partial": true`, sets the status to `offline`, and
+    /// exits with 0. A camera that is pulled out is looked for until it is back.
     Run(Run),
     /// Show the main job with nothing installed: a staged lecture, an embedded broker, a subscriber
+    ///
+    /// A public-domain portrait moves before a wall; the real detector and classifier look at it twice a second
+    /// of simulated time; the counts of each minute go to a broker on this machine's loopback; a second MQTT
+    /// client subscribes and prints each payload that it receives as one JSON line.
     #[cfg(feature = "demo")]
     Demo(Demo),
     /// Count the expressions of recorded lectures
+    ///
+    /// Prints one JSON line for each minute of each recording, counted from its start; the last one is usually
+    /// `"partial": true`. A damaged recording is counted as far as it can be read, then reported; exit code 1.
     Analyze(Analyze),
-    /// Measure the detector or the classifier on pictures
+    /// Measure the detector or the classifier on pictures, one JSON line each
     #[command(subcommand)]
     Eval(Eval),
     /// Print the JSON Schema of everything that is published
     Schema,
 }
 
-/// Watch a camera and publish the counts of each minute over MQTT, until stopped.
-///
-/// SIGTERM or Ctrl-C publishes the open window with `"partial": true`, sets the status to `offline`, and exits
-/// with 0.
+/// Arguments of `lectern run`.
 #[derive(Debug, Args)]
 pub struct Run {
     /// The configuration; *.toml in lectern.d beside it and LECTERN_… variables override it
@@ -61,11 +68,7 @@ pub struct Run {
     pub config: PathBuf,
 }
 
-/// Show the main job with nothing installed.
-///
-/// A public-domain portrait moves before a wall; the real detector and classifier look at it twice a second
-/// of simulated time; the counts of each minute go to a broker on this machine's loopback; a second MQTT client
-/// subscribes and prints each payload that it receives as one JSON line.
+/// Arguments of `lectern demo`.
 #[derive(Debug, Args)]
 pub struct Demo {
     /// Simulated minutes to watch; each takes seconds
@@ -73,10 +76,7 @@ pub struct Demo {
     pub minutes: u32,
 }
 
-/// Count the expressions of recorded lectures.
-///
-/// Prints one JSON line for each minute of each recording, counted from its start; the last one is usually
-/// `"partial": true`. A damaged recording is counted as far as it can be read, then reported; exit code 1.
+/// Arguments of `lectern analyze`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -116,7 +116,7 @@ pub struct Analyze {
     pub classifier: Option<PathBuf>,
 }
 
-/// Measure the detector or the classifier on pictures: one JSON line each.
+/// The measurements of `lectern eval`.
 #[derive(Debug, Subcommand)]
 pub enum Eval {
     /// Find the faces of pictures whose longer side is scaled to 640 pixels; boxes in the picture's own pixels
@@ -125,7 +125,7 @@ pub enum Eval {
     Classify(EvalClassify),
 }
 
-/// Find the faces of pictures.
+/// Arguments of `lectern eval detect`.
 #[derive(Debug, Args)]
 pub struct EvalDetect {
     /// Side of the smallest face to look for, in pixels of the scaled picture
@@ -137,7 +137,7 @@ pub struct EvalDetect {
     pub images: Vec<PathBuf>,
 }
 
-/// Classify face crops.
+/// Arguments of `lectern eval classify`.
 #[derive(Debug, Args)]
 pub struct EvalClassify {
     /// Another classifier, as in `lectern analyze --classifier`

@@ -15,6 +15,10 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     lectern::service::logging::start(matches!(cli.command, Command::Run(_)));
     let models = cli.models.as_deref();
+    if let Err(error) = lectern::service::lockdown::lock_down() {
+        eprintln!("lectern: core dumps could not be switched off: {error}");
+        return ExitCode::FAILURE;
+    }
     let result = match &cli.command {
         Command::Run(arguments) => commands::run::run(arguments, models),
         #[cfg(feature = "demo")]

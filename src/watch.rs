@@ -23,8 +23,8 @@ const REOPEN_EVERY: Duration = Duration::from_secs(2);
 pub trait Observer {
     /// One frame was analysed, or was corrupt (`None`), at this offset from the start of the watch.
     fn frame(&mut self, _offset: Duration, _sightings: Option<&[Sighting]>) {}
-    /// The camera delivers (again), or is lost.
-    fn camera(&mut self, _watching: bool) {}
+    /// The camera is lost; the next frame tells that it is back.
+    fn camera_lost(&mut self) {}
     /// A window ended.
     fn window(&mut self, record: MinuteRecord);
 }
@@ -68,16 +68,20 @@ impl Watch<'_> {
         observer: &mut dyn Observer,
     ) -> Result<u64, WatchError> {
         let began = self.clock.boot();
+        let mut session = Session { watch: self, began, source, analyzer, observer, complaint: None };
         let mut seq = self.first_seq;
+        let mut opens = began;
         loop {
-            let mut window = Window::open(self.grid, self.clock);
-            let outcome = self.watch_window(began, &mut window, source, analyzer, observer);
+            // Where the last one ended, however late it is by now: no second may belong to no window.
+            let mut window = Window::open(self.grid, self.clock, opens);
+            opens = window.ends();
+            let outcome = session.watch_window(&mut window);
             let ended_early = !matches!(outcome, Ok(Next::Window));
             let at = if ended_early { self.clock.boot() } else { window.ends() };
             let record = window.close(at, seq, self.rate_hz, self.grid, self.clock);
             // A watch that begins just before a grid line has a first window without a single tick.
             if record.frames_expected > 0 {
-                observer.window(record);
+                session.observer.window(record);
                 seq += 1;
             }
             if matches!(outcome?, Next::Stop) {
@@ -85,75 +89,85 @@ impl Watch<'_> {
             }
         }
     }
+}
 
+/// One run of a watch.
+struct Session<'a> {
+    watch: &'a Watch<'a>,
+    began: BootTime,
+    source: &'a mut dyn FrameSource,
+    analyzer: &'a mut Analyzer,
+    observer: &'a mut dyn Observer,
+    /// The last complaint about the camera; the same one is not made again at each attempt.
+    complaint: Option<String>,
+}
+
+impl Session<'_> {
     /// Fills one window. Ticks lie at whole multiples of the period after its start; the ones that pass while
     /// a frame is being analysed are skipped, not caught up.
-    fn watch_window(
-        &self,
-        began: BootTime,
-        window: &mut Window,
-        source: &mut dyn FrameSource,
-        analyzer: &mut Analyzer,
-        observer: &mut dyn Observer,
-    ) -> Result<Next, WatchError> {
-        let period = Duration::from_secs_f64(1.0 / self.rate_hz);
-        let mut tick = window.opened();
+    fn watch_window(&mut self, window: &mut Window) -> Result<Next, WatchError> {
+        let Watch { clock, stop, rate_hz, .. } = *self.watch;
+        let period = Duration::from_secs_f64(1.0 / rate_hz);
+        // A window that is over already, because the machine slept, has no tick left.
+        let mut tick = next_tick(window.opened(), window.opened(), clock.boot(), period);
         // Half a period of grace, so that a window's last tick is not one that rounding put before its end.
         while tick + period / 2 <= window.ends() {
-            self.clock.sleep_until(tick, self.stop);
-            if self.stop.is_set() {
+            clock.sleep_until(tick, stop);
+            if stop.is_set() {
                 return Ok(Next::Stop);
             }
-            match source.next() {
+            match self.source.next() {
                 Ok(Capture::Frame(frame)) => {
-                    let sightings = analyzer.analyze(&frame)?;
+                    let sightings = self.analyzer.analyze(&frame)?;
                     drop(frame);
+                    self.complaint = None;
                     window.add_frame(&sightings);
-                    observer.frame(tick - began, Some(&sightings));
+                    self.observer.frame(tick - self.began, Some(&sightings));
                 }
                 Ok(Capture::Corrupt) => {
                     window.add_corrupt();
-                    observer.frame(tick - began, None);
+                    self.observer.frame(tick - self.began, None);
                 }
                 // A stop reaches ffmpeg too, so what a recording says then is of no interest.
                 Ok(Capture::End) => return Ok(Next::Stop),
-                Err(_) if self.stop.is_set() => return Ok(Next::Stop),
+                Err(_) if stop.is_set() => return Ok(Next::Stop),
                 Err(lost @ CameraError::Lost { .. }) => {
-                    if !self.wait_for_camera(&lost, window.ends(), source, observer) {
-                        break;
-                    }
-                    analyzer.forget();
+                    self.observer.camera_lost();
+                    self.complain(&lost);
+                    self.wait_for_camera(window.ends())?;
+                    self.analyzer.forget();
                 }
                 Err(error) => return Err(error.into()),
             }
-            tick = next_tick(window.opened(), tick, self.clock.boot(), period);
+            tick = next_tick(window.opened(), tick + period, clock.boot(), period);
         }
-        self.clock.sleep_until(window.ends(), self.stop);
-        Ok(if self.stop.is_set() { Next::Stop } else { Next::Window })
+        clock.sleep_until(window.ends(), stop);
+        Ok(if stop.is_set() { Next::Stop } else { Next::Window })
     }
 
-    /// Tries to open a lost camera until it is back or the window ends; the next window's first tick goes on.
-    fn wait_for_camera(
-        &self,
-        lost: &CameraError,
-        until: BootTime,
-        source: &mut dyn FrameSource,
-        observer: &mut dyn Observer,
-    ) -> bool {
-        log::warn!("{lost}");
-        observer.camera(false);
-        while !self.stop.is_set() && self.clock.boot() < until {
-            match source.reopen() {
+    /// Tries to open a lost camera until it is back, the window ends, or a stop is asked for.
+    fn wait_for_camera(&mut self, until: BootTime) -> Result<(), CameraError> {
+        let Watch { clock, stop, .. } = *self.watch;
+        while !stop.is_set() && clock.boot() < until {
+            match self.source.reopen() {
                 Ok(()) => {
                     log::info!("the camera is back");
-                    observer.camera(true);
-                    return true;
+                    break;
                 }
-                Err(error) => log::debug!("{error}"),
+                Err(away @ CameraError::Lost { .. }) => self.complain(&away),
+                Err(error) => return Err(error),
             }
-            self.clock.sleep_until((self.clock.boot() + REOPEN_EVERY).min(until), self.stop);
+            clock.sleep_until((clock.boot() + REOPEN_EVERY).min(until), stop);
         }
-        false
+        Ok(())
+    }
+
+    fn complain(&mut self, lost: &CameraError) {
+        let complaint = lost.to_string();
+        if self.complaint.as_ref() != Some(&complaint) {
+            log::warn!("{complaint}");
+            self.complaint = Some(complaint);
+        }
     }
 }
 
@@ -163,12 +177,11 @@ enum Next {
     Stop,
 }
 
-/// The first tick after `tick` that is not already over at boot time `now`.
-fn next_tick(opened: BootTime, tick: BootTime, now: BootTime, period: Duration) -> BootTime {
-    let following = tick + period;
+/// The tick at `following`, or the last one that has begun by boot time `now` where that one is already over.
+fn next_tick(opened: BootTime, following: BootTime, now: BootTime, period: Duration) -> BootTime {
     if now < following + period {
         return following;
     }
-    let passed = (now - opened).as_secs_f64() / period.as_secs_f64();
+    let passed = now.saturating_sub(opened).as_secs_f64() / period.as_secs_f64();
     opened + period.mul_f64(passed.floor())
 }

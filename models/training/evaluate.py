@@ -24,8 +24,8 @@ def ceiling(faces: Faces) -> dict[str, float]:
     """How often the recipe would give the same answer, were ten other annotators asked.
 
     Drawn from each face's own shares of votes. A network that knew those shares exactly would agree
-    with the labels about as often; on average, since the shares come from the same ten votes, this
-    is too high for faces at a threshold and too low for none.
+    with the labels about as often. The shares come from the same ten votes as the labels, so this
+    is rather too high than too low.
     """
     rows = np.arange(len(faces.label))
     return {

@@ -13,6 +13,9 @@ use std::path::{Path, PathBuf};
 
 pub use frame::Frame;
 
+/// The longest side of a recorded picture in pixels; it keeps a bad header from asking for all memory.
+const LONGEST_SIDE: usize = 8192;
+
 /// Something that shows one picture whenever it is asked.
 pub trait FrameSource {
     /// The newest picture there is; blocks until there is one.
@@ -25,7 +28,7 @@ pub trait FrameSource {
     /// Opens a lost source again, with its format negotiated anew.
     ///
     /// # Errors
-    /// [`CameraError::Lost`] while it is still away.
+    /// [`CameraError::Lost`] while it is still away; any other kind is final.
     fn reopen(&mut self) -> Result<(), CameraError> {
         Ok(())
     }
@@ -45,7 +48,7 @@ pub enum Capture {
 #[derive(Debug, thiserror::Error)]
 pub enum CameraError {
     /// The camera is away: wait, then [`FrameSource::reopen`].
-    #[error("{device}: camera lost: {cause}; plug it in again, or name another one in camera.device")]
+    #[error("{device}: no picture: {cause}; {}", advice(cause))]
     Lost {
         /// The device as configured.
         device: String,
@@ -68,6 +71,15 @@ pub enum CameraError {
         /// What is wrong, and the way out.
         problem: String,
     },
+}
+
+/// The way out of a lost camera.
+fn advice(cause: &std::io::Error) -> &'static str {
+    match cause.raw_os_error() {
+        Some(libc::EBUSY) => "another program uses it: `fuser -v` on the device names that program",
+        Some(libc::EACCES | libc::EPERM) => "let this user into the group `video`",
+        _ => "plug it in again, or name another one in camera.device",
+    }
 }
 
 impl CameraError {

@@ -41,6 +41,10 @@ pub struct V4l2 {
     rate_hz: f64,
     formats: Vec<FourCC>,
     stream: Option<Running>,
+    /// Why there is no stream, as the system's error number.
+    away: i32,
+    /// Whether a stream could not be stopped: its buffers keep the camera busy until the process ends.
+    stuck: bool,
 }
 
 /// A negotiated stream.
@@ -56,7 +60,16 @@ impl V4l2 {
     #[must_use]
     pub fn new(device: &Path, width: u32, height: u32, rate_hz: f64) -> Self {
         let formats = FORMATS.into_iter().map(FourCC::new).collect();
-        Self { device: device.to_owned(), width, height, rate_hz, formats, stream: None }
+        Self {
+            device: device.to_owned(),
+            width,
+            height,
+            rate_hz,
+            formats,
+            stream: None,
+            away: libc::ENODEV,
+            stuck: false,
+        }
     }
 
     /// The same camera, asked for nothing but these pixel formats, the most wanted first.
@@ -68,6 +81,13 @@ impl V4l2 {
 
     fn lost(&mut self, cause: io::Error) -> CameraError {
         self.close();
+        self.away = cause.raw_os_error().unwrap_or(libc::ENODEV);
+        let cause = match cause.kind() {
+            kind @ io::ErrorKind::TimedOut => {
+                io::Error::new(kind, format!("no frame for {} s", SILENCE.as_secs()))
+            }
+            _ => cause,
+        };
         CameraError::Lost { device: self.device.display().to_string(), cause }
     }
 
@@ -77,11 +97,8 @@ impl V4l2 {
 
     /// What an error of the system means for the caller.
     fn failed(&mut self, cause: io::Error) -> CameraError {
-        if cause.kind() == io::ErrorKind::PermissionDenied {
-            return self.unusable("permission denied: let this user into the group `video`");
-        }
         if cause.raw_os_error() == Some(libc::ENOTTY) {
-            return self.unusable("is no camera: name one from /dev/v4l/by-id/");
+            return self.unusable(NO_CAMERA);
         }
         self.lost(cause)
     }
@@ -93,12 +110,16 @@ impl V4l2 {
                 // v4l 0.14 panics when it drops a stream that STREAMOFF fails on. The mapping is given up instead.
                 log::warn!("{}: STREAMOFF failed ({e}); its buffers are given up", self.device.display());
                 std::mem::forget(running.stream);
+                self.stuck = true;
             }
             _ => drop(running),
         }
     }
 
     fn open(&mut self) -> Result<Running, CameraError> {
+        if self.stuck {
+            return Err(self.unusable("could not be stopped and stays busy: start the program again"));
+        }
         // Asked first, because v4l 0.14 panics at a path that holds a NUL.
         match std::fs::metadata(&self.device) {
             Ok(node) if node.file_type().is_char_device() => (),
@@ -126,7 +147,7 @@ impl V4l2 {
         Ok(Running { stream, format, started: false })
     }
 
-    /// Sets the first format that comes in the wanted size and fast enough, or else the first that comes at all.
+    /// Sets the first format that comes in the wanted size and fast enough, or else the fastest.
     fn negotiate(&mut self, device: &Device) -> Result<Format, CameraError> {
         let offered = device.enum_formats().map_err(|e| self.failed(e))?;
         if offered.is_empty() {
@@ -139,11 +160,13 @@ impl V4l2 {
             .copied()
             .filter(|fourcc| offered.iter().any(|format| format.fourcc == *fourcc))
             .collect();
-        let fits = |fourcc: &&FourCC| {
-            let intervals = device.enum_frameintervals(**fourcc, self.width, self.height).unwrap_or_default();
-            intervals.iter().any(|i| shortest(&i.interval) <= 1.0 / (FRAMES_A_TICK * self.rate_hz))
+        let fastest = |fourcc: &FourCC| {
+            let intervals = device.enum_frameintervals(*fourcc, self.width, self.height).unwrap_or_default();
+            intervals.iter().map(|i| shortest(&i.interval)).fold(f64::INFINITY, f64::min)
         };
-        let Some(fourcc) = known.iter().find(fits).or(known.first()) else {
+        let fits = |fourcc: &&FourCC| fastest(fourcc) <= 1.0 / (FRAMES_A_TICK * self.rate_hz);
+        let by_speed = |a: &&FourCC, b: &&FourCC| fastest(a).total_cmp(&fastest(b));
+        let Some(fourcc) = known.iter().find(fits).or_else(|| known.iter().min_by(by_speed)) else {
             let names: Vec<_> =
                 offered.iter().map(|f| String::from_utf8_lossy(&f.fourcc.repr).into_owned()).collect();
             return Err(self.unusable(format!(
@@ -180,6 +203,9 @@ impl V4l2 {
         let Some(interval) = choose_interval(offered.iter().map(|i| &i.interval), needed) else {
             return "at its own frame rate".to_owned();
         };
+        if seconds(&interval) > 1.0 / self.rate_hz {
+            log::warn!("{}: is slower than analysis.rate_hz = {}", self.device.display(), self.rate_hz);
+        }
         match device.set_params(&Parameters::new(interval)) {
             Ok(set) => format!("a frame every {} s", set.interval),
             Err(e) => format!("at its own frame rate ({e})"),
@@ -191,7 +217,7 @@ impl FrameSource for V4l2 {
     fn next(&mut self) -> Result<Capture, CameraError> {
         let captured = match &mut self.stream {
             Some(running) => running.newest(),
-            None => Err(io::Error::from_raw_os_error(libc::ENODEV)),
+            None => Err(io::Error::from_raw_os_error(self.away)),
         };
         captured.map_err(|e| self.lost(e))
     }

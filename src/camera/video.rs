@@ -7,7 +7,7 @@ use std::thread::JoinHandle;
 
 use serde::Deserialize;
 
-use super::{CameraError, Capture, Frame, FrameSource};
+use super::{CameraError, Capture, Frame, FrameSource, LONGEST_SIDE};
 
 /// A recording being played at the analysis rate.
 pub struct Video {
@@ -58,12 +58,12 @@ impl Video {
             .map_err(|e| not_started(path, "ffmpeg", &e))?;
         let (pixels, errors) = child.stdout.take().zip(child.stderr.take()).expect("both are piped above");
         let complaints = std::thread::spawn(move || {
-            let mut text = String::new();
+            let mut said = Vec::new();
             // Only the beginning matters; the rest is read and thrown away.
             let mut errors = errors.take(64 * 1024);
-            let _ = errors.read_to_string(&mut text);
+            let _ = errors.read_to_end(&mut said);
             let _ = io::copy(&mut errors.into_inner(), &mut io::sink());
-            text
+            String::from_utf8_lossy(&said).into_owned()
         });
         Ok(Self {
             path: path.to_owned(),
@@ -74,12 +74,16 @@ impl Video {
     }
 
     /// Ends the child and tells whether the recording was sound.
-    fn finish(&mut self, torn: bool) -> Result<Capture, CameraError> {
-        let Some(mut decoder) = self.decoder.take() else { return Ok(Capture::End) };
-        let status = decoder.child.wait();
-        let complaints = decoder.complaints.join().unwrap_or_default();
-        let sound = status.as_ref().is_ok_and(std::process::ExitStatus::success);
-        if sound && complaints.trim().is_empty() && !torn {
+    fn finish(&mut self) -> Result<Capture, CameraError> {
+        let Some(Decoder { mut child, pixels, complaints }) = self.decoder.take() else {
+            return Ok(Capture::End);
+        };
+        // Closed first, or a child that still writes would never end.
+        drop(pixels);
+        let status = child.wait();
+        let complaints = complaints.join().unwrap_or_default();
+        let sound = status.is_ok_and(|status| status.success());
+        if sound && complaints.trim().is_empty() {
             return Ok(Capture::End);
         }
         let said = complaints.lines().find(|line| !line.trim().is_empty()).unwrap_or("it ended early");
@@ -96,8 +100,7 @@ impl FrameSource for Video {
         let mut frame = Frame::black(self.width, self.height);
         match decoder.pixels.read_exact(frame.rgb_mut()) {
             Ok(()) => Ok(Capture::Frame(frame)),
-            Err(e) if e.kind() == io::ErrorKind::UnexpectedEof => self.finish(false),
-            Err(_) => self.finish(true),
+            Err(_) => self.finish(),
         }
     }
 }
@@ -152,7 +155,9 @@ pub fn probe(path: &Path) -> Result<Probe, CameraError> {
     let said = said.lines().next().unwrap_or("no video stream").trim();
     let no_video = || CameraError::recording(path, format!("holds no video that ffmpeg can read ({said})"));
     let answer: Answer = serde_json::from_slice(&output.stdout).map_err(|_| no_video())?;
-    let stream = answer.streams.first().filter(|s| s.width > 0 && s.height > 0).ok_or_else(no_video)?;
+    let side = 1..=LONGEST_SIDE;
+    let usable = |stream: &&Stream| side.contains(&stream.width) && side.contains(&stream.height);
+    let stream = answer.streams.first().filter(usable).ok_or_else(no_video)?;
     let turned = stream.side_data_list.iter().any(|data| data.rotation.abs() % 180.0 > 45.0);
     let (width, height) = if turned { (stream.height, stream.width) } else { (stream.width, stream.height) };
     let seconds = answer.format.duration.and_then(|text| text.parse().ok());

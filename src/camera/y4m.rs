@@ -4,8 +4,10 @@ use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Stdin};
 use std::path::{Path, PathBuf};
 
+use zeroize::Zeroizing;
+
 use super::decode::{self, Chroma};
-use super::{CameraError, Capture, FrameSource};
+use super::{CameraError, Capture, FrameSource, LONGEST_SIDE};
 
 /// The longest header line that is read; real ones have less than a hundred bytes.
 const LONGEST_LINE: u64 = 4096;
@@ -15,8 +17,10 @@ pub struct Y4m {
     input: Input,
     path: PathBuf,
     header: Header,
-    /// Frames of the stream for each frame that is shown.
+    /// Frames of the stream for each frame that is shown; below 1 where the stream is slower than the ticks.
     step: f64,
+    /// The last frame that was read, undecoded.
+    last: Zeroizing<Vec<u8>>,
     /// Frames of the stream read so far, and frames shown so far.
     read: u64,
     shown: u64,
@@ -56,13 +60,13 @@ impl Y4m {
 
     fn new(mut input: Input, path: &Path, rate_hz: f64) -> Result<Self, CameraError> {
         let header = Header::read(input.reader()).map_err(|e| CameraError::recording(path, e))?;
-        let step = (header.frames_per_second / rate_hz).max(1.0);
-        Ok(Self { input, path: path.to_owned(), header, step, read: 0, shown: 0 })
+        let step = header.frames_per_second / rate_hz;
+        let last = Zeroizing::new(vec![0; header.chroma.frame_bytes(header.width, header.height)]);
+        Ok(Self { input, path: path.to_owned(), header, step, last, read: 0, shown: 0 })
     }
 
-    /// Reads one frame's bytes; none at the end of the stream.
-    fn read_frame(&mut self) -> Result<Option<Vec<u8>>, CameraError> {
-        let bytes = self.header.chroma.frame_bytes(self.header.width, self.header.height);
+    /// Reads the next frame's bytes into `last`; false at the end of the stream.
+    fn read_frame(&mut self) -> Result<bool, CameraError> {
         loop {
             let cut_off = |what: &str| {
                 CameraError::recording(
@@ -76,15 +80,14 @@ impl Y4m {
                 if self.read > 0 && self.input.rewind(&self.path)? {
                     continue;
                 }
-                return Ok(None);
+                return Ok(false);
             }
             if !line.starts_with("FRAME") {
                 return Err(cut_off("no frame header where one should be"));
             }
-            let mut frame = vec![0; bytes];
-            reader.read_exact(&mut frame).map_err(|_| cut_off("the last frame is not whole"))?;
+            reader.read_exact(&mut self.last).map_err(|_| cut_off("the last frame is not whole"))?;
             self.read += 1;
-            return Ok(Some(frame));
+            return Ok(true);
         }
     }
 }
@@ -97,18 +100,16 @@ impl FrameSource for Y4m {
         reason = "2^53 frames are longer than any lecture"
     )]
     fn next(&mut self) -> Result<Capture, CameraError> {
-        // The frame nearest before the tick; those between are read and dropped undecoded.
+        // The frame that is on at the tick; those between are read and dropped undecoded.
         let wanted = (self.shown as f64 * self.step) as u64;
         self.shown += 1;
-        loop {
-            let Some(bytes) = self.read_frame()? else { return Ok(Capture::End) };
-            if self.read > wanted {
-                let Header { width, height, chroma, .. } = self.header;
-                return Ok(
-                    decode::planar(&bytes, width, height, chroma).map_or(Capture::Corrupt, Capture::Frame)
-                );
+        while self.read <= wanted {
+            if !self.read_frame()? {
+                return Ok(Capture::End);
             }
         }
+        let Header { width, height, chroma, .. } = self.header;
+        Ok(decode::planar(&self.last, width, height, chroma).map_or(Capture::Corrupt, Capture::Frame))
     }
 }
 
@@ -159,8 +160,7 @@ impl Header {
                 _ => {}
             }
         }
-        // 16,384 a side is more than any camera; it keeps a bad header from asking for all memory.
-        let side = 1..=16_384;
+        let side = 1..=LONGEST_SIDE;
         if !side.contains(&width) || !side.contains(&height) {
             return Err(format!("says that it is {width} x {height} pixels"));
         }
@@ -222,6 +222,8 @@ mod tests {
         assert_eq!(all.len(), 6);
         let half = shades(Y4m::open(file.path(), 2.0, false).unwrap(), 99);
         assert_eq!(half, [all[0], all[2], all[4]]);
+        let twice = shades(Y4m::open(file.path(), 8.0, false).unwrap(), 99);
+        assert_eq!(twice, all.iter().flat_map(|shade| [*shade; 2]).collect::<Vec<_>>());
         assert_eq!(shades(Y4m::open(file.path(), 4.0, true).unwrap(), 8).len(), 8);
     }
 

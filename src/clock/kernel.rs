@@ -3,8 +3,8 @@
 
 /// Whether the kernel's clock discipline is synchronised (`adjtimex(2)`: no `STA_UNSYNC`).
 ///
-/// Every NTP client (systemd-timesyncd, chrony, ntpd) clears that flag through the same call, so the answer
-/// does not depend on which of them is installed.
+/// NTP clients that discipline the kernel's clock clear that flag through the same call, so the answer does not depend
+/// on which of them is installed. (chrony does so with `rtcsync`, which Debian's configuration sets.)
 pub(super) fn clock_is_synchronised() -> bool {
     // SAFETY: `timex` is plain integers, for which all zeroes is a valid value; `modes == 0` makes the call
     // read-only, and the kernel writes only inside the structure that the pointer names.

@@ -2,14 +2,14 @@
 
 use std::fs::File;
 use std::io::{self, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context;
 use indicatif::ProgressBar;
 use jiff::Timestamp;
 
-use super::progress_bar;
+use super::{STANDARD_OUTPUT, progress_bar};
 use crate::camera::{open_recording, stills, video};
 use crate::cli::Analyze;
 use crate::clock::{SimulatedClock, Stop};
@@ -100,32 +100,56 @@ fn label_of(video: &Path) -> String {
 
 /// Where results go.
 struct Outputs {
-    minutes: Option<csv::Writer<File>>,
-    frames: Option<csv::Writer<File>>,
+    minutes: Option<Table>,
+    frames: Option<Table>,
+}
+
+/// A CSV file, with its name for errors.
+struct Table {
+    path: PathBuf,
+    csv: csv::Writer<File>,
+}
+
+impl Table {
+    fn open<'a>(path: &Path, header: impl IntoIterator<Item = &'a str>) -> anyhow::Result<Self> {
+        let csv = csv::Writer::from_path(path).with_context(|| cannot_write(path))?;
+        let mut table = Self { path: path.to_owned(), csv };
+        table.write(header)?;
+        Ok(table)
+    }
+
+    fn write<T: AsRef<[u8]>>(&mut self, row: impl IntoIterator<Item = T>) -> anyhow::Result<()> {
+        self.csv.write_record(row).map_err(io::Error::from).with_context(|| cannot_write(&self.path))
+    }
+
+    fn finish(mut self) -> anyhow::Result<()> {
+        self.csv.flush().with_context(|| cannot_write(&self.path))
+    }
+}
+
+fn cannot_write(path: &Path) -> String {
+    format!("{} cannot be written", path.display())
 }
 
 impl Outputs {
     fn open(arguments: &Analyze) -> anyhow::Result<Self> {
-        let open = |path: &Path| {
-            csv::Writer::from_path(path).with_context(|| format!("{} cannot be written", path.display()))
-        };
-        let mut minutes = arguments.csv.as_deref().map(open).transpose()?;
-        let mut frames = arguments.frames_csv.as_deref().map(open).transpose()?;
-        if let Some(table) = &mut minutes {
-            let counts = ["device", "seq", "start", "seconds", "frames_expected", "frames", "corrupt"];
-            let faces = ["no_face", "uncertain", "faces"];
-            let kinds = Expression::ALL.map(Expression::name);
-            table.write_record(counts.iter().chain(&faces).chain(&kinds).chain(&["partial"]))?;
-        }
-        if let Some(table) = &mut frames {
-            table.write_record(["device", "seconds", "expression"])?;
-        }
-        Ok(Self { minutes, frames })
+        let counts = ["device", "seq", "start", "seconds", "frames_expected", "frames", "corrupt"];
+        let faces = ["no_face", "uncertain", "faces"];
+        let kinds = Expression::ALL.map(Expression::name);
+        let columns = || counts.into_iter().chain(faces).chain(kinds).chain(["partial"]);
+        Ok(Self {
+            minutes: arguments.csv.as_deref().map(|path| Table::open(path, columns())).transpose()?,
+            frames: arguments
+                .frames_csv
+                .as_deref()
+                .map(|path| Table::open(path, ["device", "seconds", "expression"]))
+                .transpose()?,
+        })
     }
 
-    fn minute(&mut self, identity: &Identity, record: &MinuteRecord) -> io::Result<()> {
+    fn minute(&mut self, identity: &Identity, record: &MinuteRecord) -> anyhow::Result<()> {
         let json = payload::minute(identity, record, false);
-        writeln!(io::stdout().lock(), "{json}")?;
+        writeln!(io::stdout().lock(), "{json}").context(STANDARD_OUTPUT)?;
         let Some(table) = &mut self.minutes else { return Ok(()) };
         let counts = &record.counts;
         let mut row = vec![identity.device.clone(), record.seq.to_string(), record.start.to_string()];
@@ -140,33 +164,30 @@ impl Outputs {
         ];
         row.extend(numbers.iter().chain(&counts.kinds).map(u32::to_string));
         row.push(record.partial.to_string());
-        table.write_record(row).map_err(io::Error::from)
+        table.write(row)
     }
 
-    fn frame(&mut self, device: &str, offset: Duration, sightings: Option<&[Sighting]>) -> io::Result<()> {
+    fn frame(
+        &mut self,
+        device: &str,
+        offset: Duration,
+        sightings: Option<&[Sighting]>,
+    ) -> anyhow::Result<()> {
         let Some(table) = &mut self.frames else { return Ok(()) };
         let seconds = format!("{:.3}", offset.as_secs_f64());
-        let mut write = |expression: &str| table.write_record([device, &seconds, expression]);
+        let mut write = |expression: &str| table.write([device, &seconds, expression]);
         match sightings {
-            None => write("corrupt")?,
-            Some([]) => write("no_face")?,
-            Some(faces) => {
-                for face in faces {
-                    match face {
-                        Sighting::Certain(kind) => write(kind.name())?,
-                        Sighting::Uncertain => write("uncertain")?,
-                    }
-                }
-            }
+            None => write("corrupt"),
+            Some([]) => write("no_face"),
+            Some(faces) => faces.iter().try_for_each(|face| match face {
+                Sighting::Certain(kind) => write(kind.name()),
+                Sighting::Uncertain => write("uncertain"),
+            }),
         }
-        Ok(())
     }
 
-    fn finish(self) -> io::Result<()> {
-        for mut table in [self.minutes, self.frames].into_iter().flatten() {
-            table.flush()?;
-        }
-        Ok(())
+    fn finish(self) -> anyhow::Result<()> {
+        [self.minutes, self.frames].into_iter().flatten().try_for_each(Table::finish)
     }
 }
 
@@ -177,11 +198,11 @@ struct Recorder<'a> {
     stop: &'a Stop,
     bar: &'a ProgressBar,
     seq: u64,
-    result: io::Result<()>,
+    result: anyhow::Result<()>,
 }
 
 impl Recorder<'_> {
-    fn keep(&mut self, result: io::Result<()>) {
+    fn keep(&mut self, result: anyhow::Result<()>) {
         if result.is_err() {
             self.stop.set();
             self.result = result;

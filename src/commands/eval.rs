@@ -1,13 +1,14 @@
 //! `lectern eval`: what the detector and the classifier say of single pictures, one JSON line each.
 
+use std::borrow::Cow;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use anyhow::bail;
+use anyhow::{Context, bail};
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 
-use super::progress_bar;
+use super::{STANDARD_OUTPUT, progress_bar};
 use crate::camera::{Frame, stills};
 use crate::cli::{Eval, EvalClassify, EvalDetect};
 use crate::expression::Expression;
@@ -35,7 +36,7 @@ pub fn run(arguments: &Eval, models: Option<&Path>) -> anyhow::Result<()> {
 
 #[derive(Serialize)]
 struct DetectLine<'a> {
-    file: &'a Path,
+    file: Cow<'a, str>,
     faces: Vec<FoundFace>,
 }
 
@@ -59,7 +60,7 @@ fn detect(arguments: &EvalDetect, store: &ModelStore) -> anyhow::Result<()> {
         let down = to_f64(frame.height()) / to_f64(scaled.height());
         let faces = detector.search(&View::new(&scaled, Region::WHOLE), arguments.min_face)?;
         let faces = faces.iter().map(|face| FoundFace::new(face, across, down)).collect();
-        Ok(serde_json::to_string(&DetectLine { file, faces })?)
+        Ok(serde_json::to_string(&DetectLine { file: file.to_string_lossy(), faces })?)
     })
 }
 
@@ -79,7 +80,7 @@ impl FoundFace {
 
 #[derive(Serialize)]
 struct ClassifyLine<'a> {
-    file: &'a Path,
+    file: Cow<'a, str>,
     probabilities: Named<'a>,
 }
 
@@ -103,7 +104,10 @@ fn classify(arguments: &EvalClassify, store: &ModelStore) -> anyhow::Result<()> 
     };
     for_each_picture(&arguments.images, |file, frame| {
         let probabilities = classifier.classify_crop(frame)?;
-        Ok(serde_json::to_string(&ClassifyLine { file, probabilities: Named(&probabilities) })?)
+        Ok(serde_json::to_string(&ClassifyLine {
+            file: file.to_string_lossy(),
+            probabilities: Named(&probabilities),
+        })?)
     })
 }
 
@@ -117,7 +121,7 @@ fn for_each_picture(
     let mut unreadable = 0;
     for file in files {
         match stills::read(file) {
-            Ok(frame) => writeln!(out, "{}", line(file, &frame)?)?,
+            Ok(frame) => writeln!(out, "{}", line(file, &frame)?).context(STANDARD_OUTPUT)?,
             Err(error) => {
                 unreadable += 1;
                 bar.suspend(|| eprintln!("lectern: {error}"));

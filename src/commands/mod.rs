@@ -11,6 +11,9 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
+/// What could not be written, for an error's first line.
+const STANDARD_OUTPUT: &str = "standard output cannot be written";
+
 /// A progress bar on standard error, hidden where that is no terminal; without a length it counts.
 fn progress_bar(length: Option<u64>, unit: &str) -> ProgressBar {
     let (bar, template) = match length {

@@ -15,14 +15,14 @@ use crate::delivery::payload::{Identity, State};
 use crate::delivery::spool::MemorySpool;
 use crate::delivery::{Delivery, Report, Reports};
 use crate::expression::Sighting;
-use crate::service::{lockdown, notify};
+use crate::service::notify;
 use crate::tally::{Grid, MinuteRecord};
 use crate::vision::Analyzer;
 use crate::vision::engine::ModelStore;
 use crate::watch::{Observer, Watch};
 
-/// The most records that wait in memory: a week of minutes, some six megabytes.
-const MOST_RECORDS: u64 = 7 * 24 * 60;
+/// The most records that wait in memory: two weeks of minutes, some twelve megabytes.
+const MOST_RECORDS: u64 = 14 * 24 * 60;
 
 /// Watches and publishes until SIGTERM or SIGINT.
 ///
@@ -31,17 +31,19 @@ const MOST_RECORDS: u64 = 7 * 24 * 60;
 /// be delivered before the end.
 pub fn run(arguments: &Run, models: Option<&Path>) -> anyhow::Result<()> {
     let settings = Settings::load(&arguments.config)?;
-    lockdown::lock_down().context("the process could not be locked down")?;
     let mut analyzer = Analyzer::new(&ModelStore::open(models)?, None, settings.analysis)?;
     let mut source = open_camera(&settings)?;
     let stop = Stop::default();
-    let keep = u64::from(settings.keep_days) * 86_400 / u64::from(settings.window_seconds);
+    let wanted = u64::from(settings.keep_days) * 86_400 / u64::from(settings.window_seconds);
+    if wanted > MOST_RECORDS {
+        log::warn!("spool.keep_days asks for more windows than are kept in memory: {MOST_RECORDS} are kept");
+    }
     let delivery = Delivery {
         broker: settings.broker.clone(),
         topics: settings.topics.clone(),
         identity: Identity::draw(&settings.device).context("no random bytes for the boot's name")?,
         basis: settings.basis.clone(),
-        spool: Box::new(MemorySpool::new(usize::try_from(keep.min(MOST_RECORDS))?)),
+        spool: Box::new(MemorySpool::new(usize::try_from(wanted.min(MOST_RECORDS))?)),
         clock: Arc::new(SystemClock),
         stop: stop.clone(),
         handle_signals: true,
@@ -53,10 +55,17 @@ pub fn run(arguments: &Run, models: Option<&Path>) -> anyhow::Result<()> {
     let mut reporter = Reporter { reports, state: State::Starting };
     let outcome = watch.run(source.as_mut(), &mut analyzer, &mut reporter);
     notify::stopping();
+    // The camera's light goes out now, not when the broker has everything.
+    drop(source);
+    drop(analyzer);
     reporter.enter(State::Stopping);
     drop(reporter);
+    let asked = stop.is_set();
     let summary = thread.join()?;
     outcome?;
+    if !asked {
+        bail!("the recording in camera.device has ended: it cannot be played in a loop");
+    }
     if summary.undelivered > 0 {
         bail!("windows that ended while the broker was away are lost with this process");
     }
@@ -104,11 +113,9 @@ impl Observer for Reporter {
         self.enter(State::Watching);
     }
 
-    fn camera(&mut self, watching: bool) {
-        // Back means that a frame has come, which `frame` tells.
-        if !watching {
-            self.enter(State::CameraLost);
-        }
+    fn camera_lost(&mut self) {
+        // That it is back is told by the next frame.
+        self.enter(State::CameraLost);
     }
 
     fn window(&mut self, record: MinuteRecord) {

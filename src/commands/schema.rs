@@ -2,6 +2,9 @@
 
 use std::io::Write;
 
+use anyhow::Context;
+
+use super::STANDARD_OUTPUT;
 use crate::delivery::payload::JSON_SCHEMA;
 
 /// Prints it.
@@ -9,6 +12,5 @@ use crate::delivery::payload::JSON_SCHEMA;
 /// # Errors
 /// When standard output cannot be written.
 pub fn run() -> anyhow::Result<()> {
-    std::io::stdout().write_all(JSON_SCHEMA.as_bytes())?;
-    Ok(())
+    std::io::stdout().write_all(JSON_SCHEMA.as_bytes()).context(STANDARD_OUTPUT)
 }

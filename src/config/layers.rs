@@ -100,8 +100,17 @@ impl Layer {
         match toml::from_str(&text) {
             Ok(fragment) => Ok(Self { name, text, fragment }),
             Err(e) => {
-                let place = place(&name, &text, e.span().map_or(0, |span| span.start));
-                Err(ConfigError::at(place, e.message()))
+                let at = e.span().map_or(0, |span| span.start);
+                // toml names an unknown key, but not one whose value is of the wrong type. The value itself is not
+                // repeated beyond what toml says of it.
+                let line = text[..at].rfind('\n').map_or(0, |end| end + 1);
+                let problem = match text[line..at].split_once('=') {
+                    Some((key, _)) if e.message().starts_with("invalid") => {
+                        format!("{}: {}", key.trim(), e.message())
+                    }
+                    _ => e.message().to_owned(),
+                };
+                Err(ConfigError::at(place(&name, &text, at), problem))
             }
         }
     }

@@ -128,7 +128,10 @@ impl Settings {
                 format!("analysis.rate_hz = {rate_hz} gives no frame in window.seconds = {window_seconds}");
             return Err(ConfigError::at(place, problem));
         }
-        Ok(Self {
+        if last(layers, |f| &f.spool.directory).is_some() {
+            log::warn!("spool.directory is not used in this version: minutes wait for the broker in memory");
+        }
+        let settings = Self {
             basis: basis(layers, file)?,
             camera: Camera {
                 source,
@@ -138,11 +141,31 @@ impl Settings {
             rate_hz,
             analysis: analysis(layers)?,
             window_seconds,
-            broker: broker(layers, &device)?,
+            broker: broker(layers, &[&site, &building, &room, &device])?,
             topics: Topics::new(&root, &site, &building, &room, &device),
             keep_days: key(layers, "spool.keep_days", |f| &f.spool.keep_days, within(1, 366))?.unwrap_or(7),
             device,
-        })
+        };
+        settings.refuse_faces_larger_than_the_picture(layers)?;
+        Ok(settings)
+    }
+
+    /// A recording's size is not known here, so only a camera's is held against it.
+    fn refuse_faces_larger_than_the_picture(&self, layers: &[Layer]) -> Result<(), ConfigError> {
+        let (width, height) = self.analysis.region.size_of(self.camera.width, self.camera.height);
+        let smallest = self.analysis.min_face_px;
+        let is_camera = matches!(self.camera.source, CameraSource::Device(_));
+        if !is_camera || smallest <= width.min(height) {
+            return Ok(());
+        }
+        let place = last(layers, |f| &f.analysis.min_face_px)
+            .map(|at| at.place)
+            .or_else(|| last(layers, |f| &f.analysis.region).map(|at| at.place));
+        let problem = format!(
+            "analysis.min_face_px = {smallest} is more than the {width} x {height} pixels that are looked at: no face \
+             could be found"
+        );
+        Err(ConfigError::at(place.unwrap_or_default(), problem))
     }
 }
 
@@ -195,7 +218,7 @@ fn host_name() -> String {
 
 fn camera_source(device: String) -> Result<CameraSource, String> {
     match device.strip_prefix("file:") {
-        Some("") => Err("= \"file:\" names no file".to_owned()),
+        Some("" | "-") => Err(format!("= \"{device}\" names no file that can be played in a loop")),
         Some(path) => Ok(CameraSource::Recording(path.into())),
         None if device.starts_with('/') => Ok(CameraSource::Device(device.into())),
         None => {
@@ -262,7 +285,7 @@ fn analysis(layers: &[Layer]) -> Result<Analysis, ConfigError> {
     })
 }
 
-fn broker(layers: &[Layer], device: &str) -> Result<Broker, ConfigError> {
+fn broker(layers: &[Layer], place: &[&str]) -> Result<Broker, ConfigError> {
     let (host, port) = key(layers, "mqtt.url", |f| &f.mqtt.url, |url| broker_address(&url))?
         .unwrap_or_else(|| ("localhost".to_owned(), 1883));
     let password_file = key(
@@ -283,10 +306,14 @@ fn broker(layers: &[Layer], device: &str) -> Result<Broker, ConfigError> {
         credential.exists().then_some(credential)
     });
     let username = last(layers, |f| &f.mqtt.username).map(|l| l.value);
+    if let (None, Some(at)) = (&username, last(layers, |f| &f.mqtt.password_file)) {
+        return Err(ConfigError::at(at.place, "mqtt.password_file is of no use without mqtt.username"));
+    }
     Ok(Broker {
         host,
         port,
-        client_id: format!("lectern-{device}"),
+        // The whole place, because a second client with the same id would throw this one out, and it the other.
+        client_id: format!("lectern-{}", place.join("-")),
         login: username.map(|name| (name, password_file)),
     })
 }

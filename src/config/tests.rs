@@ -21,6 +21,7 @@ fn load(files: &[(&str, &str)], variables: &[(&str, &str)]) -> Result<Settings, 
 fn defaults_are_the_contract() {
     let settings = load(&[("lectern.toml", GOOD)], &[]).unwrap();
     assert_eq!(settings.topics.minute, "lectern/v1/unassigned/unassigned/101/r101-cam1/minute");
+    assert_eq!(settings.broker.client_id, "lectern-unassigned-unassigned-101-r101-cam1");
     assert_eq!((settings.rate_hz, settings.window_seconds, settings.keep_days), (2.0, 60, 7));
     assert_eq!((settings.camera.width, settings.camera.height), (640, 480));
     assert_eq!(settings.analysis.min_face_px, 60);
@@ -56,7 +57,10 @@ fn a_bad_value_is_refused_with_its_place_and_what_is_allowed() {
         ),
         ("[window]\nseconds = 7\n", "lectern.d/x.toml:2: window.seconds must divide 3600, not 7"),
         ("[device]\nid = \"a/b\"\n", "lectern.d/x.toml:2: device.id = `a/b` cannot be a topic level"),
-        ("[camera]\nwidth = \"wide\"\n", "lectern.d/x.toml:2: invalid type: string \"wide\", expected u32"),
+        (
+            "[camera]\nwidth = \"wide\"\n",
+            "lectern.d/x.toml:2: width: invalid type: string \"wide\", expected u32",
+        ),
         ("[mqtt]\nurl = \"http://x\"\n", "lectern.d/x.toml:2: mqtt.url must look like mqtt://"),
         (
             "[mqtt]\nurl = \"mqtt://u:p@x\"\n",
@@ -72,6 +76,13 @@ fn a_bad_value_is_refused_with_its_place_and_what_is_allowed() {
             "lectern.d/x.toml:2: analysis.rate_hz = 0.1 gives no frame",
         ),
     ];
+    let camera = "[camera]\ndevice = \"/dev/video0\"\n[analysis]\n";
+    let too_large = format!("{camera}min_face_px = 600\n");
+    let too_narrow = format!("{camera}region = [0.0, 0.0, 0.1, 0.1]\n");
+    let cases = cases.into_iter().chain([
+        (&*too_large, "lectern.d/x.toml:4: analysis.min_face_px = 600 is more than the 640 x 480 pixels"),
+        (&*too_narrow, "lectern.d/x.toml:4: analysis.min_face_px = 60 is more than the 64 x 48 pixels"),
+    ]);
     for (text, expected) in cases {
         let error = load(&[("lectern.toml", GOOD), ("lectern.d/x.toml", text)], &[]).unwrap_err();
         assert!(error.starts_with(expected), "{error}\nshould start with\n{expected}");
@@ -81,7 +92,10 @@ fn a_bad_value_is_refused_with_its_place_and_what_is_allowed() {
 #[test]
 fn a_bad_variable_is_named() {
     let error = load(&[("lectern.toml", GOOD)], &[("LECTERN_ANALYSIS_RATE_HZ", "fast")]).unwrap_err();
-    assert!(error.starts_with("variable LECTERN_ANALYSIS_RATE_HZ: invalid type"), "{error}");
+    assert!(
+        error.starts_with("variable LECTERN_ANALYSIS_RATE_HZ: analysis.rate_hz: invalid type"),
+        "{error}"
+    );
     let error = load(&[("lectern.toml", GOOD)], &[("LECTERN_CAMRA_WIDTH", "640")]).unwrap_err();
     assert!(error.starts_with("variable LECTERN_CAMRA_WIDTH: names no configuration key"), "{error}");
 }
@@ -100,6 +114,8 @@ fn a_password_file_open_to_others_is_refused() {
     let text = format!("{GOOD}[mqtt]\nusername = \"u\"\npassword_file = \"{}\"\n", file.path().display());
     let settings = load(&[("lectern.toml", &text)], &[]).unwrap();
     assert_eq!(settings.broker.login, Some(("u".to_owned(), Some(file.path().to_owned()))));
+    let nobody = text.replace("username = \"u\"\n", "");
+    assert!(load(&[("lectern.toml", &nobody)], &[]).unwrap_err().contains("of no use without mqtt.username"));
     std::fs::set_permissions(file.path(), std::fs::Permissions::from_mode(0o644)).unwrap();
     assert!(load(&[("lectern.toml", &text)], &[]).unwrap_err().contains("is open to others"));
 }

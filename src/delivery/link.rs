@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use rumqttc::{
     AsyncClient, ConnectReturnCode, ConnectionError, Event, LastWill, MqttOptions, NetworkOptions, Outgoing,
-    Packet, QoS,
+    Packet, QoS, StateError,
 };
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -61,6 +61,9 @@ impl LinkError {
                 Self::network(broker, "does not answer")
             }
             ConnectionError::Io(cause) => Self::network(broker, cause),
+            ConnectionError::MqttState(StateError::ConnectionAborted) => {
+                Self::network(broker, "closed the connection; perhaps another client has the same id")
+            }
             other => Self::network(broker, other),
         }
     }

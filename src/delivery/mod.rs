@@ -31,15 +31,18 @@ pub enum Report {
 }
 
 /// The watch thread's end of the channel; dropping it makes the deliver thread finish.
-#[derive(Clone)]
-pub struct Reports(mpsc::Sender<Report>);
+pub struct Reports {
+    sender: mpsc::Sender<Report>,
+    stop: Stop,
+}
 
 impl Reports {
     /// Hands over a report. The deliver thread takes it at once whatever the broker does, so this waits for
-    /// microseconds at most.
+    /// microseconds at most. Should that thread be gone, the watch is stopped, for nobody could publish it.
     pub fn send(&self, report: Report) {
-        if self.0.blocking_send(report).is_err() {
+        if self.sender.blocking_send(report).is_err() {
             log::error!("the deliver thread is gone; a report is lost");
+            self.stop.set();
         }
     }
 }
@@ -83,8 +86,6 @@ pub struct DeliveryThread(JoinHandle<Summary>);
 /// How delivery ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Summary {
-    /// Records the broker has acknowledged.
-    pub delivered: u64,
     /// Records that nobody has acknowledged and that are gone with the process.
     pub undelivered: u64,
 }
@@ -104,8 +105,9 @@ impl Delivery {
         } else {
             None
         };
+        let stop = self.stop.clone();
         let thread = std::thread::Builder::new().name("deliver".to_owned()).spawn(move || {
-            runtime.block_on(async move {
+            let summary = runtime.block_on(async move {
                 if let Some((mut terminate, mut interrupt)) = signals {
                     let stop = self.stop.clone();
                     tokio::spawn(async move {
@@ -115,9 +117,12 @@ impl Delivery {
                     });
                 }
                 publisher::Publisher::new(self).run(receiver).await
-            })
+            });
+            // A name lookup that hangs must not keep the process.
+            runtime.shutdown_background();
+            summary
         })?;
-        Ok((Reports(sender), DeliveryThread(thread)))
+        Ok((Reports { sender, stop }, DeliveryThread(thread)))
     }
 }
 

@@ -29,6 +29,9 @@ const LONGEST_BACKOFF: Duration = Duration::from_secs(60);
 /// How long a stop may take to deliver what is left.
 const LEAVE_WITHIN: Duration = Duration::from_secs(10);
 
+/// Who leaves does not wait long for the next attempt, and makes the first one at once.
+const LEAVING_BACKOFF: Duration = Duration::from_millis(500);
+
 /// What waits for its PUBACK.
 #[derive(Clone, Copy)]
 enum InFlight {
@@ -53,7 +56,6 @@ pub(super) struct Publisher {
     connected: bool,
     /// Set when the watch has ended: by then all must be published.
     leave_by: Option<Instant>,
-    delivered: u64,
     /// The last complaint about the broker; the same one is not made again at each attempt.
     complaint: Option<String>,
 }
@@ -68,7 +70,6 @@ impl Publisher {
             status_due: true,
             connected: false,
             leave_by: None,
-            delivered: 0,
             complaint: None,
         }
     }
@@ -98,7 +99,7 @@ impl Publisher {
         if undelivered > 0 {
             log::warn!("windows that could not be delivered are lost: the broker was away until the end");
         }
-        Summary { delivered: self.delivered, undelivered }
+        Summary { undelivered }
     }
 
     fn complain(&mut self, problem: String) {
@@ -184,7 +185,6 @@ impl Publisher {
             Some(InFlight::Record(position)) => {
                 let backlog = self.setup.spool.len() > 1;
                 self.setup.spool.remove(position);
-                self.delivered += 1;
                 // The retained status told of a backlog; tell that it is gone.
                 self.status_due |= backlog && self.setup.spool.is_empty();
             }
@@ -215,18 +215,19 @@ impl Publisher {
         }
     }
 
-    /// Goes on taking reports until `when`; false when the time to leave is over.
-    async fn collect_until(&mut self, when: Instant, reports: &mut mpsc::Receiver<Report>) -> bool {
-        loop {
-            if let Some(limit) = self.leave_by {
-                sleep_until(when.min(limit)).await;
-                return when < limit;
-            }
-            match timeout_at(when, reports.recv()).await {
+    /// Goes on taking reports until `retry`; false when the time to leave is over.
+    async fn collect_until(&mut self, retry: Instant, reports: &mut mpsc::Receiver<Report>) -> bool {
+        let was_leaving = self.leave_by.is_some();
+        while self.leave_by.is_none() {
+            match timeout_at(retry, reports.recv()).await {
                 Ok(report) => self.accept(report),
                 Err(_) => return true,
             }
         }
+        if was_leaving {
+            sleep_until(Instant::now() + LEAVING_BACKOFF).await;
+        }
+        self.leave_by.is_some_and(|limit| Instant::now() < limit)
     }
 
     fn status(&self, state: State, since: Timestamp) -> payload::Payload {

@@ -1,4 +1,5 @@
-//! Keeps pictures in memory from reaching a disk or a debugger.
+//! Keeps pictures in memory from reaching a core dump or a debugger. That they are not swapped out is for the
+//! service manager to see to (`MemorySwapMax=0`).
 
 use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
 

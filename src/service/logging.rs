@@ -1,28 +1,60 @@
 //! Logging: to the journal where systemd connected us to it, otherwise to standard error.
 
+use env_filter::{Builder, Filter, FilteredLog};
 use log::LevelFilter;
+use systemd_journal_logger::{JournalLog, connected_to_journal};
 
-/// Sets what is logged; otherwise a daemon logs from `info` and a command from `warn`.
+/// Sets what is logged: a level for Lectern itself, or `MODULE=LEVEL,…`. Without it a daemon logs from `info` and
+/// a command from `warn`.
 pub const VARIABLE: &str = "LECTERN_LOG";
 
 /// Starts logging. Other crates are heard from `warn` on only; none of our lines holds counts or pixels.
 pub fn start(daemon: bool) {
-    let level = if daemon { LevelFilter::Info } else { LevelFilter::Warn };
-    if systemd_journal_logger::connected_to_journal()
-        && let Ok(journal) = systemd_journal_logger::JournalLog::new()
-        && journal.install().is_ok()
+    let wanted = std::env::var(VARIABLE).unwrap_or_default();
+    let filter = filter(if daemon { LevelFilter::Info } else { LevelFilter::Warn }, &wanted);
+    let most = filter.filter();
+    if connected_to_journal()
+        && let Ok(journal) = JournalLog::new()
+        && log::set_boxed_logger(Box::new(FilteredLog::new(journal, filter.clone()))).is_ok()
     {
-        // The journal keeps its own filter; this one is read from the same variable as at a terminal.
-        let wanted = std::env::var(VARIABLE).ok().and_then(|text| text.parse().ok());
-        log::set_max_level(wanted.unwrap_or(level));
+        log::set_max_level(most);
         return;
     }
-    env_logger::Builder::new()
-        .filter_level(LevelFilter::Warn)
-        .filter_module("lectern", level)
-        // The demo's broker names its tracing spans at level error; what fails there is told by the demo.
-        .filter_module("rumqttd", LevelFilter::Off)
-        .parse_env(VARIABLE)
-        .format_target(false)
-        .init();
+    let terminal = env_logger::Builder::new().filter_level(LevelFilter::Trace).format_target(false).build();
+    if log::set_boxed_logger(Box::new(FilteredLog::new(terminal, filter))).is_ok() {
+        log::set_max_level(most);
+    }
+}
+
+fn filter(level: LevelFilter, wanted: &str) -> Filter {
+    let mut builder = Builder::new();
+    // The demo's broker names its tracing spans at level error; what fails there is told by the demo.
+    builder.filter_level(LevelFilter::Warn).filter_module("rumqttd", LevelFilter::Off);
+    match wanted.parse() {
+        Ok(own) => builder.filter_module("lectern", own),
+        Err(_) => builder.filter_module("lectern", level).parse(wanted),
+    };
+    builder.build()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use log::{Level, Metadata};
+
+    fn heard(wanted: &str, target: &str, level: Level) -> bool {
+        filter(LevelFilter::Info, wanted).enabled(&Metadata::builder().target(target).level(level).build())
+    }
+
+    #[test]
+    fn a_bare_level_is_lecterns_own() {
+        assert!(heard("", "lectern::watch", Level::Info) && !heard("", "lectern::watch", Level::Debug));
+        assert!(
+            heard("debug", "lectern::watch", Level::Debug) && !heard("debug", "tract_core", Level::Debug)
+        );
+        assert!(!heard("off", "lectern::watch", Level::Error));
+        assert!(
+            heard("rumqttc=debug", "rumqttc", Level::Debug) && heard("rumqttc=debug", "lectern", Level::Info)
+        );
+    }
 }

@@ -33,6 +33,24 @@ pub struct Manifest {
     pub classifier: ClassifierManifest,
 }
 
+impl Manifest {
+    fn check(&self) -> Result<(), &'static str> {
+        let detector = &self.detector;
+        let landmarks = &self.classifier.landmarks;
+        if !detector.thresholds.iter().all(|t| *t > 0.0 && *t < 1.0) {
+            Err("detector.thresholds must lie between 0 and 1")
+        } else if !(detector.pyramid_factor > 0.1 && detector.pyramid_factor < 0.99) {
+            Err("detector.pyramid_factor must lie between 0.1 and 0.99")
+        } else if !landmarks.iter().flatten().all(|v| (0.0..=1.0).contains(v)) {
+            Err("classifier.landmarks must lie within 0 and 1")
+        } else if landmarks[0][0] >= landmarks[1][0] {
+            Err("classifier.landmarks must begin with the left eye, then the right one")
+        } else {
+            Ok(())
+        }
+    }
+}
+
 /// The cascade's networks and its numbers.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -86,7 +104,9 @@ impl ModelStore {
     pub fn open(folder: Option<&Path>) -> Result<Self, VisionError> {
         let bytes = read(folder, "manifest.toml")?;
         let text = String::from_utf8_lossy(&bytes);
-        let manifest = toml::from_str(&text).map_err(|e| VisionError::model("manifest.toml", e.message()))?;
+        let manifest: Manifest =
+            toml::from_str(&text).map_err(|e| VisionError::model("manifest.toml", e.message()))?;
+        manifest.check().map_err(|problem| VisionError::model("manifest.toml", problem))?;
         Ok(Self { folder: folder.map(Path::to_owned), manifest })
     }
 

@@ -1,5 +1,7 @@
 //! Points, boxes and the similarity that maps a face onto the classifier's framing. Units are pixels.
 
+use zeroize::Zeroizing;
+
 use crate::camera::Frame;
 
 /// A point; pixel (0, 0) covers the square from (0, 0) to (1, 1).
@@ -92,6 +94,28 @@ impl Region {
         let good = [left, top, right, bottom].into_iter().all(inside) && left < right && top < bottom;
         good.then_some(Self { left, top, right, bottom })
     }
+
+    /// How many pixels it covers of a picture of `width` x `height`; at least one each way.
+    #[must_use]
+    pub fn size_of(&self, width: u32, height: u32) -> (u32, u32) {
+        let covered = |from, to, side: u32| {
+            let (_, length) = span(from, to, side as usize);
+            u32::try_from(length).unwrap_or(side)
+        };
+        (covered(self.left, self.right, width), covered(self.top, self.bottom, height))
+    }
+}
+
+/// Start and length in pixels of a part of a side; at least one pixel long.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    clippy::cast_precision_loss,
+    reason = "fractions of a picture's side, which is far below 2^24"
+)]
+fn span(from: f32, to: f32, side: usize) -> (usize, usize) {
+    let start = ((from * side as f32).floor() as usize).min(side - 1);
+    (start, ((to * side as f32).ceil() as usize).clamp(start + 1, side) - start)
 }
 
 /// A rectangle of a frame, addressed by its own coordinates.
@@ -109,17 +133,7 @@ pub struct View<'a> {
 impl<'a> View<'a> {
     /// The part of `frame` that `region` covers; at least one pixel.
     #[must_use]
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        clippy::cast_precision_loss,
-        reason = "fractions of a picture's side, which is far below 2^24"
-    )]
     pub fn new(frame: &'a Frame, region: Region) -> Self {
-        let span = |from: f32, to: f32, side: usize| {
-            let start = ((from * side as f32).floor() as usize).min(side - 1);
-            (start, ((to * side as f32).ceil() as usize).clamp(start + 1, side) - start)
-        };
         let (left, width) = span(region.left, region.right, frame.width());
         let (top, height) = span(region.top, region.bottom, frame.height());
         Self { frame, left, top, width, height }
@@ -218,12 +232,12 @@ impl Affine {
         clippy::cast_precision_loss,
         reason = "a crop's side is far below 2^24, and the number of samples is clamped"
     )]
-    pub fn crop(&self, view: &View<'_>, size: usize) -> Vec<f32> {
+    pub fn crop(&self, view: &View<'_>, size: usize) -> Zeroizing<Vec<f32>> {
         let step = 1.0 / size as f32;
         let samples = |dx: f32, dy: f32| ((dx.hypot(dy) * step).round() as usize).clamp(1, 32);
         let (across, down) = (samples(self.a, self.d), samples(self.b, self.e));
         let share = 1.0 / (across * down) as f32;
-        let mut crop = Vec::with_capacity(size * size);
+        let mut crop = Zeroizing::new(Vec::with_capacity(size * size));
         for row in 0..size {
             for column in 0..size {
                 let mut sum = 0.0;
@@ -269,7 +283,7 @@ mod tests {
         let rgb = (0..4 * 4).flat_map(|i| [i * 10; 3]).collect();
         let frame = Frame::from_rgb(4, 4, rgb).unwrap();
         let crop = Affine::stretch(4, 4).crop(&View::new(&frame, Region::WHOLE), 4);
-        for (i, value) in (0u8..).zip(crop) {
+        for (i, value) in (0u8..).zip(crop.iter()) {
             assert!((value - f32::from(i) * 10.0).abs() < 1e-3);
         }
     }

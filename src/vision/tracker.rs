@@ -10,7 +10,7 @@
 use super::Faces;
 use super::VisionError;
 use super::geometry::{BBox, Face, View};
-use super::mtcnn::Detector;
+use super::mtcnn::{Detector, distinct};
 
 /// Frames after which the whole picture is searched again, so that a new face is seen within seconds.
 const SEARCH_EVERY: u32 = 8;
@@ -63,6 +63,9 @@ impl Tracker {
                 None => return Ok(None),
             }
         }
-        Ok(Some(faces))
+        // Where one face covers another, both old boxes may have settled on the same one.
+        let known = faces.len();
+        let faces = distinct(faces);
+        Ok((faces.len() == known).then_some(faces))
     }
 }

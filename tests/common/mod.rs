@@ -113,20 +113,23 @@ impl Mosquitto {
 fn spawn_mosquitto(folder: &Path, port: u16) -> Child {
     // Debian keeps daemons in a folder that is not on every user's path.
     let program = Some("/usr/sbin/mosquitto").filter(|path| Path::new(path).exists()).unwrap_or("mosquitto");
-    let child = Command::new(program)
+    let mut child = Command::new(program)
         .arg("-c")
         .arg(folder.join("mosquitto.conf"))
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()
         .expect("mosquitto is installed");
-    for _ in 0..200 {
-        if TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok() {
-            return child;
-        }
+    let answers = (0..200).any(|_| {
         std::thread::sleep(Duration::from_millis(50));
+        TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok()
+    });
+    if !answers {
+        child.kill().unwrap();
+        child.wait().unwrap();
+        panic!("mosquitto does not answer on port {port}");
     }
-    panic!("mosquitto does not answer on port {port}");
+    child
 }
 
 /// Sends SIGTERM.

@@ -74,7 +74,7 @@ impl Detector {
         for bbox in refined {
             faces.extend(self.finish(view, &bbox)?);
         }
-        Ok(suppress(faces, |face: &Face| (face.score, face.bbox), Overlap::Minimum, 0.7, usize::MAX))
+        Ok(distinct(faces))
     }
 
     /// Looks for a face only where one was; one pass of the output network.
@@ -203,6 +203,11 @@ impl Level {
         }
         Ok(found)
     }
+}
+
+/// Keeps the best of those that cover the same face, best first.
+pub(super) fn distinct(faces: Vec<Face>) -> Vec<Face> {
+    suppress(faces, |face| (face.score, face.bbox), Overlap::Minimum, 0.7, usize::MAX)
 }
 
 fn of_candidate(candidate: &Candidate) -> (f32, BBox) {

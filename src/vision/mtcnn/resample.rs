@@ -1,5 +1,7 @@
 //! Area resampling as adaptive average pooling, which is what the networks were trained behind.
 
+use zeroize::Zeroizing;
+
 use crate::vision::geometry::View;
 
 /// A rectangle of a view: columns `x` to `x + width`, rows `y` to `y + height`.
@@ -21,13 +23,13 @@ impl Cut {
 ///
 /// Output `i` of `n` is the mean of inputs `floor(i * m / n)` to `ceil((i + 1) * m / n)`. The sums are integers,
 /// so the result is that of the original to one rounding of f32.
-pub(super) fn area(view: &View<'_>, cut: Cut, width: usize, height: usize) -> Vec<f32> {
+pub(super) fn area(view: &View<'_>, cut: Cut, width: usize, height: usize) -> Zeroizing<Vec<f32>> {
     let window = |i: usize, from: usize, to: usize| (i * from / to)..((i + 1) * from).div_ceil(to);
     let columns: Vec<_> = (0..width).map(|i| window(i, cut.width, width)).collect();
-    let mut planes = vec![0.0; 3 * width * height];
+    let mut planes = Zeroizing::new(vec![0.0; 3 * width * height]);
     let (red, rest) = planes.split_at_mut(width * height);
     let (green, blue) = rest.split_at_mut(width * height);
-    let mut sums = vec![0u32; cut.width * 3];
+    let mut sums = Zeroizing::new(vec![0u32; cut.width * 3]);
     for out_y in 0..height {
         let rows = window(out_y, cut.height, height);
         let count = rows.len();
@@ -79,6 +81,6 @@ mod tests {
         let frame = Frame::from_rgb(4, 4, rgb).unwrap();
         let view = View::new(&frame, Region::WHOLE);
         let planes = area(&view, Cut { x: 1, y: 1, width: 2, height: 2 }, 1, 1);
-        assert_eq!(planes, [7.5, 107.5, 207.5]);
+        assert_eq!(planes[..], [7.5, 107.5, 207.5]);
     }
 }
