@@ -1,0 +1,154 @@
+//! The watch keeps its promises when the camera or the machine misbehaves on command. The real camera is driven
+//! by `cross/vm/camera-test.sh`; here time is simulated and the source follows a script.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use lectern::camera::{CameraError, Capture, Frame, FrameSource};
+use lectern::clock::{Clock, SimulatedClock, Stop};
+use lectern::expression::Sighting;
+use lectern::tally::{Grid, MinuteRecord};
+use lectern::vision::engine::ModelStore;
+use lectern::vision::{Analysis, Analyzer};
+use lectern::watch::{Observer, Watch, WatchError};
+
+/// What the source does on a tick.
+enum Step {
+    Frame,
+    Corrupt,
+    /// The machine sleeps for so long before the frame comes.
+    Sleep(Duration),
+    /// The camera goes, and comes back at the n-th attempt.
+    Lost(u32),
+    Unusable,
+}
+
+struct Script {
+    steps: VecDeque<Step>,
+    clock: SimulatedClock,
+    away: u32,
+}
+
+impl FrameSource for Script {
+    fn next(&mut self) -> Result<Capture, CameraError> {
+        match self.steps.pop_front() {
+            None => Ok(Capture::End),
+            Some(Step::Frame) => Ok(Capture::Frame(Frame::black(64, 64))),
+            Some(Step::Corrupt) => Ok(Capture::Corrupt),
+            Some(Step::Sleep(length)) => {
+                self.clock.sleep_until(self.clock.boot() + length, &Stop::default());
+                Ok(Capture::Frame(Frame::black(64, 64)))
+            }
+            Some(Step::Lost(attempts)) => {
+                self.away = attempts;
+                Err(lost())
+            }
+            Some(Step::Unusable) => {
+                Err(CameraError::Unusable { device: "script".to_owned(), problem: "broken".to_owned() })
+            }
+        }
+    }
+
+    fn reopen(&mut self) -> Result<(), CameraError> {
+        self.away = self.away.saturating_sub(1);
+        if self.away == 0 { Ok(()) } else { Err(lost()) }
+    }
+}
+
+fn lost() -> CameraError {
+    CameraError::Lost { device: "script".to_owned(), cause: std::io::Error::from_raw_os_error(libc::ENODEV) }
+}
+
+#[derive(Default)]
+struct Seen {
+    records: Vec<MinuteRecord>,
+    losses: u32,
+    frames: Vec<Duration>,
+}
+
+impl Observer for Seen {
+    fn frame(&mut self, offset: Duration, _sightings: Option<&[Sighting]>) {
+        self.frames.push(offset);
+    }
+
+    fn camera_lost(&mut self) {
+        self.losses += 1;
+    }
+
+    fn window(&mut self, record: MinuteRecord) {
+        self.records.push(record);
+    }
+}
+
+/// Runs a script from 10:15:00 on, in windows of five seconds with two ticks a second.
+fn watch(steps: impl IntoIterator<Item = Step>) -> (Seen, Result<u64, WatchError>) {
+    let clock = SimulatedClock::starting_at("2026-11-23T10:15:00Z".parse().unwrap(), true);
+    let mut source = Script { steps: steps.into_iter().collect(), clock: clock.clone(), away: 0 };
+    let mut analyzer = Analyzer::new(&ModelStore::open(None).unwrap(), None, Analysis::default()).unwrap();
+    let grid = Grid { seconds: 5, origin: Timestamp::UNIX_EPOCH };
+    let stop = Stop::default();
+    let watch = Watch { clock: &clock, stop: &stop, grid, rate_hz: 2.0, first_seq: 0 };
+    let mut seen = Seen::default();
+    let outcome = watch.run(&mut source, &mut analyzer, &mut seen);
+    (seen, outcome)
+}
+
+fn frames(count: usize) -> impl Iterator<Item = Step> {
+    (0..count).map(|_| Step::Frame)
+}
+
+/// Start, seconds, expected, frames, partial.
+fn summary(record: &MinuteRecord) -> (i64, u32, u32, u32, bool) {
+    let start = record.start.as_second() - 1_795_428_900;
+    (start, record.seconds, record.frames_expected, record.counts.frames, record.partial)
+}
+
+#[test]
+fn a_recording_of_whole_windows_has_no_partial_one() {
+    let (seen, outcome) = watch(frames(20));
+    assert_eq!(outcome.unwrap(), 2);
+    let records: Vec<_> = seen.records.iter().map(summary).collect();
+    assert_eq!(records, [(0, 5, 10, 10, false), (5, 5, 10, 10, false)]);
+    assert_eq!(seen.frames.last(), Some(&Duration::from_millis(9_500)));
+}
+
+#[test]
+fn corrupt_frames_are_counted_and_not_analysed() {
+    let (seen, _) = watch(frames(4).chain([Step::Corrupt, Step::Corrupt]).chain(frames(1)));
+    assert_eq!(summary(&seen.records[0]), (0, 4, 7, 5, true));
+    assert_eq!(seen.records[0].counts.corrupt, 2);
+}
+
+#[test]
+fn a_lost_camera_is_waited_for_and_its_windows_say_so() {
+    // Away from second 1 on; attempts at 1, 3, 5 (the window's end, so in the next one) and 7.
+    let (seen, outcome) = watch(frames(2).chain([Step::Lost(2)]).chain(frames(6)));
+    assert!(outcome.is_ok());
+    assert_eq!(seen.losses, 1);
+    let records: Vec<_> = seen.records.iter().map(summary).collect();
+    // Lost at 1.0 s, back at 3.0 s: ticks 3.0 to 4.5 and two of the next window.
+    assert_eq!(records, [(0, 5, 10, 6, false), (5, 1, 2, 2, true)]);
+}
+
+#[test]
+fn no_second_belongs_to_no_window_when_the_machine_sleeps() {
+    let steps = frames(3).chain([Step::Sleep(Duration::from_secs(13))]).chain(frames(4));
+    let (seen, _) = watch(steps);
+    let records: Vec<_> = seen.records.iter().map(summary).collect();
+    // Asleep from 1.5 to 14.5 s: one window was slept through, and the one it woke in has its last tick left.
+    assert_eq!(
+        records,
+        [(0, 5, 10, 4, false), (5, 5, 10, 0, false), (10, 5, 10, 1, false), (15, 2, 3, 3, true)]
+    );
+    let seqs: Vec<_> = seen.records.iter().map(|record| record.seq).collect();
+    assert_eq!(seqs, [0, 1, 2, 3]);
+}
+
+#[test]
+fn what_was_seen_is_handed_on_when_the_camera_fails_for_good() {
+    let (seen, outcome) = watch(frames(3).chain([Step::Unusable]));
+    assert!(matches!(outcome, Err(WatchError::Camera(CameraError::Unusable { .. }))));
+    assert_eq!(summary(&seen.records[0]), (0, 2, 3, 3, true));
+}
