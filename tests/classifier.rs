@@ -1,0 +1,60 @@
+//! The shipped classifier says in tract what it says in onnxruntime, on drawn faces and on a public-domain portrait.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use lectern::camera::stills;
+use lectern::expression::{Emotion, Expression, Intensity};
+use lectern::vision::Region;
+use lectern::vision::classifier::{Classifier, most_likely};
+use lectern::vision::engine::ModelStore;
+use lectern::vision::geometry::View;
+use lectern::vision::mtcnn::Detector;
+use serde::Deserialize;
+
+/// How far a probability may lie from onnxruntime's: both compute in f32, in another order.
+const PROBABILITY: f32 = 0.001;
+
+const HAPPY: Expression = Expression::Of(Emotion::Happy, Intensity::Strong);
+
+#[derive(Deserialize)]
+struct Reference {
+    sha256: String,
+    faces: BTreeMap<String, BTreeMap<String, f32>>,
+}
+
+#[test]
+fn the_shipped_network_says_what_it_says_in_onnxruntime() {
+    let text = std::fs::read_to_string("tests/fixtures/faces/reference.json").unwrap();
+    let reference: Reference = serde_json::from_str(&text).unwrap();
+    let store = ModelStore::open(None).unwrap();
+    let made_for = &store.manifest.classifier.network.sha256;
+    assert_eq!(
+        &reference.sha256, made_for,
+        "run models/training/reference_classifier.py for the new network"
+    );
+    let mut classifier = Classifier::new(&store).unwrap();
+    for (name, expected) in &reference.faces {
+        let face = stills::read(&Path::new("tests/fixtures/faces").join(name)).unwrap();
+        let found = classifier.classify_crop(&face).unwrap();
+        for kind in Expression::ALL {
+            let (found, expected) = (found[kind.index()], expected[kind.name()]);
+            assert!((found - expected).abs() < PROBABILITY, "{name}: {kind}: {found} and not {expected}");
+        }
+    }
+}
+
+#[test]
+fn the_astronaut_smiles_in_a_crop_and_in_the_whole_picture() {
+    let store = ModelStore::open(None).unwrap();
+    let mut classifier = Classifier::new(&store).unwrap();
+    let crop = stills::read(Path::new("tests/fixtures/faces/portrait.png")).unwrap();
+    assert_eq!(most_likely(&classifier.classify_crop(&crop).unwrap()).0, HAPPY);
+
+    let picture = stills::read(Path::new("tests/fixtures/portrait.png")).unwrap();
+    let view = View::new(&picture, Region::WHOLE);
+    let face = Detector::new(&store).unwrap().search(&view, 40).unwrap().remove(0);
+    let (kind, probability) = most_likely(&classifier.classify_face(&view, &face).unwrap());
+    assert!(kind == HAPPY && probability > 0.8, "{kind} {probability}");
+}
