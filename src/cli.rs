@@ -106,6 +106,10 @@ pub struct Analyze {
     #[arg(long, value_name = "FILE")]
     pub csv: Option<PathBuf>,
 
+    /// Also draw the share of each of 13 and of 7 kinds, two bar charts for each recording, as SVG
+    #[arg(long, value_name = "FILE")]
+    pub chart: Option<PathBuf>,
+
     /// Also write time and expression of each analysed frame
     #[arg(long, value_name = "FILE")]
     pub frames_csv: Option<PathBuf>,

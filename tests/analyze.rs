@@ -21,12 +21,15 @@ fn said(output: &Output) -> String {
 fn a_recording_becomes_minutes_the_last_one_partial() {
     let folder = tempfile::tempdir().unwrap();
     let video = portrait_video(folder.path(), "Lecture 1.mkv", 75);
-    let (minutes, frames) = (folder.path().join("minutes.csv"), folder.path().join("frames.csv"));
+    let [minutes, frames, chart] =
+        ["minutes.csv", "frames.csv", "chart.svg"].map(|name| folder.path().join(name));
     let output = lectern()
         .args(["analyze", "--start", "2026-11-23T10:15:30Z", "--rate", "1", "--csv"])
         .arg(&minutes)
         .arg("--frames-csv")
         .arg(&frames)
+        .arg("--chart")
+        .arg(&chart)
         .arg(&video)
         .output()
         .unwrap();
@@ -50,6 +53,10 @@ fn a_recording_becomes_minutes_the_last_one_partial() {
     );
     assert_eq!((number(&records[0], "frames"), number(&records[1], "frames")), (60, 15));
     assert_eq!((number(&records[1], "seconds"), number(&records[1], "frames_expected")), (15, 15));
+
+    let svg = std::fs::read_to_string(&chart).unwrap();
+    let seen: u64 = records.iter().map(|record| number(record, "faces")).sum();
+    assert!(svg.contains(&format!("Lecture_1: {seen} faces in 13 kinds")));
 
     let mut table = csv::Reader::from_path(&minutes).unwrap();
     let header = table.headers().unwrap().clone();

@@ -9,14 +9,14 @@ use anyhow::Context;
 use indicatif::ProgressBar;
 use jiff::Timestamp;
 
-use super::{STANDARD_OUTPUT, progress_bar};
+use super::{STANDARD_OUTPUT, chart, progress_bar};
 use crate::camera::{open_recording, stills, video};
 use crate::cli::Analyze;
 use crate::clock::{SimulatedClock, Stop};
 use crate::delivery::payload::{self, Identity};
 use crate::delivery::topics::check_level;
 use crate::expression::{Expression, Sighting};
-use crate::tally::{Grid, MinuteRecord};
+use crate::tally::{Counts, Grid, MinuteRecord};
 use crate::vision::engine::ModelStore;
 use crate::vision::{Analysis, Analyzer};
 use crate::watch::{Observer, Watch};
@@ -51,6 +51,7 @@ pub fn run(arguments: &Analyze, models: Option<&Path>) -> anyhow::Result<()> {
         let watch = Watch { clock: &clock, stop: &stop, grid, rate_hz: arguments.rate, first_seq: seq };
         let bar = progress_bar(frames_of(video, arguments.rate), "frames").with_message(name_of(video));
         let identity = Identity::recorded(&arguments.label.clone().unwrap_or_else(|| label_of(video)));
+        outputs.recordings.push((identity.device.clone(), Counts::default()));
         let mut recorder =
             Recorder { identity, outputs: &mut outputs, stop: &stop, bar: &bar, seq, result: Ok(()) };
         analyzer.forget();
@@ -102,6 +103,9 @@ fn label_of(video: &Path) -> String {
 struct Outputs {
     minutes: Option<Table>,
     frames: Option<Table>,
+    chart: Option<PathBuf>,
+    /// What the chart will show, one entry a recording.
+    recordings: Vec<chart::Recording>,
 }
 
 /// A CSV file, with its name for errors.
@@ -144,12 +148,17 @@ impl Outputs {
                 .as_deref()
                 .map(|path| Table::open(path, ["device", "seconds", "expression"]))
                 .transpose()?,
+            chart: arguments.chart.clone(),
+            recordings: Vec::new(),
         })
     }
 
     fn minute(&mut self, identity: &Identity, record: &MinuteRecord) -> anyhow::Result<()> {
         let json = payload::minute(identity, record, false);
         writeln!(io::stdout().lock(), "{json}").context(STANDARD_OUTPUT)?;
+        if let Some((_, total)) = self.recordings.last_mut() {
+            total.add(&record.counts);
+        }
         let Some(table) = &mut self.minutes else { return Ok(()) };
         let counts = &record.counts;
         let mut row = vec![identity.device.clone(), record.seq.to_string(), record.start.to_string()];
@@ -187,7 +196,8 @@ impl Outputs {
     }
 
     fn finish(self) -> anyhow::Result<()> {
-        [self.minutes, self.frames].into_iter().flatten().try_for_each(Table::finish)
+        [self.minutes, self.frames].into_iter().flatten().try_for_each(Table::finish)?;
+        self.chart.map_or(Ok(()), |path| chart::write(&path, &self.recordings))
     }
 }
 

@@ -1,6 +1,7 @@
 //! The subcommands, one file each.
 
 pub mod analyze;
+mod chart;
 #[cfg(feature = "demo")]
 pub mod demo;
 pub mod eval;

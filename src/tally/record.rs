@@ -28,6 +28,17 @@ impl Counts {
         self.kinds.iter().sum()
     }
 
+    /// Adds the counts of another stretch of time.
+    pub fn add(&mut self, other: &Self) {
+        self.frames += other.frames;
+        self.corrupt += other.corrupt;
+        self.no_face += other.no_face;
+        self.uncertain += other.uncertain;
+        for (kind, more) in self.kinds.iter_mut().zip(other.kinds) {
+            *kind += more;
+        }
+    }
+
     /// Adds one analysed frame with the faces it showed.
     pub fn add_frame(&mut self, sightings: &[Sighting]) {
         self.frames += 1;
