@@ -19,12 +19,17 @@ use crate::vision::{Analyzer, VisionError};
 /// How long a lost camera is left alone between two attempts to open it.
 const REOPEN_EVERY: Duration = Duration::from_secs(2);
 
+/// How often the open window is told of, so that the end of the process costs no more of it.
+const TELL_EVERY: Duration = Duration::from_secs(1);
+
 /// Who is told what the watch saw.
 pub trait Observer {
     /// One frame was analysed, or was corrupt (`None`), at this offset from the start of the watch.
     fn frame(&mut self, _offset: Duration, _sightings: Option<&[Sighting]>) {}
     /// The camera is lost; the next frame tells that it is back.
     fn camera_lost(&mut self) {}
+    /// What the open window would come to if it ended now; about once a second.
+    fn open_window(&mut self, _record: MinuteRecord) {}
     /// A window ended.
     fn window(&mut self, record: MinuteRecord);
 }
@@ -75,10 +80,10 @@ impl Watch<'_> {
             // Where the last one ended, however late it is by now: no second may belong to no window.
             let mut window = Window::open(self.grid, self.clock, opens);
             opens = window.ends();
-            let outcome = session.watch_window(&mut window);
+            let outcome = session.watch_window(&mut window, seq);
             let ended_early = !matches!(outcome, Ok(Next::Window));
             let at = if ended_early { self.clock.boot() } else { window.ends() };
-            let record = window.close(at, seq, self.rate_hz, self.grid, self.clock);
+            let record = window.record_at(at, seq, self.rate_hz, self.grid, self.clock);
             // A watch that begins just before a grid line has a first window without a single tick.
             if record.frames_expected > 0 {
                 session.observer.window(record);
@@ -105,11 +110,12 @@ struct Session<'a> {
 impl Session<'_> {
     /// Fills one window. Ticks lie at whole multiples of the period after its start; the ones that pass while
     /// a frame is being analysed are skipped, not caught up.
-    fn watch_window(&mut self, window: &mut Window) -> Result<Next, WatchError> {
-        let Watch { clock, stop, rate_hz, .. } = *self.watch;
+    fn watch_window(&mut self, window: &mut Window, seq: u64) -> Result<Next, WatchError> {
+        let Watch { clock, stop, rate_hz, grid, .. } = *self.watch;
         let period = Duration::from_secs_f64(1.0 / rate_hz);
         // A window that is over already, because the machine slept, has no tick left.
         let mut tick = next_tick(window.opened(), window.opened(), clock.boot(), period);
+        let mut told = window.opened();
         // Half a period of grace, so that a window's last tick is not one that rounding put before its end.
         while tick + period / 2 <= window.ends() {
             clock.sleep_until(tick, stop);
@@ -139,7 +145,12 @@ impl Session<'_> {
                 }
                 Err(error) => return Err(error.into()),
             }
-            tick = next_tick(window.opened(), tick + period, clock.boot(), period);
+            let now = clock.boot();
+            if now >= told + TELL_EVERY {
+                told = now;
+                self.observer.open_window(window.record_at(now, seq, rate_hz, grid, clock));
+            }
+            tick = next_tick(window.opened(), tick + period, now, period);
         }
         clock.sleep_until(window.ends(), stop);
         Ok(if stop.is_set() { Next::Stop } else { Next::Window })

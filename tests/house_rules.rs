@@ -71,8 +71,8 @@ fn only_delivery_touches_the_network() {
 
 #[test]
 fn run_writes_no_file() {
-    // `analyze` writes the tables and charts that it is asked for; `delivery::spool` will write what the broker has not.
-    let files = outside(all(), &["delivery/spool.rs", "commands/analyze.rs", "commands/chart.rs"]);
+    // `analyze` writes the tables and charts that it is asked for; `delivery::spool` writes what the broker has not.
+    let files = outside(all(), &["delivery/spool", "commands/analyze.rs", "commands/chart.rs"]);
     let words = ["File::create", "fs::write", "OpenOptions", "create_dir", "save("];
     refuse(files, &words, "no module but delivery::spool writes a file in `run`");
 }

@@ -17,9 +17,9 @@ use crate::camera::staged::Staged;
 use crate::cli::Demo;
 use crate::clock::{Clock, SimulatedClock, Stop, SystemClock};
 use crate::delivery::payload::{Identity, State};
-use crate::delivery::spool::MemorySpool;
+use crate::delivery::spool::Spool;
 use crate::delivery::topics::Topics;
-use crate::delivery::{Broker, Delivery, Report, Reports};
+use crate::delivery::{Broker, Delivery, Report, Reports, Timing};
 use crate::expression::Sighting;
 use crate::tally::{Grid, MinuteRecord};
 use crate::vision::engine::ModelStore;
@@ -49,18 +49,22 @@ pub fn run(arguments: &Demo, models: Option<&Path>) -> anyhow::Result<()> {
     let grid = Grid { seconds: WINDOW, origin: jiff::Timestamp::UNIX_EPOCH };
     let clock = Arc::new(SimulatedClock::starting_at(this_minute()?, true));
     let stop = Stop::default();
-    let device = "demo";
+    let device = "demo".to_owned();
+    let spool = Spool::in_memory(arguments.minutes as usize)?;
     let delivery = Delivery {
         broker: Broker {
             host: Ipv4Addr::LOCALHOST.to_string(),
             port,
             client_id: "lectern-demo".to_owned(),
             login: None,
+            tls: None,
         },
-        topics: Topics::new(ROOT, "here", "desk", "demo", device),
-        identity: Identity::draw(device)?,
+        topics: Topics::new(ROOT, "here", "desk", "demo", &device),
+        identity: Identity { device, boot: spool.boot().to_owned() },
         basis: "demonstration with a public-domain portrait".to_owned(),
-        spool: Box::new(MemorySpool::new(arguments.minutes as usize)),
+        spool,
+        discovery: None,
+        timing: Timing::default(),
         clock: clock.clone(),
         stop: stop.clone(),
         handle_signals: false,

@@ -1,6 +1,6 @@
 //! `lectern run`: the daemon.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, bail};
@@ -12,8 +12,8 @@ use crate::cli::Run;
 use crate::clock::{Stop, SystemClock};
 use crate::config::{CameraSource, Settings};
 use crate::delivery::payload::{Identity, State};
-use crate::delivery::spool::MemorySpool;
-use crate::delivery::{Delivery, Report, Reports};
+use crate::delivery::spool::{Folders, MOST_BYTES, Spool};
+use crate::delivery::{Delivery, Report, Reports, Timing};
 use crate::expression::Sighting;
 use crate::service::notify;
 use crate::tally::{Grid, MinuteRecord};
@@ -21,8 +21,8 @@ use crate::vision::Analyzer;
 use crate::vision::engine::ModelStore;
 use crate::watch::{Observer, Watch};
 
-/// The most records that wait in memory: two weeks of minutes, some twelve megabytes.
-const MOST_RECORDS: u64 = 14 * 24 * 60;
+/// Where systemd says that this daemon's runtime directory is.
+const RUNTIME_DIRECTORY: &str = "RUNTIME_DIRECTORY";
 
 /// Watches and publishes until SIGTERM or SIGINT.
 ///
@@ -34,16 +34,16 @@ pub fn run(arguments: &Run, models: Option<&Path>) -> anyhow::Result<()> {
     let mut analyzer = Analyzer::new(&ModelStore::open(models)?, None, settings.analysis)?;
     let mut source = open_camera(&settings)?;
     let stop = Stop::default();
-    let wanted = u64::from(settings.keep_days) * 86_400 / u64::from(settings.window_seconds);
-    if wanted > MOST_RECORDS {
-        log::warn!("spool.keep_days asks for more windows than are kept in memory: {MOST_RECORDS} are kept");
-    }
+    let spool = open_spool(&settings)?;
+    let first_seq = spool.next_seq();
     let delivery = Delivery {
         broker: settings.broker.clone(),
         topics: settings.topics.clone(),
-        identity: Identity::draw(&settings.device).context("no random bytes for the boot's name")?,
+        identity: Identity { device: settings.device.clone(), boot: spool.boot().to_owned() },
         basis: settings.basis.clone(),
-        spool: Box::new(MemorySpool::new(usize::try_from(wanted.min(MOST_RECORDS))?)),
+        spool,
+        discovery: settings.discovery.then_some(settings.window_seconds),
+        timing: Timing::default(),
         clock: Arc::new(SystemClock),
         stop: stop.clone(),
         handle_signals: true,
@@ -51,7 +51,7 @@ pub fn run(arguments: &Run, models: Option<&Path>) -> anyhow::Result<()> {
     let (reports, thread) = delivery.start().context("the deliver thread did not start")?;
     notify::ready();
     let grid = Grid { seconds: settings.window_seconds, origin: Timestamp::UNIX_EPOCH };
-    let watch = Watch { clock: &SystemClock, stop: &stop, grid, rate_hz: settings.rate_hz, first_seq: 0 };
+    let watch = Watch { clock: &SystemClock, stop: &stop, grid, rate_hz: settings.rate_hz, first_seq };
     let mut reporter = Reporter { reports, state: State::Starting };
     let outcome = watch.run(source.as_mut(), &mut analyzer, &mut reporter);
     notify::stopping();
@@ -66,10 +66,22 @@ pub fn run(arguments: &Run, models: Option<&Path>) -> anyhow::Result<()> {
     if !asked {
         bail!("the recording in camera.device has ended: it cannot be played in a loop");
     }
-    if summary.undelivered > 0 {
-        bail!("windows that ended while the broker was away are lost with this process");
+    if summary.undelivered > 0 && !summary.kept {
+        bail!(
+            "windows that ended while the broker was away are lost with this process; spool.directory would keep them"
+        );
     }
     Ok(())
+}
+
+/// Opens the spool with what an earlier run left in it.
+fn open_spool(settings: &Settings) -> anyhow::Result<Spool> {
+    let capacity = u64::from(settings.keep_days) * 86_400 / u64::from(settings.window_seconds);
+    // systemd may give several, separated by colons; the unit names one.
+    let runtime = std::env::var_os(RUNTIME_DIRECTORY).map(PathBuf::from);
+    let folders = Folders::open(settings.spool_directory.as_deref(), runtime.as_deref());
+    Spool::open(folders, usize::try_from(capacity)?, MOST_BYTES)
+        .context("no random bytes for the boot's name")
 }
 
 /// Opens what `camera.device` names. A camera that is away is not an error: the watch waits for it.
@@ -116,6 +128,10 @@ impl Observer for Reporter {
     fn camera_lost(&mut self) {
         // That it is back is told by the next frame.
         self.enter(State::CameraLost);
+    }
+
+    fn open_window(&mut self, record: MinuteRecord) {
+        self.reports.send(Report::Open(record));
     }
 
     fn window(&mut self, record: MinuteRecord) {

@@ -7,17 +7,23 @@ use std::fmt::Display;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use crate::delivery::Broker;
 use crate::delivery::payload::MAX_BASIS_BYTES;
 use crate::delivery::topics::{Topics, check_level};
+use crate::delivery::{Broker, Tls};
 use crate::vision::{Analysis, Faces, Region};
 use layers::{Layer, Located, last};
 
 /// Where the daemon looks for its configuration.
 pub const DEFAULT_PATH: &str = "/etc/lectern/lectern.toml";
 
+/// The state directory of the package.
+const DEFAULT_SPOOL: &str = "/var/lib/lectern";
+
 /// The systemd credential that holds the MQTT password.
 const PASSWORD_CREDENTIAL: &str = "mqtt-password";
+
+/// The systemd credential that holds the key of `mqtt.client_cert`.
+const KEY_CREDENTIAL: &str = "mqtt-client-key";
 
 /// A configuration that cannot be used: its place, its key, and what is allowed.
 #[derive(Debug, thiserror::Error)]
@@ -52,7 +58,11 @@ pub struct Settings {
     pub broker: Broker,
     /// The topics of this device.
     pub topics: Topics,
-    /// `spool.keep_days`: how long records wait for a broker.
+    /// `mqtt.discovery`: whether Home Assistant is told of this device.
+    pub discovery: bool,
+    /// `spool.directory`: where records wait for a broker; none where the default one does not exist.
+    pub spool_directory: Option<PathBuf>,
+    /// `spool.keep_days`: how long they wait.
     pub keep_days: u32,
 }
 
@@ -86,7 +96,6 @@ impl Settings {
     }
 
     fn from_layers(layers: &[Layer], file: &Path) -> Result<Self, ConfigError> {
-        refuse_what_is_not_there_yet(layers)?;
         let device = level(layers, "device.id", |f| &f.device.id)?.unwrap_or_else(host_name);
         let site = level(layers, "device.site", |f| &f.device.site)?.unwrap_or_else(unassigned);
         let building = level(layers, "device.building", |f| &f.device.building)?.unwrap_or_else(unassigned);
@@ -128,9 +137,6 @@ impl Settings {
                 format!("analysis.rate_hz = {rate_hz} gives no frame in window.seconds = {window_seconds}");
             return Err(ConfigError::at(place, problem));
         }
-        if last(layers, |f| &f.spool.directory).is_some() {
-            log::warn!("spool.directory is not used in this version: minutes wait for the broker in memory");
-        }
         let settings = Self {
             basis: basis(layers, file)?,
             camera: Camera {
@@ -143,6 +149,20 @@ impl Settings {
             window_seconds,
             broker: broker(layers, &[&site, &building, &room, &device])?,
             topics: Topics::new(&root, &site, &building, &room, &device),
+            discovery: last(layers, |f| &f.mqtt.discovery).is_some_and(|on| on.value),
+            spool_directory: key(
+                layers,
+                "spool.directory",
+                |f| &f.spool.directory,
+                |directory: String| {
+                    if directory.starts_with('/') {
+                        Ok(PathBuf::from(directory))
+                    } else {
+                        Err(format!("= \"{directory}\" must be an absolute path"))
+                    }
+                },
+            )?
+            .or_else(|| Some(PathBuf::from(DEFAULT_SPOOL)).filter(|path| path.is_dir())),
             keep_days: key(layers, "spool.keep_days", |f| &f.spool.keep_days, within(1, 366))?.unwrap_or(7),
             device,
         };
@@ -286,25 +306,10 @@ fn analysis(layers: &[Layer]) -> Result<Analysis, ConfigError> {
 }
 
 fn broker(layers: &[Layer], place: &[&str]) -> Result<Broker, ConfigError> {
-    let (host, port) = key(layers, "mqtt.url", |f| &f.mqtt.url, |url| broker_address(&url))?
-        .unwrap_or_else(|| ("localhost".to_owned(), 1883));
-    let password_file = key(
-        layers,
-        "mqtt.password_file",
-        |f| &f.mqtt.password_file,
-        |file| {
-            let mode = std::fs::metadata(&file).map_err(|e| format!("{file}: {e}"))?.permissions().mode();
-            if mode & 0o077 == 0 {
-                Ok(PathBuf::from(file))
-            } else {
-                Err(format!("{file} is open to others: chmod 600 it"))
-            }
-        },
-    )?
-    .or_else(|| {
-        let credential = PathBuf::from(std::env::var_os("CREDENTIALS_DIRECTORY")?).join(PASSWORD_CREDENTIAL);
-        credential.exists().then_some(credential)
-    });
+    let Address { host, port, tls } = key(layers, "mqtt.url", |f| &f.mqtt.url, |url| broker_address(&url))?
+        .unwrap_or_else(|| Address { host: "localhost".to_owned(), port: 1883, tls: false });
+    let password_file = key(layers, "mqtt.password_file", |f| &f.mqtt.password_file, secret_file)?
+        .or_else(|| credential(PASSWORD_CREDENTIAL));
     let username = last(layers, |f| &f.mqtt.username).map(|l| l.value);
     if let (None, Some(at)) = (&username, last(layers, |f| &f.mqtt.password_file)) {
         return Err(ConfigError::at(at.place, "mqtt.password_file is of no use without mqtt.username"));
@@ -315,48 +320,100 @@ fn broker(layers: &[Layer], place: &[&str]) -> Result<Broker, ConfigError> {
         // The whole place, because a second client with the same id would throw this one out, and it the other.
         client_id: format!("lectern-{}", place.join("-")),
         login: username.map(|name| (name, password_file)),
+        tls: tls_files(layers, tls)?,
     })
 }
 
-/// Splits `mqtt://host[:port]`.
-fn broker_address(url: &str) -> Result<(String, u16), String> {
-    let form = || format!("must look like mqtt://broker.example:1883, not \"{url}\"");
+/// The files of `mqtts://`; none for `mqtt://`, which can use none of them.
+fn tls_files(layers: &[Layer], wanted: bool) -> Result<Option<Tls>, ConfigError> {
+    if !wanted {
+        let files = [
+            ("mqtt.ca", last(layers, |f| &f.mqtt.ca)),
+            ("mqtt.client_cert", last(layers, |f| &f.mqtt.client_cert)),
+            ("mqtt.client_key", last(layers, |f| &f.mqtt.client_key)),
+        ];
+        return match files.into_iter().find_map(|(name, found)| Some((name, found?))) {
+            Some((name, at)) => Err(ConfigError::at(
+                at.place,
+                format!("{name} is of no use without TLS: mqtt.url must begin with mqtts://"),
+            )),
+            None => Ok(None),
+        };
+    }
+    let certificate = key(layers, "mqtt.client_cert", |f| &f.mqtt.client_cert, readable_file)?;
+    let own_key = key(layers, "mqtt.client_key", |f| &f.mqtt.client_key, secret_file)?;
+    let identity = match (certificate, own_key.or_else(|| credential(KEY_CREDENTIAL))) {
+        (Some(certificate), Some(key)) => Some((certificate, key)),
+        (Some(_), None) => {
+            let at = last(layers, |f| &f.mqtt.client_cert).map(|at| at.place).unwrap_or_default();
+            let problem =
+                format!("mqtt.client_cert needs mqtt.client_key, or the credential {KEY_CREDENTIAL}");
+            return Err(ConfigError::at(at, problem));
+        }
+        (None, _) => match last(layers, |f| &f.mqtt.client_key) {
+            Some(at) => return Err(ConfigError::at(at.place, "mqtt.client_key needs mqtt.client_cert")),
+            None => None,
+        },
+    };
+    Ok(Some(Tls { ca: key(layers, "mqtt.ca", |f| &f.mqtt.ca, readable_file)?, identity }))
+}
+
+/// A credential that systemd hands over, where it does.
+fn credential(name: &str) -> Option<PathBuf> {
+    Some(PathBuf::from(std::env::var_os("CREDENTIALS_DIRECTORY")?).join(name)).filter(|path| path.exists())
+}
+
+fn readable_file(file: String) -> Result<PathBuf, String> {
+    match std::fs::File::open(&file) {
+        Ok(_) => Ok(PathBuf::from(file)),
+        Err(error) => Err(format!("{file}: {error}")),
+    }
+}
+
+/// A file that only its owner may read.
+fn secret_file(file: String) -> Result<PathBuf, String> {
+    let mode = std::fs::metadata(&file).map_err(|e| format!("{file}: {e}"))?.permissions().mode();
+    if mode & 0o077 == 0 {
+        Ok(PathBuf::from(file))
+    } else {
+        Err(format!("{file} is open to others: chmod 600 it"))
+    }
+}
+
+/// What `mqtt.url` says.
+#[derive(Debug, PartialEq, Eq)]
+struct Address {
+    host: String,
+    port: u16,
+    tls: bool,
+}
+
+/// Splits `mqtt://host[:port]` or `mqtts://host[:port]`.
+fn broker_address(url: &str) -> Result<Address, String> {
+    // What may hold a password is not repeated.
     if url.contains('@') {
         return Err(
             "must hold no user name or password: they belong in mqtt.username and a credential".to_owned()
         );
     }
-    let address = url.strip_prefix("mqtt://").ok_or_else(form)?.trim_end_matches('/');
+    let form =
+        || format!("must look like mqtts://broker.example:8883 or mqtt://broker.example:1883, not \"{url}\"");
+    let (address, tls) = match (url.strip_prefix("mqtts://"), url.strip_prefix("mqtt://")) {
+        (Some(address), _) => (address, true),
+        (None, Some(address)) => (address, false),
+        (None, None) => return Err(form()),
+    };
+    let address = address.trim_end_matches('/');
     let (host, port) = match address.rsplit_once(':') {
         // An IPv6 address stands in brackets, so a colon within them is no port's.
         Some((host, port)) if !port.ends_with(']') => (host, port.parse().map_err(|_| form())?),
-        _ => (address, 1883),
+        _ => (address, if tls { 8883 } else { 1883 }),
     };
     let host = host.trim_start_matches('[').trim_end_matches(']');
     if host.is_empty() || host.contains('/') {
         return Err(form());
     }
-    Ok((host.to_owned(), port))
-}
-
-/// Keys of the contract whose function comes with a later version: refused rather than ignored.
-fn refuse_what_is_not_there_yet(layers: &[Layer]) -> Result<(), ConfigError> {
-    let tls = [
-        ("mqtt.ca", last(layers, |f| &f.mqtt.ca)),
-        ("mqtt.client_cert", last(layers, |f| &f.mqtt.client_cert)),
-        ("mqtt.client_key", last(layers, |f| &f.mqtt.client_key)),
-        ("mqtt.url", last(layers, |f| &f.mqtt.url).filter(|url| url.value.starts_with("mqtts://"))),
-    ];
-    if let Some((name, Some(at))) = tls.into_iter().find(|(_, found)| found.is_some()) {
-        return Err(ConfigError::at(
-            at.place,
-            format!("{name} asks for TLS, which this version does not have; use mqtt://"),
-        ));
-    }
-    if let Some(at) = last(layers, |f| &f.mqtt.discovery).filter(|on| on.value) {
-        return Err(ConfigError::at(at.place, "mqtt.discovery = true is not in this version"));
-    }
-    Ok(())
+    Ok(Address { host: host.to_owned(), port, tls })
 }
 
 #[cfg(test)]

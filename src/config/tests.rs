@@ -61,12 +61,27 @@ fn a_bad_value_is_refused_with_its_place_and_what_is_allowed() {
             "[camera]\nwidth = \"wide\"\n",
             "lectern.d/x.toml:2: width: invalid type: string \"wide\", expected u32",
         ),
-        ("[mqtt]\nurl = \"http://x\"\n", "lectern.d/x.toml:2: mqtt.url must look like mqtt://"),
+        ("[mqtt]\nurl = \"http://x\"\n", "lectern.d/x.toml:2: mqtt.url must look like mqtts://"),
         (
             "[mqtt]\nurl = \"mqtt://u:p@x\"\n",
             "lectern.d/x.toml:2: mqtt.url must hold no user name or password",
         ),
-        ("[mqtt]\nurl = \"mqtts://x\"\n", "lectern.d/x.toml:2: mqtt.url asks for TLS"),
+        (
+            "[mqtt]\nca = \"/etc/ca.pem\"\n",
+            "lectern.d/x.toml:2: mqtt.ca is of no use without TLS: mqtt.url must begin with mqtts://",
+        ),
+        (
+            "[mqtt]\nurl = \"mqtts://x\"\nca = \"/none.pem\"\n",
+            "lectern.d/x.toml:3: mqtt.ca /none.pem: No such file",
+        ),
+        (
+            "[mqtt]\nurl = \"mqtts://x\"\nclient_cert = \"/dev/null\"\n",
+            "lectern.d/x.toml:3: mqtt.client_cert needs mqtt.client_key, or the credential mqtt-client-key",
+        ),
+        (
+            "[spool]\ndirectory = \"spool\"\n",
+            "lectern.d/x.toml:2: spool.directory = \"spool\" must be an absolute",
+        ),
         (
             "[analysis]\nregion = [0.5, 0.0, 0.4, 1.0]\n",
             "lectern.d/x.toml:2: analysis.region must be [left, top",
@@ -122,8 +137,10 @@ fn a_password_file_open_to_others_is_refused() {
 
 #[test]
 fn addresses_of_brokers() {
-    assert_eq!(broker_address("mqtt://b.example").unwrap(), ("b.example".to_owned(), 1883));
-    assert_eq!(broker_address("mqtt://[::1]:1884/").unwrap(), ("::1".to_owned(), 1884));
+    let address = |host: &str, port, tls| Ok(Address { host: host.to_owned(), port, tls });
+    assert_eq!(broker_address("mqtt://b.example"), address("b.example", 1883, false));
+    assert_eq!(broker_address("mqtts://b.example"), address("b.example", 8883, true));
+    assert_eq!(broker_address("mqtt://[::1]:1884/"), address("::1", 1884, false));
     assert!(broker_address("mqtt://:1883").is_err());
     assert!(broker_address("mqtt://host:port").is_err());
 }

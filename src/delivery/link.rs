@@ -8,13 +8,14 @@ use std::time::Duration;
 
 use rumqttc::{
     AsyncClient, ConnectReturnCode, ConnectionError, Event, LastWill, MqttOptions, NetworkOptions, Outgoing,
-    Packet, QoS, StateError,
+    Packet, QoS, StateError, TlsConfiguration, Transport,
 };
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use super::Broker;
 use super::payload::Payload;
+use super::tls;
 
 /// PINGREQ after this much silence; a second one without an answer ends the connection.
 const KEEP_ALIVE: Duration = Duration::from_secs(30);
@@ -32,14 +33,21 @@ pub(super) enum LinkError {
         "broker {broker}: the user name or the password is wrong; check mqtt.username and the credential"
     )]
     BadCredentials { broker: String },
-    #[error("broker {broker}: this client is not authorised; ask for access for its user name or client id")]
+    #[error(
+        "broker {broker}: this client is not authorised, or its user name or password is wrong; check mqtt.username and \
+         the credential, and the broker's access rules"
+    )]
     NotAuthorised { broker: String },
     #[error("broker {broker}: refused the connection ({code:?})")]
     Refused { broker: String, code: ConnectReturnCode },
     #[error("broker {broker}: {problem}; check mqtt.url and the network")]
     Network { broker: String, problem: String },
+    #[error("broker {broker}: {problem}")]
+    Tls { broker: String, problem: String },
     #[error("mqtt password file {file}: {cause}")]
     Password { file: String, cause: io::Error },
+    #[error(transparent)]
+    BadFile(#[from] tls::BadFile),
 }
 
 impl LinkError {
@@ -49,6 +57,9 @@ impl LinkError {
 
     fn from_rumqttc(broker: &Broker, error: ConnectionError) -> Self {
         let name = broker.to_string();
+        if let Some(problem) = tls::explain(&error, &broker.host) {
+            return Self::Tls { broker: name, problem };
+        }
         match error {
             ConnectionError::ConnectionRefused(ConnectReturnCode::BadUserNamePassword) => {
                 Self::BadCredentials { broker: name }
@@ -109,6 +120,10 @@ impl Link {
                 None => String::new(),
             };
             options.set_credentials(user, password.trim_end_matches(['\r', '\n']));
+        }
+        if let Some(tls) = &broker.tls {
+            let config = TlsConfiguration::Rustls(tls::configure(tls)?);
+            options.set_transport(Transport::tls_with_config(config));
         }
         let (client, mut eventloop) = AsyncClient::new(options, REQUESTS);
         let mut network = NetworkOptions::new();

@@ -1,14 +1,17 @@
 //! From records to the broker: payloads, topics, the spool of what is not yet acknowledged, the publisher.
 
+mod discovery;
 mod link;
 pub mod payload;
 mod publisher;
 pub mod spool;
+mod tls;
 pub mod topics;
 
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use tokio::sync::mpsc;
 
@@ -26,6 +29,8 @@ const CHANNEL: usize = 64;
 pub enum Report {
     /// A window ended.
     Record(MinuteRecord),
+    /// What the open window would come to if it ended now.
+    Open(MinuteRecord),
     /// The camera delivers, or is lost.
     State(State),
 }
@@ -58,6 +63,47 @@ pub struct Broker {
     pub client_id: String,
     /// The user name, with the file that holds its password.
     pub login: Option<(String, Option<PathBuf>)>,
+    /// How to talk TLS; none for plain TCP.
+    pub tls: Option<Tls>,
+}
+
+/// The files of a TLS connection, read anew at each connect, so that renewed ones need no restart.
+#[derive(Debug, Clone, Default)]
+pub struct Tls {
+    /// The certificates of the authorities to trust (PEM); those of the system where none is given.
+    pub ca: Option<PathBuf>,
+    /// The certificate chain and the key that this device shows (PEM).
+    pub identity: Option<(PathBuf, PathBuf)>,
+}
+
+/// How patient the deliver thread is. Tests are less patient than devices.
+#[derive(Debug, Clone, Copy)]
+pub struct Timing {
+    /// The back-off after a first failure; it doubles with each one more.
+    pub first_backoff: Duration,
+    /// The longest back-off.
+    pub longest_backoff: Duration,
+    /// A PUBACK that takes longer means that the connection is dead, whatever TCP believes.
+    pub acknowledge_within: Duration,
+    /// A record that waits longer goes to the disk.
+    pub store_after: Duration,
+    /// How long a stop may take to deliver what is left.
+    pub leave_within: Duration,
+    /// The shortest time between two records of a backlog, so that a campus that comes back does not drown its broker.
+    pub pace: Duration,
+}
+
+impl Default for Timing {
+    fn default() -> Self {
+        Self {
+            first_backoff: Duration::from_secs(1),
+            longest_backoff: Duration::from_secs(60),
+            acknowledge_within: Duration::from_secs(15),
+            store_after: Duration::from_secs(5),
+            leave_within: Duration::from_secs(10),
+            pace: Duration::from_millis(20),
+        }
+    }
 }
 
 /// Everything the deliver thread needs to start.
@@ -71,7 +117,12 @@ pub struct Delivery {
     /// `deployment.basis`, repeated in each `status`.
     pub basis: String,
     /// Where records wait for their PUBACK.
-    pub spool: Box<dyn Spool>,
+    pub spool: Spool,
+    /// Announces the device to Home Assistant, with sensors that expire after three windows of so many seconds; none
+    /// withdraws an earlier announcement.
+    pub discovery: Option<u32>,
+    /// How patient to be.
+    pub timing: Timing,
     /// The clock that dates a change of state.
     pub clock: Arc<dyn Clock>,
     /// Set on SIGTERM and SIGINT when `handle_signals`.
@@ -86,8 +137,10 @@ pub struct DeliveryThread(JoinHandle<Summary>);
 /// How delivery ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Summary {
-    /// Records that nobody has acknowledged and that are gone with the process.
-    pub undelivered: u64,
+    /// Records that nobody has acknowledged yet.
+    pub undelivered: usize,
+    /// Whether those are kept for the next run.
+    pub kept: bool,
 }
 
 impl Delivery {
@@ -116,13 +169,22 @@ impl Delivery {
                         stop.set();
                     });
                 }
-                publisher::Publisher::new(self).run(receiver).await
+                self.run(receiver).await
             });
             // A name lookup that hangs must not keep the process.
             runtime.shutdown_background();
             summary
         })?;
         Ok((Reports { sender, stop }, DeliveryThread(thread)))
+    }
+}
+
+impl Delivery {
+    /// Delivers what comes through `reports` until it is closed and all is published, or given up after a time limit.
+    ///
+    /// [`Delivery::start`] runs this on a thread of its own; a load test runs many on one runtime.
+    pub async fn run(self, reports: mpsc::Receiver<Report>) -> Summary {
+        publisher::Publisher::new(self).run(reports).await
     }
 }
 

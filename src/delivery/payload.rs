@@ -35,15 +35,6 @@ pub struct Identity {
 }
 
 impl Identity {
-    /// An identity with a `boot` drawn at random.
-    ///
-    /// # Errors
-    /// When the kernel has no random bytes.
-    pub fn draw(device: &str) -> Result<Self, getrandom::Error> {
-        let boot = (u128::from(getrandom::u64()?) << 64) | u128::from(getrandom::u64()?);
-        Ok(Self { device: device.to_owned(), boot: format!("{boot:032x}") })
-    }
-
     /// The identity of a recording: no boot, so that the same recording gives the same bytes each time.
     #[must_use]
     pub fn recorded(label: &str) -> Self {
@@ -120,26 +111,40 @@ struct Status<'a> {
     since: String,
     spooled: usize,
     dropped: u64,
+    spool: &'a str,
     basis: &'a str,
 }
 
-/// Writes the payload of the `status` topic: the state, since when it holds, and how many records wait
-/// (`spooled`) or were given up (`dropped`).
+/// What `status` says of the spool.
+#[derive(Debug, Clone, Copy)]
+pub struct Backlog {
+    /// Records that wait for the broker.
+    pub spooled: usize,
+    /// Records that were given up.
+    pub dropped: u64,
+    /// Whether waiting records can go to the disk, and not only to memory.
+    pub on_disk: bool,
+}
+
+/// Writes the payload of the `status` topic: the state, since when it holds, and how many records wait or were given
+/// up.
 ///
 /// # Panics
 /// Never for a device that passed [`super::topics::check_level`] and a basis of [`MAX_BASIS_BYTES`].
 #[must_use]
-pub fn status(
-    identity: &Identity,
-    state: State,
-    since: Timestamp,
-    spooled: usize,
-    dropped: u64,
-    basis: &str,
-) -> Payload {
-    let version = env!("CARGO_PKG_VERSION");
-    let device = &identity.device;
-    write(&Status { schema: SCHEMA, device, state, version, since: rfc3339(since), spooled, dropped, basis })
+pub fn status(identity: &Identity, state: State, since: Timestamp, backlog: Backlog, basis: &str) -> Payload {
+    let Backlog { spooled, dropped, on_disk } = backlog;
+    write(&Status {
+        schema: SCHEMA,
+        device: &identity.device,
+        state,
+        version: env!("CARGO_PKG_VERSION"),
+        since: rfc3339(since),
+        spooled,
+        dropped,
+        spool: if on_disk { "disk" } else { "memory" },
+        basis,
+    })
 }
 
 /// Whole seconds in UTC.
@@ -231,7 +236,8 @@ mod tests {
         let text = minute(&identity, &longest, false);
         assert!(schema().is_valid(&serde_json::from_str(&text).unwrap()));
         let basis = "\"".repeat(MAX_BASIS_BYTES);
-        let text = status(&identity, State::CameraLost, Timestamp::MAX, usize::MAX, u64::MAX, &basis);
+        let backlog = Backlog { spooled: usize::MAX, dropped: u64::MAX, on_disk: false };
+        let text = status(&identity, State::CameraLost, Timestamp::MAX, backlog, &basis);
         assert!(schema().is_valid(&serde_json::from_str(&text).unwrap()));
     }
 

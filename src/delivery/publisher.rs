@@ -16,27 +16,37 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::link::{Link, LinkError, LinkEvent};
-use super::payload::{self, State};
-use super::{Delivery, Report, Summary};
-
-/// A PUBACK that takes longer means that the connection is dead, whatever TCP believes.
-const ACK_WITHIN: Duration = Duration::from_secs(15);
-
-/// The back-off grows from here, doubling with each failure, to [`LONGEST_BACKOFF`].
-const FIRST_BACKOFF: Duration = Duration::from_secs(1);
-const LONGEST_BACKOFF: Duration = Duration::from_secs(60);
-
-/// How long a stop may take to deliver what is left.
-const LEAVE_WITHIN: Duration = Duration::from_secs(10);
+use super::payload::{self, Backlog, State};
+use super::{Delivery, Report, Summary, discovery};
 
 /// Who leaves does not wait long for the next attempt, and makes the first one at once.
 const LEAVING_BACKOFF: Duration = Duration::from_millis(500);
+
+/// How much of the time to leave is kept for saying so.
+const FAREWELL: Duration = Duration::from_secs(2);
+
+/// How long a disk that took no records is left alone.
+const STORE_AGAIN_AFTER: Duration = Duration::from_secs(30);
 
 /// What waits for its PUBACK.
 #[derive(Clone, Copy)]
 enum InFlight {
     Status(State),
+    Announcement,
+    /// The earlier announcement is withdrawn.
+    Withdrawal,
     Record(u64),
+}
+
+/// What the connection is to do now.
+enum Next {
+    /// Wait for an acknowledgement.
+    Wait(InFlight),
+    /// Publish a record of the backlog, but not before this.
+    Later(Instant),
+    /// Say goodbye.
+    Leave,
+    Nothing,
 }
 
 /// How a connection ended.
@@ -53,9 +63,15 @@ pub(super) struct Publisher {
     since: Timestamp,
     /// Whether the broker has not yet seen the current status.
     status_due: bool,
+    /// Whether the broker has yet to be told that Home Assistant should know this device, or no longer.
+    announcement_due: bool,
     connected: bool,
     /// Set when the watch has ended: by then all must be published.
     leave_by: Option<Instant>,
+    /// When records that still wait in memory go to the disk.
+    store_at: Option<Instant>,
+    /// Before this a record of a backlog is not published.
+    not_before: Instant,
     /// The last complaint about the broker; the same one is not made again at each attempt.
     complaint: Option<String>,
 }
@@ -68,13 +84,16 @@ impl Publisher {
             state: State::Starting,
             since,
             status_due: true,
+            announcement_due: true,
             connected: false,
             leave_by: None,
+            store_at: None,
+            not_before: Instant::now(),
             complaint: None,
         }
     }
 
-    /// Runs until the watch has ended and all is published, or [`LEAVE_WITHIN`] is over.
+    /// Runs until the watch has ended and all is published, or the time to leave is over.
     pub(super) async fn run(mut self, mut reports: mpsc::Receiver<Report>) -> Summary {
         let mut failures: u32 = 0;
         loop {
@@ -87,19 +106,38 @@ impl Publisher {
                 Ended::Left => break,
                 Ended::Failed(error) => self.complain(error.to_string()),
             }
+            self.store();
             // The watch ends only after it has sent its last window, so a closed channel is empty.
-            let retry = Instant::now() + backoff(failures);
+            let retry = Instant::now() + self.backoff(failures);
             failures = failures.saturating_add(1);
             if !self.collect_until(retry, &mut reports).await {
                 log::warn!("the broker did not come back in time");
                 break;
             }
         }
-        let undelivered = self.setup.spool.len() as u64;
-        if undelivered > 0 {
-            log::warn!("windows that could not be delivered are lost: the broker was away until the end");
+        self.store();
+        let spool = &self.setup.spool;
+        let summary = Summary { undelivered: spool.len(), kept: spool.survives_the_process() };
+        if summary.undelivered > 0 {
+            log::warn!(
+                "windows could not be delivered: {}",
+                if summary.kept {
+                    "they are kept for the next run"
+                } else {
+                    "they are lost with this process"
+                }
+            );
         }
-        Summary { undelivered }
+        summary
+    }
+
+    /// Full jitter: anything between nothing and the doubled back-off, so that a thousand devices that lost the
+    /// same broker do not come back in step.
+    fn backoff(&self, failures: u32) -> Duration {
+        let timing = &self.setup.timing;
+        let longest = timing.first_backoff.saturating_mul(1 << failures.min(16)).min(timing.longest_backoff);
+        let random = getrandom::u32().unwrap_or(u32::MAX);
+        longest.mul_f64(f64::from(random) / f64::from(u32::MAX))
     }
 
     fn complain(&mut self, problem: String) {
@@ -126,21 +164,27 @@ impl Publisher {
         let mut in_flight: Option<(InFlight, Instant)> = None;
         let mut leaving = false;
         loop {
+            let now = Instant::now();
+            let mut paced = None;
             if self.connected && in_flight.is_none() && !leaving {
-                match self.publish_next(&link) {
-                    Ok(Some(what)) => in_flight = Some((what, Instant::now() + ACK_WITHIN)),
-                    Ok(None) if self.state == State::Offline => {
+                match self.publish_next(&link, now) {
+                    Ok(Next::Wait(what)) => {
+                        in_flight = Some((what, now + self.setup.timing.acknowledge_within))
+                    }
+                    Ok(Next::Leave) => {
                         if let Err(error) = link.disconnect() {
                             return Ended::Failed(LinkError::network(&self.setup.broker, error));
                         }
                         leaving = true;
                     }
-                    Ok(None) => {}
+                    Ok(Next::Later(at)) => paced = Some(at),
+                    Ok(Next::Nothing) => {}
                     Err(error) => return Ended::Failed(LinkError::network(&self.setup.broker, error)),
                 }
             }
-            // Whichever time limit is nearest; none while the connection is idle, which the keep-alive watches.
-            let limit = [in_flight.map(|(_, limit)| limit), self.leave_by].into_iter().flatten().min();
+            // Whichever is nearest; none while the connection is idle, which the keep-alive watches.
+            let acknowledged_by = in_flight.map(|(_, limit)| limit);
+            let wake = [acknowledged_by, self.leave_by, self.store_at, paced].into_iter().flatten().min();
             tokio::select! {
                 report = reports.recv(), if self.leave_by.is_none() => self.accept(report),
                 event = link.event() => match event {
@@ -157,27 +201,65 @@ impl Publisher {
                     Some(LinkEvent::Failed(error)) => return Ended::Failed(error),
                     None => return Ended::Failed(LinkError::network(&self.setup.broker, "connection closed")),
                 },
-                () = sleep_until(limit.unwrap_or_else(Instant::now)), if limit.is_some() => {
-                    return Ended::Failed(LinkError::network(&self.setup.broker, "does not acknowledge"));
+                () = sleep_until(wake.unwrap_or(now)), if wake.is_some() => {
+                    let now = Instant::now();
+                    if [acknowledged_by, self.leave_by].into_iter().flatten().any(|limit| limit <= now) {
+                        return Ended::Failed(LinkError::network(&self.setup.broker, "does not acknowledge"));
+                    }
+                    if self.store_at.is_some_and(|at| at <= now) {
+                        self.store();
+                    }
                 }
             }
         }
     }
 
-    /// Publishes what is due first: a changed status, then the oldest record, then the farewell.
-    fn publish_next(&mut self, link: &Link) -> Result<Option<InFlight>, rumqttc::ClientError> {
-        if !self.status_due && self.leave_by.is_some() && self.setup.spool.is_empty() {
+    /// Publishes what is due first: a changed status, an announcement, the oldest record, the farewell.
+    fn publish_next(&mut self, link: &Link, now: Instant) -> Result<Next, rumqttc::ClientError> {
+        let no_time_left = |leave_by: Instant| now + FAREWELL >= leave_by;
+        if !self.status_due && self.leave_by.is_some_and(|by| self.setup.spool.is_empty() || no_time_left(by))
+        {
             self.enter(State::Offline);
         }
         if self.status_due {
             let status = self.status(self.state, self.since);
             link.publish(&self.setup.topics.status, true, &status)?;
             self.status_due = false;
-            return Ok(Some(InFlight::Status(self.state)));
+            return Ok(Next::Wait(InFlight::Status(self.state)));
         }
-        let Some((position, record)) = self.setup.spool.oldest() else { return Ok(None) };
-        link.publish(&self.setup.topics.minute, false, record)?;
-        Ok(Some(InFlight::Record(position)))
+        if self.state == State::Offline {
+            return Ok(Next::Leave);
+        }
+        if self.announcement_due {
+            if let Some(what) = self.announce(link)? {
+                return Ok(Next::Wait(what));
+            }
+            self.announcement_due = false;
+        }
+        if now < self.not_before && !self.setup.spool.is_empty() {
+            return Ok(Next::Later(self.not_before));
+        }
+        let Some((position, topic, record)) = self.setup.spool.oldest() else { return Ok(Next::Nothing) };
+        link.publish(&topic, false, &record)?;
+        self.not_before = now + self.setup.timing.pace;
+        Ok(Next::Wait(InFlight::Record(position)))
+    }
+
+    /// Announces this device to Home Assistant, or withdraws what an earlier run announced.
+    fn announce(&mut self, link: &Link) -> Result<Option<InFlight>, rumqttc::ClientError> {
+        let Delivery { topics, identity, spool, discovery, .. } = &mut self.setup;
+        let topic = discovery::topic(topics);
+        // A device that was renamed, or that is no longer to be found. Its ghost would stay for ever.
+        let earlier = spool.discovered();
+        if let Some(old) = earlier.filter(|old| discovery.is_none() || *old != topic) {
+            link.publish(&old, true, "")?;
+            return Ok(Some(InFlight::Withdrawal));
+        }
+        let Some(window_seconds) = *discovery else { return Ok(None) };
+        // Noted first: what may have been announced can be withdrawn.
+        spool.set_discovered(Some(&topic));
+        link.publish(&topic, true, &discovery::payload(identity, topics, window_seconds))?;
+        Ok(Some(InFlight::Announcement))
     }
 
     fn acknowledged(&mut self, what: Option<InFlight>) {
@@ -185,25 +267,47 @@ impl Publisher {
             Some(InFlight::Record(position)) => {
                 let backlog = self.setup.spool.len() > 1;
                 self.setup.spool.remove(position);
+                if !self.setup.spool.has_unstored() {
+                    self.store_at = None;
+                }
                 // The retained status told of a backlog; tell that it is gone.
                 self.status_due |= backlog && self.setup.spool.is_empty();
             }
             Some(InFlight::Status(state)) => log::debug!("the broker has the status {state:?}"),
+            Some(InFlight::Announcement) => self.announcement_due = false,
+            Some(InFlight::Withdrawal) => self.setup.spool.set_discovered(None),
             None => {}
         }
     }
 
+    /// Brings what waits in memory to the disk.
+    fn store(&mut self) {
+        let before = (self.setup.spool.uses_disk(), self.setup.spool.dropped());
+        self.setup.spool.store();
+        self.status_due |= (self.setup.spool.uses_disk(), self.setup.spool.dropped()) != before;
+        self.store_at = self.setup.spool.has_unstored().then(|| Instant::now() + STORE_AGAIN_AFTER);
+    }
+
     /// Takes one report; `None` tells that the watch has ended.
     fn accept(&mut self, report: Option<Report>) {
+        let Delivery { identity, topics, spool, timing, .. } = &mut self.setup;
         match report {
             Some(Report::Record(record)) => {
-                let replayed = !self.connected;
-                let dropped = self.setup.spool.dropped();
-                self.setup.spool.push(payload::minute(&self.setup.identity, &record, replayed));
-                self.status_due |= self.setup.spool.dropped() != dropped;
+                let (replayed, dropped) = (!self.connected, spool.dropped());
+                spool.push(record.seq, &topics.minute, &payload::minute(identity, &record, replayed));
+                self.status_due |= spool.dropped() != dropped;
+                if self.connected {
+                    self.store_at = self.store_at.or(Some(Instant::now() + timing.store_after));
+                } else {
+                    self.store();
+                }
+            }
+            // Whoever publishes this will be another process, later.
+            Some(Report::Open(record)) => {
+                spool.keep_open(record.seq, &topics.minute, &payload::minute(identity, &record, true));
             }
             Some(Report::State(state)) => self.enter(state),
-            None => self.leave_by = Some(Instant::now() + LEAVE_WITHIN),
+            None => self.leave_by = Some(Instant::now() + timing.leave_within),
         }
     }
 
@@ -232,28 +336,7 @@ impl Publisher {
 
     fn status(&self, state: State, since: Timestamp) -> payload::Payload {
         let Delivery { identity, spool, basis, .. } = &self.setup;
-        payload::status(identity, state, since, spool.len(), spool.dropped(), basis)
-    }
-}
-
-/// Full jitter: anything between nothing and the doubled back-off, so that a thousand devices that lost the
-/// same broker do not come back in step.
-fn backoff(failures: u32) -> Duration {
-    let longest = FIRST_BACKOFF.saturating_mul(1 << failures.min(10)).min(LONGEST_BACKOFF);
-    let random = getrandom::u32().unwrap_or(u32::MAX);
-    longest.mul_f64(f64::from(random) / f64::from(u32::MAX))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_backoff_grows_to_its_limit_and_is_spread() {
-        let longest = |failures| (0..200).map(|_| backoff(failures)).max().unwrap();
-        assert!(longest(0) <= FIRST_BACKOFF);
-        assert!(longest(40) <= LONGEST_BACKOFF && longest(40) > LONGEST_BACKOFF / 2);
-        let some: std::collections::HashSet<_> = (0..20).map(|_| backoff(6)).collect();
-        assert!(some.len() > 15);
+        let backlog = Backlog { spooled: spool.len(), dropped: spool.dropped(), on_disk: spool.uses_disk() };
+        payload::status(identity, state, since, backlog, basis)
     }
 }

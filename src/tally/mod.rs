@@ -82,9 +82,16 @@ impl Window {
         self.counts.add_corrupt();
     }
 
-    /// Ends this window at boot time `at`, at the latest at its own end.
+    /// What this window comes to if it ends at boot time `at`, at the latest at its own end.
     #[must_use]
-    pub fn close(self, at: BootTime, seq: u64, rate_hz: f64, grid: Grid, clock: &dyn Clock) -> MinuteRecord {
+    pub fn record_at(
+        &self,
+        at: BootTime,
+        seq: u64,
+        rate_hz: f64,
+        grid: Grid,
+        clock: &dyn Clock,
+    ) -> MinuteRecord {
         let at = at.min(self.ends);
         let watched = at.saturating_sub(self.opened).as_secs_f64();
         // Whole windows differ from their nominal length only by what the clock was slewed.
@@ -99,7 +106,7 @@ impl Window {
             start: self.start,
             seconds: to_u32(seconds.round()),
             frames_expected: to_u32(frames_expected),
-            counts: self.counts,
+            counts: self.counts.clone(),
             clock_synced: clock.synced(),
             partial: !whole,
         }
@@ -136,7 +143,7 @@ mod tests {
         let window = Window::open(MINUTES, &clock, clock.boot());
         assert_eq!(window.ends() - window.opened(), Duration::from_secs(40));
         clock.sleep_until(window.ends(), &Stop::default());
-        let record = window.close(clock.boot(), 0, 2.0, MINUTES, &clock);
+        let record = window.record_at(clock.boot(), 0, 2.0, MINUTES, &clock);
         assert_eq!(record.start.to_string(), "2026-11-23T10:15:00Z");
         assert_eq!((record.seconds, record.frames_expected, record.partial), (40, 80, true));
     }
@@ -146,7 +153,7 @@ mod tests {
         let clock = at("2026-11-23T10:15:00Z");
         let window = Window::open(MINUTES, &clock, clock.boot());
         clock.sleep_until(window.ends(), &Stop::default());
-        let record = window.close(clock.boot(), 7, 2.0, MINUTES, &clock);
+        let record = window.record_at(clock.boot(), 7, 2.0, MINUTES, &clock);
         assert_eq!((record.seq, record.seconds, record.frames_expected), (7, 60, 120));
         assert!(!record.partial);
     }
@@ -156,7 +163,8 @@ mod tests {
         let clock = at("2026-11-23T10:15:00Z");
         for (millis, ticks) in [(0, 0), (1, 1), (500, 1), (501, 2), (2500, 5)] {
             let window = Window::open(MINUTES, &clock, clock.boot());
-            let record = window.close(clock.boot() + Duration::from_millis(millis), 0, 2.0, MINUTES, &clock);
+            let record =
+                window.record_at(clock.boot() + Duration::from_millis(millis), 0, 2.0, MINUTES, &clock);
             assert_eq!((record.frames_expected, record.partial), (ticks, true), "{millis} ms");
         }
     }
@@ -187,7 +195,7 @@ mod tests {
                 clock.sleep_until(window.ends() + Duration::from_millis(late), &Stop::default());
                 let length = window.ends() - window.opened();
                 prop_assert!(length <= Duration::from_secs(u64::from(seconds)) + SLACK);
-                let record = window.close(clock.boot(), seq as u64, 2.0, grid, &clock);
+                let record = window.record_at(clock.boot(), seq as u64, 2.0, grid, &clock);
                 prop_assert!(record.seconds <= seconds);
                 prop_assert_eq!(record.start.as_second().rem_euclid(i64::from(seconds)), 0);
             }
