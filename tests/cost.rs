@@ -62,6 +62,40 @@ fn following_finds_what_searching_finds() {
     }
 }
 
+/// Searching for the largest face alone, as the daemon does, misses hardly any that searching for all finds.
+#[test]
+fn the_largest_face_of_a_photograph_is_found_without_looking_for_all() {
+    let Some(photographs) = common::data("wider_dev/images") else { return };
+    let mut detector = Detector::new(&ModelStore::open(None).unwrap()).unwrap();
+    let mut analyzer = analyzer();
+    let (mut with, mut found, mut same) = (0u16, 0u16, 0u16);
+    for folder in std::fs::read_dir(photographs).unwrap() {
+        for file in std::fs::read_dir(folder.unwrap().path()).unwrap() {
+            let picture = stills::read(&file.unwrap().path()).unwrap();
+            let picture = if picture.width() >= picture.height() {
+                picture.scaled(640, 640 * picture.height() / picture.width())
+            } else {
+                picture.scaled(640 * picture.width() / picture.height(), 640)
+            };
+            let all = detector.search(&View::new(&picture, Region::WHOLE), 60).unwrap();
+            let Some(largest) = all.iter().max_by(|a, b| a.bbox.area().total_cmp(&b.bbox.area())) else {
+                continue;
+            };
+            analyzer.forget();
+            analyzer.analyze(&picture).unwrap();
+            let face = analyzer.faces().first();
+            with += 1;
+            found += u16::from(face.is_some());
+            same += u16::from(face.is_some_and(|face| overlap(&face.bbox, &largest.bbox) >= 0.5));
+        }
+    }
+    eprintln!(
+        "{with} photographs with a face of 60 px: {found} have one in a search for the largest, {same} the same"
+    );
+    assert!(f32::from(found) >= 0.99 * f32::from(with));
+    assert!(f32::from(same) >= 0.97 * f32::from(with));
+}
+
 /// An empty room under flickering light, its stripes running through the picture, and sensor noise.
 fn room(tick: u32) -> Frame {
     let mut frame = Frame::black(WIDTH, HEIGHT);

@@ -83,19 +83,40 @@ pub fn yuyv(bytes: &[u8], width: usize, height: usize, stride: usize, spare: Opt
     }
     let mut frame = Frame::reuse(spare, width, height);
     for (y, out) in frame.rgb_mut().chunks_exact_mut(width * 3).enumerate() {
-        let packed = rows.row(y);
-        let (pairs, last) = out.as_chunks_mut::<6>();
-        for (pair, two) in packed.as_chunks::<4>().0.iter().zip(pairs) {
-            let colour = Colour::new(pair[1], pair[3]);
-            let (left, right) = two.split_at_mut(3);
-            left.copy_from_slice(&colour.with(pair[0]));
-            right.copy_from_slice(&colour.with(pair[2]));
+        let (strips, rest) = rows.row(y).split_at(width / STRIP * 2 * STRIP);
+        let strips = strips.as_chunks::<{ 2 * STRIP }>().0;
+        let (whole, border) = out.as_chunks_mut::<{ 3 * STRIP }>();
+        for (packed, out) in strips.iter().zip(whole) {
+            unpack(packed, out);
         }
-        if let (false, [.., luma, cb, _, cr]) = (last.is_empty(), packed) {
-            last.copy_from_slice(&Colour::new(*cb, *cr).with(*luma));
+        for (pair, pixels) in rest.as_chunks::<4>().0.iter().zip(border.chunks_mut(6)) {
+            let colour = Colour::new(pair[1], pair[3]);
+            for (luma, pixel) in [pair[0], pair[2]].into_iter().zip(pixels.chunks_exact_mut(3)) {
+                pixel.copy_from_slice(&colour.with(luma));
+            }
         }
     }
     Some(frame)
+}
+
+/// Pixels that are unpacked at once.
+const STRIP: usize = 64;
+
+/// In two loops of a fixed length, which compilers turn into vector instructions: into planes, then into pixels.
+#[inline]
+fn unpack(packed: &[u8; 2 * STRIP], out: &mut [u8; 3 * STRIP]) {
+    let mut planes = [[0; STRIP]; 3];
+    for i in 0..STRIP / 2 {
+        let colour = Colour::new(packed[4 * i + 1], packed[4 * i + 3]);
+        let (left, right) = (colour.with(packed[4 * i]), colour.with(packed[4 * i + 2]));
+        for ((plane, left), right) in planes.iter_mut().zip(left).zip(right) {
+            plane[2 * i] = left;
+            plane[2 * i + 1] = right;
+        }
+    }
+    for (i, pixel) in out.as_chunks_mut::<3>().0.iter_mut().enumerate() {
+        *pixel = [planes[0][i], planes[1][i], planes[2][i]];
+    }
 }
 
 /// `NV12` (4:2:0): a luma plane, then rows of Cb Cr pairs, all rows `stride` bytes apart.
@@ -314,6 +335,20 @@ mod tests {
         assert_eq!(planar(&flat, 4, 2, Chroma::Yuv420).unwrap().rgb(), expected.rgb());
         assert_eq!(rgb3(expected.rgb(), 4, 2, 12, None).unwrap().rgb(), expected.rgb());
         assert_eq!(grey(&[1, 2, 3, 4], 2, 2, 0, None).unwrap().rgb(), [1, 1, 1, 2, 2, 2, 3, 3, 3, 4, 4, 4]);
+    }
+
+    #[test]
+    fn a_wide_row_is_unpacked_like_a_narrow_one() {
+        // Whole strips, a part of one, and an odd pixel.
+        for width in [1usize, 2, 63, 64, 65, 127, 128, 131] {
+            let packed: Vec<u8> =
+                (0..width.div_ceil(2) * 4).map(|i| u8::try_from(i * 37 % 256).unwrap()).collect();
+            let frame = yuyv(&packed, width, 1, 0, None).unwrap();
+            for (x, pixel) in frame.rgb().chunks_exact(3).enumerate() {
+                let pair = &packed[x / 2 * 4..][..4];
+                assert_eq!(pixel, ycbcr(pair[x % 2 * 2], pair[1], pair[3]), "{x} of {width}");
+            }
+        }
     }
 
     fn jpeg() -> Vec<u8> {

@@ -74,11 +74,7 @@ impl Tracker {
             self.age = self.age.map(|age| age.saturating_add(1));
             return Ok(&self.faces);
         }
-        detector.search_into(view, min_face_px, &mut self.faces)?;
-        if which == Faces::Largest {
-            self.faces.sort_unstable_by(|a, b| b.bbox.area().total_cmp(&a.bbox.area()));
-            self.faces.truncate(1);
-        }
+        detector.search_for(view, min_face_px, which, &mut self.faces)?;
         self.scene.searched();
         self.age = Some(0);
         self.searches += 1;

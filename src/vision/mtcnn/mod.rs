@@ -6,9 +6,9 @@
 mod boxes;
 mod resample;
 
-use super::VisionError;
 use super::engine::{DetectorManifest, ModelStore, Network};
 use super::geometry::{BBox, Face, Point, View};
+use super::{Faces, VisionError};
 use boxes::{Candidate, Overlap, suppress};
 use resample::{Cut, Resampler};
 
@@ -24,6 +24,25 @@ const GROWTH: f32 = 1.1;
 /// The most cells of one level that are compared with one another; the best ones are. A room full of faces has
 /// far fewer, and noise or a checkerboard may have thousands.
 const MOST_CELLS: usize = 512;
+
+/// How thoroughly a picture is searched.
+#[derive(Debug, Clone, Copy)]
+struct Effort {
+    /// The most candidates that R-Net and O-Net look at.
+    most: [usize; 2],
+    /// Whether the largest ones go on to O-Net, rather than the best.
+    largest: bool,
+}
+
+impl Effort {
+    /// For the largest face: in a crowd smaller faces are passed over, so that it costs little more than one face does.
+    const LARGEST: Self = Self { most: [64, 10], largest: true };
+
+    /// As the original searches, with the caps of the manifest.
+    fn all(settings: &DetectorManifest) -> Self {
+        Self { most: settings.most_candidates, largest: false }
+    }
+}
 
 /// The cascade, ready for pictures of one size at a time.
 pub struct Detector {
@@ -80,20 +99,41 @@ impl Detector {
     /// [`VisionError::Model`] when a network fails.
     pub fn search(&mut self, view: &View<'_>, min_face_px: u32) -> Result<Vec<Face>, VisionError> {
         let mut faces = Vec::new();
-        self.search_into(view, min_face_px, &mut faces)?;
+        let effort = Effort::all(&self.settings);
+        self.search_into(view, min_face_px, effort, &mut faces)?;
         Ok(faces)
     }
 
-    /// [`Detector::search`] into a list that is kept.
-    pub(super) fn search_into(
+    /// [`Detector::search`] into a list that is kept; the largest face only, if nothing else is wanted.
+    pub(super) fn search_for(
         &mut self,
         view: &View<'_>,
         min_face_px: u32,
+        which: Faces,
+        faces: &mut Vec<Face>,
+    ) -> Result<(), VisionError> {
+        let effort = match which {
+            Faces::Largest => Effort::LARGEST,
+            Faces::All => Effort::all(&self.settings),
+        };
+        self.search_into(view, min_face_px, effort, faces)?;
+        if which == Faces::Largest {
+            faces.sort_unstable_by(|a, b| b.bbox.area().total_cmp(&a.bbox.area()));
+            faces.truncate(1);
+        }
+        Ok(())
+    }
+
+    fn search_into(
+        &mut self,
+        view: &View<'_>,
+        min_face_px: u32,
+        effort: Effort,
         faces: &mut Vec<Face>,
     ) -> Result<(), VisionError> {
         faces.clear();
-        self.propose(view, min_face_px)?;
-        self.refine(view)?;
+        self.propose(view, min_face_px, effort)?;
+        self.refine(view, effort)?;
         for at in 0..self.candidates.len() {
             let bbox = self.candidates[at].bbox;
             faces.extend(self.finish(view, &bbox)?);
@@ -114,7 +154,7 @@ impl Detector {
     }
 
     /// The first stage: P-Net over the pyramid; the candidates are squares to be refined.
-    fn propose(&mut self, view: &View<'_>, min_face_px: u32) -> Result<(), VisionError> {
+    fn propose(&mut self, view: &View<'_>, min_face_px: u32, effort: Effort) -> Result<(), VisionError> {
         let fits = |p: &Pyramid| (p.width, p.height, p.min_face_px) == (view.width, view.height, min_face_px);
         if !self.pyramid.as_ref().is_some_and(fits) {
             self.pyramid = None;
@@ -135,8 +175,7 @@ impl Detector {
             suppress(&mut self.cells, of_candidate, Overlap::Union, 0.5, usize::MAX);
             self.candidates.append(&mut self.cells);
         }
-        let most = self.settings.most_candidates[0];
-        suppress(&mut self.candidates, of_candidate, Overlap::Union, 0.7, most);
+        suppress(&mut self.candidates, of_candidate, Overlap::Union, 0.7, effort.most[0]);
         for candidate in &mut self.candidates {
             candidate.bbox = candidate.regressed(0.0).square();
         }
@@ -144,7 +183,7 @@ impl Detector {
     }
 
     /// The second stage: R-Net on each candidate; those that stay are squares again.
-    fn refine(&mut self, view: &View<'_>) -> Result<(), VisionError> {
+    fn refine(&mut self, view: &View<'_>, effort: Effort) -> Result<(), VisionError> {
         let threshold = logit(self.settings.thresholds[1]);
         let mut kept = 0;
         for at in 0..self.candidates.len() {
@@ -160,8 +199,11 @@ impl Detector {
             }
         }
         self.candidates.truncate(kept);
-        let most = self.settings.most_candidates[1];
-        suppress(&mut self.candidates, of_candidate, Overlap::Union, 0.7, most);
+        suppress(&mut self.candidates, of_candidate, Overlap::Union, 0.7, usize::MAX);
+        if effort.largest {
+            self.candidates.sort_unstable_by(|a, b| b.bbox.area().total_cmp(&a.bbox.area()));
+        }
+        self.candidates.truncate(effort.most[1]);
         for candidate in &mut self.candidates {
             candidate.bbox = candidate.regressed(1.0).square();
         }
