@@ -152,7 +152,7 @@ fn a_person_who_enters_for_a_second_is_not_missed() {
     }
 }
 
-/// With `faces = "largest"`, someone nearer is counted within two seconds, though the known face is still there.
+/// With `faces = "largest"`, someone nearer is counted within three seconds, though the known face is still there.
 #[test]
 fn someone_nearer_is_found_beside_a_known_face() {
     let mut analyzer = analyzer();
@@ -162,7 +162,7 @@ fn someone_nearer_is_found_beside_a_known_face() {
         analyzer.analyze(&frame).unwrap();
     }
     let known = analyzer.faces()[0].bbox;
-    for tick in 2..6 {
+    for tick in 2..8 {
         let mut frame = room(tick);
         enter(&mut frame, 200, 20, 40);
         enter(&mut frame, 300, 330, 180);

@@ -4,6 +4,8 @@
 //! row's common gain, because lamps flicker, a rolling shutter turns that into stripes, and a camera corrects its
 //! exposure; sensor noise is estimated from the blocks themselves.
 
+use zeroize::Zeroize;
+
 use super::geometry::{BBox, View};
 
 /// Blocks across and down.
@@ -42,6 +44,15 @@ pub(super) struct Scene {
 impl Default for Scene {
     fn default() -> Self {
         Self { now: [0.0; ACROSS * DOWN], searched: [0.0; ACROSS * DOWN], change: [0.0; ACROSS * DOWN] }
+    }
+}
+
+impl Drop for Scene {
+    /// Coarse as they are, the blocks are a picture.
+    fn drop(&mut self) {
+        for blocks in [&mut self.now, &mut self.searched, &mut self.change] {
+            blocks.zeroize();
+        }
     }
 }
 

@@ -17,7 +17,7 @@ use super::{Faces, VisionError};
 
 /// While faces are known the picture is searched again after so many seconds if something moves elsewhere: a screen
 /// behind a lecturer changes all the time,
-const SEARCH_MOVED: f64 = 2.0;
+const SEARCH_MOVED: f64 = 3.0;
 /// and after so many whatever the [`Scene`] says.
 const SEARCH_KNOWN: f64 = 5.0;
 /// Without a known face it is searched as soon as something moves, and after so many seconds if nothing does.
@@ -74,7 +74,10 @@ impl Tracker {
             self.age = self.age.map(|age| age.saturating_add(1));
             return Ok(&self.faces);
         }
-        detector.search_for(view, min_face_px, which, &mut self.faces)?;
+        match which {
+            Faces::Largest => detector.search_for_largest(view, min_face_px, &mut self.faces)?,
+            Faces::All => detector.search_for_all(view, min_face_px, &mut self.faces)?,
+        }
         self.scene.searched();
         self.age = Some(0);
         self.searches += 1;

@@ -59,7 +59,7 @@ pub(super) fn suppress<T>(
 }
 
 impl Overlap {
-    fn of(self, a: &BBox, b: &BBox) -> f32 {
+    pub(super) fn of(self, a: &BBox, b: &BBox) -> f32 {
         let one = if self == Self::Minimum { 1.0 } else { 0.0 };
         let width = (a.x2.min(b.x2) - a.x1.max(b.x1) + one).max(0.0);
         let height = (a.y2.min(b.y2) - a.y1.max(b.y1) + one).max(0.0);

@@ -6,9 +6,9 @@
 mod boxes;
 mod resample;
 
+use super::VisionError;
 use super::engine::{DetectorManifest, ModelStore, Network};
 use super::geometry::{BBox, Face, Point, View};
-use super::{Faces, VisionError};
 use boxes::{Candidate, Overlap, suppress};
 use resample::{Cut, Resampler};
 
@@ -25,24 +25,11 @@ const GROWTH: f32 = 1.1;
 /// far fewer, and noise or a checkerboard may have thousands.
 const MOST_CELLS: usize = 512;
 
-/// How thoroughly a picture is searched.
-#[derive(Debug, Clone, Copy)]
-struct Effort {
-    /// The most candidates that R-Net and O-Net look at.
-    most: [usize; 2],
-    /// Whether the largest ones go on to O-Net, rather than the best.
-    largest: bool,
-}
-
-impl Effort {
-    /// For the largest face: in a crowd smaller faces are passed over, so that it costs little more than one face does.
-    const LARGEST: Self = Self { most: [64, 10], largest: true };
-
-    /// As the original searches, with the caps of the manifest.
-    fn all(settings: &DetectorManifest) -> Self {
-        Self { most: settings.most_candidates, largest: false }
-    }
-}
+/// The most candidates that R-Net and O-Net look at when only the largest face is wanted: a crowd costs little more than
+/// one face.
+const MOST_FOR_LARGEST: [usize; 2] = [64, 10];
+/// A candidate that overlaps one in which a face was found by more (IoU) is the same face.
+const SAME_FACE: f32 = 0.5;
 
 /// The cascade, ready for pictures of one size at a time.
 pub struct Detector {
@@ -99,47 +86,63 @@ impl Detector {
     /// [`VisionError::Model`] when a network fails.
     pub fn search(&mut self, view: &View<'_>, min_face_px: u32) -> Result<Vec<Face>, VisionError> {
         let mut faces = Vec::new();
-        let effort = Effort::all(&self.settings);
-        self.search_into(view, min_face_px, effort, &mut faces)?;
+        self.search_for_all(view, min_face_px, &mut faces)?;
         Ok(faces)
     }
 
-    /// [`Detector::search`] into a list that is kept; the largest face only, if nothing else is wanted.
-    pub(super) fn search_for(
+    /// [`Detector::search`] into a list that is kept.
+    pub(super) fn search_for_all(
         &mut self,
         view: &View<'_>,
         min_face_px: u32,
-        which: Faces,
-        faces: &mut Vec<Face>,
-    ) -> Result<(), VisionError> {
-        let effort = match which {
-            Faces::Largest => Effort::LARGEST,
-            Faces::All => Effort::all(&self.settings),
-        };
-        self.search_into(view, min_face_px, effort, faces)?;
-        if which == Faces::Largest {
-            faces.sort_unstable_by(|a, b| b.bbox.area().total_cmp(&a.bbox.area()));
-            faces.truncate(1);
-        }
-        Ok(())
-    }
-
-    fn search_into(
-        &mut self,
-        view: &View<'_>,
-        min_face_px: u32,
-        effort: Effort,
         faces: &mut Vec<Face>,
     ) -> Result<(), VisionError> {
         faces.clear();
-        self.propose(view, min_face_px, effort)?;
-        self.refine(view, effort)?;
+        let [most, most_refined] = self.settings.most_candidates;
+        self.propose(view, min_face_px, most)?;
+        self.refine(view)?;
+        self.candidates.truncate(most_refined);
         for at in 0..self.candidates.len() {
             let bbox = self.candidates[at].bbox;
             faces.extend(self.finish(view, &bbox)?);
         }
         self.resampler.wipe();
         distinct(faces);
+        Ok(())
+    }
+
+    /// Searches for the largest face alone, which costs less: each face is looked at once by O-Net, and those that
+    /// cannot be larger than one found already are not.
+    pub(super) fn search_for_largest(
+        &mut self,
+        view: &View<'_>,
+        min_face_px: u32,
+        faces: &mut Vec<Face>,
+    ) -> Result<(), VisionError> {
+        faces.clear();
+        let [most, mut looks_left] = MOST_FOR_LARGEST;
+        self.propose(view, min_face_px, most)?;
+        self.refine(view)?;
+        let (mut largest, mut found) = (0.0, 0);
+        // The best candidates come first. Those in which a face was found are gathered at the beginning.
+        for at in 0..self.candidates.len() {
+            let bbox = self.candidates[at].bbox;
+            let known =
+                self.candidates[..found].iter().any(|c| Overlap::Union.of(&c.bbox, &bbox) > SAME_FACE);
+            if known || bbox.area() < largest || looks_left == 0 {
+                continue;
+            }
+            looks_left -= 1;
+            let Some(face) = self.finish(view, &bbox)? else { continue };
+            self.candidates.swap(found, at);
+            found += 1;
+            if face.bbox.area() > largest {
+                largest = face.bbox.area();
+                faces.clear();
+                faces.push(face);
+            }
+        }
+        self.resampler.wipe();
         Ok(())
     }
 
@@ -154,7 +157,7 @@ impl Detector {
     }
 
     /// The first stage: P-Net over the pyramid; the candidates are squares to be refined.
-    fn propose(&mut self, view: &View<'_>, min_face_px: u32, effort: Effort) -> Result<(), VisionError> {
+    fn propose(&mut self, view: &View<'_>, min_face_px: u32, most: usize) -> Result<(), VisionError> {
         let fits = |p: &Pyramid| (p.width, p.height, p.min_face_px) == (view.width, view.height, min_face_px);
         if !self.pyramid.as_ref().is_some_and(fits) {
             self.pyramid = None;
@@ -175,15 +178,15 @@ impl Detector {
             suppress(&mut self.cells, of_candidate, Overlap::Union, 0.5, usize::MAX);
             self.candidates.append(&mut self.cells);
         }
-        suppress(&mut self.candidates, of_candidate, Overlap::Union, 0.7, effort.most[0]);
+        suppress(&mut self.candidates, of_candidate, Overlap::Union, 0.7, most);
         for candidate in &mut self.candidates {
             candidate.bbox = candidate.regressed(0.0).square();
         }
         Ok(())
     }
 
-    /// The second stage: R-Net on each candidate; those that stay are squares again.
-    fn refine(&mut self, view: &View<'_>, effort: Effort) -> Result<(), VisionError> {
+    /// The second stage: R-Net on each candidate; those that stay are squares again, the best first.
+    fn refine(&mut self, view: &View<'_>) -> Result<(), VisionError> {
         let threshold = logit(self.settings.thresholds[1]);
         let mut kept = 0;
         for at in 0..self.candidates.len() {
@@ -200,10 +203,6 @@ impl Detector {
         }
         self.candidates.truncate(kept);
         suppress(&mut self.candidates, of_candidate, Overlap::Union, 0.7, usize::MAX);
-        if effort.largest {
-            self.candidates.sort_unstable_by(|a, b| b.bbox.area().total_cmp(&a.bbox.area()));
-        }
-        self.candidates.truncate(effort.most[1]);
         for candidate in &mut self.candidates {
             candidate.bbox = candidate.regressed(1.0).square();
         }
