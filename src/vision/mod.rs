@@ -182,17 +182,11 @@ impl Analyzer {
         self.tracker.forget();
     }
 
-    /// The smallest face that is looked for in a picture of this size, in pixels.
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        clippy::cast_precision_loss,
-        reason = "sides of pictures are far below 2^24"
-    )]
+    /// The smallest face that is looked for in this view, in pixels; tells once where that is not the configured one.
     fn smallest_face(&mut self, view: &View<'_>) -> u32 {
-        let bound = mtcnn::CELL as f64 * ((view.width * view.height) as f64 / MOST_PIXELS).sqrt();
-        let smallest = self.analysis.min_face_px.max(bound.ceil() as u32);
-        if self.size != (view.width, view.height) && smallest > self.analysis.min_face_px {
+        let wanted = self.analysis.min_face_px;
+        let smallest = wanted.max(smallest_bounded(view.width, view.height));
+        if self.size != (view.width, view.height) && smallest > wanted {
             log::warn!(
                 "analysis.min_face_px is raised to {smallest} for a picture of {}x{}: choose a smaller picture or \
                  region to find smaller faces",
@@ -202,5 +196,28 @@ impl Analyzer {
         }
         self.size = (view.width, view.height);
         smallest
+    }
+}
+
+/// The smallest face for which the pyramid's first level has no more than [`MOST_PIXELS`].
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    clippy::cast_precision_loss,
+    reason = "sides of pictures are far below 2^24"
+)]
+fn smallest_bounded(width: usize, height: usize) -> u32 {
+    (mtcnn::CELL as f64 * ((width * height) as f64 / MOST_PIXELS).sqrt()).ceil() as u32
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_smallest_face_grows_with_a_large_picture_only() {
+        assert!(smallest_bounded(640, 480) < 40);
+        assert_eq!(smallest_bounded(1920, 1080), 90);
+        assert_eq!(smallest_bounded(3840, 2160), 180);
     }
 }
