@@ -53,6 +53,11 @@ pub enum Command {
     /// Prints one JSON line for each minute of each recording, counted from its start; the last one is usually
     /// `"partial": true`. A damaged recording is counted as far as it can be read, then reported; exit code 1.
     Analyze(Analyze),
+    /// Measure what a frame costs on this device, stage by stage
+    ///
+    /// Two frames a second of the clip are decoded from YUYV as from a camera, searched or followed, and classified.
+    /// CPU time of one thread, means over the frames; loading the networks is left out.
+    Bench(Bench),
     /// Measure the detector or the classifier on pictures, one JSON line each
     #[command(subcommand)]
     Eval(Eval),
@@ -118,6 +123,18 @@ pub struct Analyze {
     /// payload
     #[arg(long, value_name = "FILE")]
     pub classifier: Option<PathBuf>,
+}
+
+/// Arguments of `lectern bench`.
+#[derive(Debug, Args)]
+pub struct Bench {
+    /// A recording, as in `lectern analyze`; without it the staged lecture of the demo
+    #[arg(long, value_name = "FILE")]
+    pub clip: Option<PathBuf>,
+
+    /// Print one JSON object instead of a table
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// The measurements of `lectern eval`.

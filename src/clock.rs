@@ -56,6 +56,16 @@ impl Stop {
     }
 }
 
+/// CPU time of the calling thread so far, for measurements of cost.
+#[must_use]
+pub fn cpu_time() -> Duration {
+    let spent = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    Duration::new(
+        u64::try_from(spent.tv_sec).unwrap_or_default(),
+        u32::try_from(spent.tv_nsec).unwrap_or_default(),
+    )
+}
+
 /// The machine's own clocks.
 #[derive(Debug, Default, Clone, Copy)]
 pub struct SystemClock;

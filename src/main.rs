@@ -24,6 +24,7 @@ fn main() -> ExitCode {
         #[cfg(feature = "demo")]
         Command::Demo(arguments) => commands::demo::run(arguments, models),
         Command::Analyze(arguments) => commands::analyze::run(arguments, models),
+        Command::Bench(arguments) => commands::bench::run(arguments, models),
         Command::Eval(arguments) => commands::eval::run(arguments, models),
         Command::Schema => commands::schema::run(),
     };

@@ -73,6 +73,7 @@ impl Watch<'_> {
         observer: &mut dyn Observer,
     ) -> Result<u64, WatchError> {
         let began = self.clock.boot();
+        analyzer.expect_rate(self.rate_hz);
         let mut session = Session { watch: self, began, source, analyzer, observer, complaint: None };
         let mut seq = self.first_seq;
         let mut opens = began;
@@ -125,10 +126,10 @@ impl Session<'_> {
             match self.source.next() {
                 Ok(Capture::Frame(frame)) => {
                     let sightings = self.analyzer.analyze(&frame)?;
-                    drop(frame);
+                    self.source.recycle(frame);
                     self.complaint = None;
-                    window.add_frame(&sightings);
-                    self.observer.frame(tick - self.began, Some(&sightings));
+                    window.add_frame(sightings);
+                    self.observer.frame(tick - self.began, Some(sightings));
                 }
                 Ok(Capture::Corrupt) => {
                     window.add_corrupt();

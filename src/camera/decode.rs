@@ -61,7 +61,7 @@ pub fn planar(bytes: &[u8], width: usize, height: usize, chroma: Chroma) -> Opti
         return None;
     }
     let (luma, colour) = bytes.split_at(width * height);
-    convert(width, height, |x, y| {
+    convert(width, height, None, |x, y| {
         let (cb, cr) = match chroma.step() {
             None => (128, 128),
             Some((across, down)) => {
@@ -74,23 +74,58 @@ pub fn planar(bytes: &[u8], width: usize, height: usize, chroma: Chroma) -> Opti
     })
 }
 
-/// `YUYV` (4:2:2 packed): Y0 Cb Y1 Cr, rows `stride` bytes apart.
+/// `YUYV` (4:2:2 packed): Y0 Cb Y1 Cr, rows `stride` bytes apart. In the memory of `spare`, if that fits.
 #[must_use]
-pub fn yuyv(bytes: &[u8], width: usize, height: usize, stride: usize) -> Option<Frame> {
+pub fn yuyv(bytes: &[u8], width: usize, height: usize, stride: usize, spare: Option<Frame>) -> Option<Frame> {
     let rows = Rows::new(bytes, width.div_ceil(2) * 4, height, stride)?;
-    convert(width, height, |x, y| {
-        let pair = &rows.row(y)[x / 2 * 4..][..4];
-        ycbcr(pair[x % 2 * 2], pair[1], pair[3])
-    })
+    if width == 0 {
+        return None;
+    }
+    let mut frame = Frame::reuse(spare, width, height);
+    for (y, out) in frame.rgb_mut().chunks_exact_mut(width * 3).enumerate() {
+        let (strips, rest) = rows.row(y).split_at(width / STRIP * 2 * STRIP);
+        let strips = strips.as_chunks::<{ 2 * STRIP }>().0;
+        let (whole, border) = out.as_chunks_mut::<{ 3 * STRIP }>();
+        for (packed, out) in strips.iter().zip(whole) {
+            unpack(packed, out);
+        }
+        for (pair, pixels) in rest.as_chunks::<4>().0.iter().zip(border.chunks_mut(6)) {
+            let colour = Colour::new(pair[1], pair[3]);
+            for (luma, pixel) in [pair[0], pair[2]].into_iter().zip(pixels.chunks_exact_mut(3)) {
+                pixel.copy_from_slice(&colour.with(luma));
+            }
+        }
+    }
+    Some(frame)
+}
+
+/// Pixels that are unpacked at once.
+const STRIP: usize = 64;
+
+/// In two loops of a fixed length, which compilers turn into vector instructions: into planes, then into pixels.
+#[inline]
+fn unpack(packed: &[u8; 2 * STRIP], out: &mut [u8; 3 * STRIP]) {
+    let mut planes = [[0; STRIP]; 3];
+    for i in 0..STRIP / 2 {
+        let colour = Colour::new(packed[4 * i + 1], packed[4 * i + 3]);
+        let (left, right) = (colour.with(packed[4 * i]), colour.with(packed[4 * i + 2]));
+        for ((plane, left), right) in planes.iter_mut().zip(left).zip(right) {
+            plane[2 * i] = left;
+            plane[2 * i + 1] = right;
+        }
+    }
+    for (i, pixel) in out.as_chunks_mut::<3>().0.iter_mut().enumerate() {
+        *pixel = [planes[0][i], planes[1][i], planes[2][i]];
+    }
 }
 
 /// `NV12` (4:2:0): a luma plane, then rows of Cb Cr pairs, all rows `stride` bytes apart.
 #[must_use]
-pub fn nv12(bytes: &[u8], width: usize, height: usize, stride: usize) -> Option<Frame> {
+pub fn nv12(bytes: &[u8], width: usize, height: usize, stride: usize, spare: Option<Frame>) -> Option<Frame> {
     let stride = stride.max(width);
     let luma = Rows::new(bytes, width, height, stride)?;
     let colour = Rows::new(bytes.get(stride * height..)?, width.div_ceil(2) * 2, height.div_ceil(2), stride)?;
-    convert(width, height, |x, y| {
+    convert(width, height, spare, |x, y| {
         let pair = &colour.row(y / 2)[x / 2 * 2..][..2];
         ycbcr(luma.row(y)[x], pair[0], pair[1])
     })
@@ -98,16 +133,16 @@ pub fn nv12(bytes: &[u8], width: usize, height: usize, stride: usize) -> Option<
 
 /// `GREY`: 8-bit luma in full range, rows `stride` bytes apart.
 #[must_use]
-pub fn grey(bytes: &[u8], width: usize, height: usize, stride: usize) -> Option<Frame> {
+pub fn grey(bytes: &[u8], width: usize, height: usize, stride: usize, spare: Option<Frame>) -> Option<Frame> {
     let rows = Rows::new(bytes, width, height, stride)?;
-    convert(width, height, |x, y| [rows.row(y)[x]; 3])
+    convert(width, height, spare, |x, y| [rows.row(y)[x]; 3])
 }
 
 /// `RGB3`: 8-bit R, G, B, rows `stride` bytes apart.
 #[must_use]
-pub fn rgb3(bytes: &[u8], width: usize, height: usize, stride: usize) -> Option<Frame> {
+pub fn rgb3(bytes: &[u8], width: usize, height: usize, stride: usize, spare: Option<Frame>) -> Option<Frame> {
     let rows = Rows::new(bytes, width * 3, height, stride)?;
-    convert(width, height, |x, y| {
+    convert(width, height, spare, |x, y| {
         let pixel = &rows.row(y)[x * 3..][..3];
         [pixel[0], pixel[1], pixel[2]]
     })
@@ -221,11 +256,16 @@ impl<'a> Rows<'a> {
     }
 }
 
-fn convert(width: usize, height: usize, pixel: impl Fn(usize, usize) -> [u8; 3]) -> Option<Frame> {
+fn convert(
+    width: usize,
+    height: usize,
+    spare: Option<Frame>,
+    pixel: impl Fn(usize, usize) -> [u8; 3],
+) -> Option<Frame> {
     if width == 0 || height == 0 {
         return None;
     }
-    let mut frame = Frame::black(width, height);
+    let mut frame = Frame::reuse(spare, width, height);
     for (y, row) in frame.rgb_mut().chunks_exact_mut(width * 3).enumerate() {
         for (x, out) in row.chunks_exact_mut(3).enumerate() {
             out.copy_from_slice(&pixel(x, y));
@@ -234,15 +274,28 @@ fn convert(width: usize, height: usize, pixel: impl Fn(usize, usize) -> [u8; 3])
     Some(frame)
 }
 
-/// BT.601 in limited range, in 16.16 fixed point.
-#[expect(clippy::cast_sign_loss, reason = "clamped to 0 to 255")]
 fn ycbcr(y: u8, cb: u8, cr: u8) -> [u8; 3] {
-    let y = (i32::from(y) - 16) * 76_309;
-    let (cb, cr) = (i32::from(cb) - 128, i32::from(cr) - 128);
-    let red = y + 104_597 * cr;
-    let green = y - 25_674 * cb - 53_278 * cr;
-    let blue = y + 132_201 * cb;
-    [red, green, blue].map(|v| ((v + 32_768) >> 16).clamp(0, 255) as u8)
+    Colour::new(cb, cr).with(y)
+}
+
+/// What two colour samples add to luma: BT.601 in limited range, in 16.16 fixed point.
+#[derive(Clone, Copy)]
+struct Colour([i32; 3]);
+
+impl Colour {
+    #[inline]
+    fn new(cb: u8, cr: u8) -> Self {
+        let (cb, cr) = (i32::from(cb) - 128, i32::from(cr) - 128);
+        // Half a step for rounding, and luma's offset of 16.
+        Self([104_597 * cr, -25_674 * cb - 53_278 * cr, 132_201 * cb].map(|v| v + 32_768 - 16 * 76_309))
+    }
+
+    #[inline]
+    #[expect(clippy::cast_sign_loss, reason = "clamped to 0 to 255")]
+    fn with(self, y: u8) -> [u8; 3] {
+        let y = i32::from(y) * 76_309;
+        self.0.map(|colour| ((y + colour) >> 16).clamp(0, 255) as u8)
+    }
 }
 
 #[cfg(test)]
@@ -274,14 +327,28 @@ mod tests {
             }
             packed.extend([0; 3]);
         }
-        let expected = yuyv(&packed, 4, 2, 11).unwrap();
+        let expected = yuyv(&packed, 4, 2, 11, None).unwrap();
         let mut semi: Vec<u8> = luma.iter().flat_map(|row| row.iter().copied().chain([0; 3])).collect();
         semi.extend(colour.iter().flat_map(|(cb, cr)| [*cb, *cr]));
-        assert_eq!(nv12(&semi, 4, 2, 7).unwrap().rgb(), expected.rgb());
+        assert_eq!(nv12(&semi, 4, 2, 7, None).unwrap().rgb(), expected.rgb());
         let flat: Vec<u8> = luma.concat().into_iter().chain([100, 140]).chain([150, 90]).collect();
         assert_eq!(planar(&flat, 4, 2, Chroma::Yuv420).unwrap().rgb(), expected.rgb());
-        assert_eq!(rgb3(expected.rgb(), 4, 2, 12).unwrap().rgb(), expected.rgb());
-        assert_eq!(grey(&[1, 2, 3, 4], 2, 2, 0).unwrap().rgb(), [1, 1, 1, 2, 2, 2, 3, 3, 3, 4, 4, 4]);
+        assert_eq!(rgb3(expected.rgb(), 4, 2, 12, None).unwrap().rgb(), expected.rgb());
+        assert_eq!(grey(&[1, 2, 3, 4], 2, 2, 0, None).unwrap().rgb(), [1, 1, 1, 2, 2, 2, 3, 3, 3, 4, 4, 4]);
+    }
+
+    #[test]
+    fn a_wide_row_is_unpacked_like_a_narrow_one() {
+        // Whole strips, a part of one, and an odd pixel.
+        for width in [1usize, 2, 63, 64, 65, 127, 128, 131] {
+            let packed: Vec<u8> =
+                (0..width.div_ceil(2) * 4).map(|i| u8::try_from(i * 37 % 256).unwrap()).collect();
+            let frame = yuyv(&packed, width, 1, 0, None).unwrap();
+            for (x, pixel) in frame.rgb().chunks_exact(3).enumerate() {
+                let pair = &packed[x / 2 * 4..][..4];
+                assert_eq!(pixel, ycbcr(pair[x % 2 * 2], pair[1], pair[3]), "{x} of {width}");
+            }
+        }
     }
 
     fn jpeg() -> Vec<u8> {
@@ -335,7 +402,7 @@ mod tests {
             width in 0usize..20, height in 0usize..20, stride in 0usize..50,
         ) {
             for decode in [yuyv, nv12, grey, rgb3] {
-                let _ = decode(&bytes, width, height, stride);
+                let _ = decode(&bytes, width, height, stride, None);
             }
             for chroma in [Chroma::Mono, Chroma::Yuv420, Chroma::Yuv422, Chroma::Yuv444] {
                 let _ = planar(&bytes, width, height, chroma);

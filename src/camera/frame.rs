@@ -20,6 +20,13 @@ impl Frame {
         Self { width, height, rgb: vec![0; width * height * 3] }
     }
 
+    /// A picture of `width` x `height` pixels in the memory of `spare`, if that has this size; black if not.
+    pub(super) fn reuse(spare: Option<Self>, width: usize, height: usize) -> Self {
+        spare
+            .filter(|spare| (spare.width, spare.height) == (width, height))
+            .unwrap_or_else(|| Self::black(width, height))
+    }
+
     /// Takes over `rgb`, which must hold `width * height * 3` bytes and be no empty picture.
     #[must_use]
     pub fn from_rgb(width: usize, height: usize, mut rgb: Vec<u8>) -> Option<Self> {

@@ -2,7 +2,6 @@
 
 pub mod decode;
 mod frame;
-#[cfg(feature = "demo")]
 pub mod staged;
 pub mod stills;
 pub mod v4l2;
@@ -32,6 +31,9 @@ pub trait FrameSource {
     fn reopen(&mut self) -> Result<(), CameraError> {
         Ok(())
     }
+
+    /// Takes back a frame that is no longer needed; one that keeps its memory for the next wipes it first.
+    fn recycle(&mut self, _frame: Frame) {}
 }
 
 /// What a source shows on a tick.

@@ -12,6 +12,7 @@ use v4l::io::traits::{CaptureStream, Stream};
 use v4l::video::Capture as _;
 use v4l::video::capture::Parameters;
 use v4l::{Device, Format, FourCC, Fraction};
+use zeroize::Zeroize;
 
 use super::decode;
 use super::{CameraError, Capture, Frame, FrameSource};
@@ -43,6 +44,8 @@ pub struct V4l2 {
     stream: Option<Running>,
     /// Why there is no stream, as the system's error number.
     away: i32,
+    /// A wiped frame, whose memory the next one takes.
+    spare: Option<Frame>,
     /// Whether a stream could not be stopped: its buffers keep the camera busy until the process ends.
     stuck: bool,
 }
@@ -68,6 +71,7 @@ impl V4l2 {
             formats,
             stream: None,
             away: libc::ENODEV,
+            spare: None,
             stuck: false,
         }
     }
@@ -216,7 +220,7 @@ impl V4l2 {
 impl FrameSource for V4l2 {
     fn next(&mut self) -> Result<Capture, CameraError> {
         let captured = match &mut self.stream {
-            Some(running) => running.newest(),
+            Some(running) => running.newest(&mut self.spare),
             None => Err(io::Error::from_raw_os_error(self.away)),
         };
         captured.map_err(|e| self.lost(e))
@@ -226,6 +230,11 @@ impl FrameSource for V4l2 {
         self.close();
         self.stream = Some(self.open()?);
         Ok(())
+    }
+
+    fn recycle(&mut self, mut frame: Frame) {
+        frame.zeroize();
+        self.spare = Some(frame);
     }
 }
 
@@ -237,7 +246,7 @@ impl Drop for V4l2 {
 
 impl Running {
     /// Drops what was captured since the last tick undecoded, and waits for the next frame.
-    fn newest(&mut self) -> io::Result<Capture> {
+    fn newest(&mut self, spare: &mut Option<Frame>) -> io::Result<Capture> {
         if self.started {
             // The driver has filled its buffers long ago and thrown away everything since.
             for _ in 0..BUFFERS {
@@ -248,13 +257,13 @@ impl Running {
             }
         }
         let format = self.format;
-        let captured = self.grab(|buffer, meta| capture(buffer, meta, &format))?;
+        let captured = self.grab(|buffer, meta| capture(buffer, meta, &format, spare.take()))?;
         self.started = true;
         Ok(captured)
     }
 
     /// Gives the last buffer back, waits for one, and hands it to `read`.
-    fn grab<T>(&mut self, read: impl Fn(&[u8], &Metadata) -> T) -> io::Result<T> {
+    fn grab<T>(&mut self, read: impl FnOnce(&[u8], &Metadata) -> T) -> io::Result<T> {
         loop {
             match self.stream.next() {
                 Ok((buffer, meta)) => return Ok(read(buffer, meta)),
@@ -274,21 +283,21 @@ impl Running {
 }
 
 /// Decodes one buffer, of which the driver has filled the first `bytesused` bytes.
-fn capture(buffer: &[u8], meta: &Metadata, format: &Format) -> Capture {
+fn capture(buffer: &[u8], meta: &Metadata, format: &Format, spare: Option<Frame>) -> Capture {
     let used = (meta.bytesused as usize).min(buffer.len());
     if used == 0 || meta.flags.contains(Flags::ERROR) {
         return Capture::Corrupt;
     }
-    decoded(&buffer[..used], format).map_or(Capture::Corrupt, Capture::Frame)
+    decoded(&buffer[..used], format, spare).map_or(Capture::Corrupt, Capture::Frame)
 }
 
-fn decoded(bytes: &[u8], format: &Format) -> Option<Frame> {
+fn decoded(bytes: &[u8], format: &Format, spare: Option<Frame>) -> Option<Frame> {
     let (width, height, stride) = (format.width as usize, format.height as usize, format.stride as usize);
     match &format.fourcc.repr {
-        b"YUYV" => decode::yuyv(bytes, width, height, stride),
-        b"NV12" => decode::nv12(bytes, width, height, stride),
-        b"RGB3" => decode::rgb3(bytes, width, height, stride),
-        b"GREY" => decode::grey(bytes, width, height, stride),
+        b"YUYV" => decode::yuyv(bytes, width, height, stride, spare),
+        b"NV12" => decode::nv12(bytes, width, height, stride, spare),
+        b"RGB3" => decode::rgb3(bytes, width, height, stride, spare),
+        b"GREY" => decode::grey(bytes, width, height, stride, spare),
         // A JPEG names its own size, perhaps rounded up to whole blocks; any other one is damage.
         b"MJPG" => decode::mjpeg(bytes)
             .filter(|frame| frame.width().abs_diff(width) < 16 && frame.height().abs_diff(height) < 16),
@@ -371,13 +380,13 @@ mod tests {
     fn a_buffer_is_cut_by_what_the_driver_filled() {
         let format = Format::new(2, 1, FourCC::new(b"GREY"));
         let mut meta = Metadata { bytesused: 2, ..Metadata::default() };
-        assert!(matches!(capture(&[1, 2, 3, 4], &meta, &format), Capture::Frame(_)));
+        assert!(matches!(capture(&[1, 2, 3, 4], &meta, &format, None), Capture::Frame(_)));
         meta.bytesused = 1;
-        assert!(matches!(capture(&[1, 2, 3, 4], &meta, &format), Capture::Corrupt));
+        assert!(matches!(capture(&[1, 2, 3, 4], &meta, &format, None), Capture::Corrupt));
         meta.bytesused = 0;
-        assert!(matches!(capture(&[1, 2, 3, 4], &meta, &format), Capture::Corrupt));
+        assert!(matches!(capture(&[1, 2, 3, 4], &meta, &format, None), Capture::Corrupt));
         (meta.bytesused, meta.flags) = (2, Flags::ERROR);
-        assert!(matches!(capture(&[1, 2, 3, 4], &meta, &format), Capture::Corrupt));
+        assert!(matches!(capture(&[1, 2, 3, 4], &meta, &format, None), Capture::Corrupt));
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 use std::thread::JoinHandle;
 
 use serde::Deserialize;
+use zeroize::Zeroize;
 
 use super::{CameraError, Capture, Frame, FrameSource, LONGEST_SIDE};
 
@@ -15,6 +16,8 @@ pub struct Video {
     width: usize,
     height: usize,
     decoder: Option<Decoder>,
+    /// A wiped frame, whose memory the next one takes.
+    spare: Option<Frame>,
 }
 
 struct Decoder {
@@ -70,6 +73,7 @@ impl Video {
             width,
             height,
             decoder: Some(Decoder { child, pixels, complaints }),
+            spare: None,
         })
     }
 
@@ -97,11 +101,16 @@ impl Video {
 impl FrameSource for Video {
     fn next(&mut self) -> Result<Capture, CameraError> {
         let Some(decoder) = &mut self.decoder else { return Ok(Capture::End) };
-        let mut frame = Frame::black(self.width, self.height);
+        let mut frame = Frame::reuse(self.spare.take(), self.width, self.height);
         match decoder.pixels.read_exact(frame.rgb_mut()) {
             Ok(()) => Ok(Capture::Frame(frame)),
             Err(_) => self.finish(),
         }
+    }
+
+    fn recycle(&mut self, mut frame: Frame) {
+        frame.zeroize();
+        self.spare = Some(frame);
     }
 }
 

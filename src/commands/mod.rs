@@ -1,6 +1,7 @@
 //! The subcommands, one file each.
 
 pub mod analyze;
+pub mod bench;
 mod chart;
 #[cfg(feature = "demo")]
 pub mod demo;

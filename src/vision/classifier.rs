@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use zeroize::Zeroizing;
+
 use super::VisionError;
 use super::engine::{ModelStore, Network};
 use super::geometry::{Affine, Face, Point, Region, View};
@@ -53,20 +55,26 @@ impl Classifier {
         let framing = store.manifest.classifier.landmarks.map(|[x, y]| Point { x, y });
         let mut classifier = Self { network, channels, size, framing };
         // One run at load time finds a wrong output before the first lecture does.
-        classifier.run(&vec![0.0; size * size])?;
+        classifier.classify(&vec![0.0; size * size])?;
         Ok(classifier)
+    }
+
+    /// Cuts a face out of a view by its landmarks into `crop`: luma from 0 to 255, of the network's size.
+    ///
+    /// The crop is the similarity (shift, scale, rotation) that brings the five landmarks nearest to where
+    /// they lie on average in the training images, so that a face looks to the network as those did.
+    pub fn align(&self, view: &View<'_>, face: &Face, crop: &mut Vec<f32>) {
+        Affine::similarity(&self.framing, &face.landmarks).crop_into(view, self.size, crop);
     }
 
     /// Classifies a face of a view by its landmarks.
     ///
-    /// The crop is the similarity (shift, scale, rotation) that brings the five landmarks nearest to where
-    /// they lie on average in the training images, so that a face looks to the network as those did.
-    ///
     /// # Errors
     /// [`VisionError::Model`] when the network fails.
     pub fn classify_face(&mut self, view: &View<'_>, face: &Face) -> Result<Probabilities, VisionError> {
-        let crop = Affine::similarity(&self.framing, &face.landmarks).crop(view, self.size);
-        self.run(&crop)
+        let mut crop = Zeroizing::new(Vec::new());
+        self.align(view, face, &mut crop);
+        self.classify(&crop)
     }
 
     /// Classifies a picture that is already a face crop in the training framing, of any size.
@@ -75,16 +83,21 @@ impl Classifier {
     /// [`VisionError::Model`] when the network fails.
     pub fn classify_crop(&mut self, frame: &Frame) -> Result<Probabilities, VisionError> {
         let view = View::new(frame, Region::WHOLE);
-        self.run(&Affine::stretch(frame.width(), frame.height()).crop(&view, self.size))
+        self.classify(&Affine::stretch(frame.width(), frame.height()).crop(&view, self.size))
     }
 
-    fn run(&mut self, luma: &[f32]) -> Result<Probabilities, VisionError> {
+    /// Classifies a crop that [`Classifier::align`] has made.
+    ///
+    /// # Errors
+    /// [`VisionError::Model`] when the network fails, or the crop has another size.
+    pub fn classify(&mut self, luma: &[f32]) -> Result<Probabilities, VisionError> {
         let logits = if self.channels == 1 {
             self.network.run(luma)?
         } else {
             self.network.run(&luma.repeat(self.channels))?
         };
-        let logits: Probabilities = logits[..].try_into().map_err(|_| {
+        let logits = logits.values();
+        let logits: Probabilities = logits.try_into().map_err(|_| {
             let problem =
                 format!("gives {} numbers, and {} logits are needed", logits.len(), Expression::COUNT);
             VisionError::model("classifier", problem)

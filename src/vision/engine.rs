@@ -182,16 +182,30 @@ impl Network {
         &self.shape
     }
 
-    /// Runs the network on one input of [`Network::shape`] and returns its first output, flat and row-major.
+    /// Runs the network on one input of [`Network::shape`].
     ///
     /// # Errors
-    /// [`VisionError::Model`] when the input has another length or tract fails.
-    pub fn run(&mut self, input: &[f32]) -> Result<Vec<f32>, VisionError> {
-        let mut run = || -> TractResult<Vec<f32>> {
+    /// [`VisionError::Model`] when the input has another length, the output is not f32, or tract fails.
+    pub fn run(&mut self, input: &[f32]) -> Result<Output, VisionError> {
+        let mut run = || -> TractResult<Output> {
             let input = Tensor::from_shape(&self.shape, input)?;
-            let outputs = self.state.run(tvec!(input.into_tvalue()))?;
-            Ok(outputs[0].to_plain_array_view::<f32>()?.iter().copied().collect())
+            let mut outputs = self.state.run(tvec!(input.into_tvalue()))?;
+            let output = Output(outputs.swap_remove(0));
+            output.0.try_as_plain_ram()?.as_slice::<f32>()?;
+            Ok(output)
         };
         run().map_err(|e| VisionError::model(&self.name, format!("{e:#}")))
+    }
+}
+
+/// A network's first output, where tract has put it.
+pub struct Output(TValue);
+
+impl Output {
+    /// Its numbers, flat and row-major.
+    #[must_use]
+    pub fn values(&self) -> &[f32] {
+        // `Network::run` has seen that there is such a slice.
+        self.0.try_as_plain_ram().and_then(|plain| plain.as_slice()).unwrap_or_default()
     }
 }

@@ -226,18 +226,27 @@ impl Affine {
     ///
     /// Where the crop has fewer pixels than the picture, each is the mean of as many samples as it covers.
     #[must_use]
+    pub fn crop(&self, view: &View<'_>, size: usize) -> Zeroizing<Vec<f32>> {
+        let mut crop = Zeroizing::new(Vec::new());
+        self.crop_into(view, size, &mut crop);
+        crop
+    }
+
+    /// [`Affine::crop`] into a buffer that is kept.
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
         clippy::cast_precision_loss,
         reason = "a crop's side is far below 2^24, and the number of samples is clamped"
     )]
-    pub fn crop(&self, view: &View<'_>, size: usize) -> Zeroizing<Vec<f32>> {
+    pub fn crop_into(&self, view: &View<'_>, size: usize, crop: &mut Vec<f32>) {
         let step = 1.0 / size as f32;
         let samples = |dx: f32, dy: f32| ((dx.hypot(dy) * step).round() as usize).clamp(1, 32);
         let (across, down) = (samples(self.a, self.d), samples(self.b, self.e));
         let share = 1.0 / (across * down) as f32;
-        let mut crop = Zeroizing::new(Vec::with_capacity(size * size));
+        // Reserved at once: a vector that grows leaves copies of its pixels behind.
+        crop.clear();
+        crop.reserve(size * size);
         for row in 0..size {
             for column in 0..size {
                 let mut sum = 0.0;
@@ -251,7 +260,6 @@ impl Affine {
                 crop.push(sum * share);
             }
         }
-        crop
     }
 }
 

@@ -33,29 +33,33 @@ pub(super) enum Overlap {
 }
 
 /// Keeps the best of those that overlap by more than `threshold`, best first, and at most `most` of them.
+///
+/// In place, without an allocation.
 pub(super) fn suppress<T>(
-    mut candidates: Vec<T>,
+    candidates: &mut Vec<T>,
     key: impl Fn(&T) -> (f32, BBox),
     overlap: Overlap,
     threshold: f32,
     most: usize,
-) -> Vec<T> {
-    candidates.sort_by(|a, b| key(b).0.total_cmp(&key(a).0));
-    let mut kept: Vec<T> = Vec::new();
-    for candidate in candidates {
-        if kept.len() == most {
+) {
+    candidates.sort_unstable_by(|a, b| key(b).0.total_cmp(&key(a).0));
+    let mut kept = 0;
+    for at in 0..candidates.len() {
+        if kept == most {
             break;
         }
-        let bbox = key(&candidate).1;
-        if kept.iter().all(|other| overlap.of(&key(other).1, &bbox) <= threshold) {
-            kept.push(candidate);
+        let bbox = key(&candidates[at]).1;
+        if candidates[..kept].iter().all(|other| overlap.of(&key(other).1, &bbox) <= threshold) {
+            // What stood here was suppressed already.
+            candidates.swap(kept, at);
+            kept += 1;
         }
     }
-    kept
+    candidates.truncate(kept);
 }
 
 impl Overlap {
-    fn of(self, a: &BBox, b: &BBox) -> f32 {
+    pub(super) fn of(self, a: &BBox, b: &BBox) -> f32 {
         let one = if self == Self::Minimum { 1.0 } else { 0.0 };
         let width = (a.x2.min(b.x2) - a.x1.max(b.x1) + one).max(0.0);
         let height = (a.y2.min(b.y2) - a.y1.max(b.y1) + one).max(0.0);
@@ -78,19 +82,20 @@ mod tests {
 
     #[test]
     fn union_keeps_a_small_box_inside_a_large_one_and_minimum_does_not() {
-        let boxes = vec![(2.0, bbox(0.0, 0.0, 100.0, 100.0)), (1.0, bbox(10.0, 10.0, 50.0, 50.0))];
-        assert_eq!(suppress(boxes.clone(), |b| *b, Overlap::Union, 0.7, 9).len(), 2);
-        let kept = suppress(boxes, |b| *b, Overlap::Minimum, 0.7, 9);
-        assert_eq!(kept, [(2.0, bbox(0.0, 0.0, 100.0, 100.0))]);
+        let mut boxes = vec![(2.0, bbox(0.0, 0.0, 100.0, 100.0)), (1.0, bbox(10.0, 10.0, 50.0, 50.0))];
+        suppress(&mut boxes, |b| *b, Overlap::Union, 0.7, 9);
+        assert_eq!(boxes.len(), 2);
+        suppress(&mut boxes, |b| *b, Overlap::Minimum, 0.7, 9);
+        assert_eq!(boxes, [(2.0, bbox(0.0, 0.0, 100.0, 100.0))]);
     }
 
     #[test]
     fn the_best_come_first_and_no_more_than_asked_for() {
-        let boxes: Vec<_> = (0..5u8)
+        let mut boxes: Vec<_> = (0..5u8)
             .map(|i| (f32::from(i), bbox(f32::from(i) * 50.0, 0.0, f32::from(i) * 50.0 + 20.0, 20.0)))
             .collect();
-        let kept = suppress(boxes, |b| *b, Overlap::Union, 0.5, 3);
-        assert_eq!(kept.iter().map(|b| b.0).collect::<Vec<_>>(), [4.0, 3.0, 2.0]);
+        suppress(&mut boxes, |b| *b, Overlap::Union, 0.5, 3);
+        assert_eq!(boxes.iter().map(|b| b.0).collect::<Vec<_>>(), [4.0, 3.0, 2.0]);
     }
 
     #[test]

@@ -10,16 +10,26 @@ use super::VisionError;
 use super::engine::{DetectorManifest, ModelStore, Network};
 use super::geometry::{BBox, Face, Point, View};
 use boxes::{Candidate, Overlap, suppress};
-use resample::{Cut, area};
+use resample::{Cut, Resampler};
 
 /// Side of a P-Net cell, and of the smallest face it sees, in pixels of a pyramid level.
-const CELL: usize = 12;
+pub(super) const CELL: usize = 12;
 /// Side of R-Net's input.
 const REFINEMENT: usize = 24;
 /// Side of O-Net's input.
 const OUTPUT: usize = 48;
 /// How much an old box is grown, so that a head that moved since is still in it.
 const GROWTH: f32 = 1.1;
+
+/// The most cells of one level that are compared with one another; the best ones are. A room full of faces has
+/// far fewer, and noise or a checkerboard may have thousands.
+const MOST_CELLS: usize = 512;
+
+/// The most candidates that R-Net and O-Net look at when only the largest face is wanted: a crowd costs little more than
+/// one face.
+const MOST_FOR_LARGEST: [usize; 2] = [64, 10];
+/// A candidate that overlaps one in which a face was found by more (IoU) is the same face.
+const SAME_FACE: f32 = 0.5;
 
 /// The cascade, ready for pictures of one size at a time.
 pub struct Detector {
@@ -29,6 +39,10 @@ pub struct Detector {
     pyramid: Option<Pyramid>,
     refinement: Network,
     output: Network,
+    // Kept from one search to the next, so that none allocates.
+    resampler: Resampler,
+    cells: Vec<Candidate>,
+    candidates: Vec<Candidate>,
 }
 
 /// The scales of one picture size, each with its own plan: tract cannot run P-Net with symbolic sides.
@@ -60,6 +74,9 @@ impl Detector {
             refinement: load(&settings.refinement, REFINEMENT)?,
             output: load(&settings.output, OUTPUT)?,
             settings,
+            resampler: Resampler::default(),
+            cells: Vec::new(),
+            candidates: Vec::new(),
         })
     }
 
@@ -68,13 +85,65 @@ impl Detector {
     /// # Errors
     /// [`VisionError::Model`] when a network fails.
     pub fn search(&mut self, view: &View<'_>, min_face_px: u32) -> Result<Vec<Face>, VisionError> {
-        let proposals = self.propose(view, min_face_px)?;
-        let refined = self.refine(view, &proposals)?;
         let mut faces = Vec::new();
-        for bbox in refined {
+        self.search_for_all(view, min_face_px, &mut faces)?;
+        Ok(faces)
+    }
+
+    /// [`Detector::search`] into a list that is kept.
+    pub(super) fn search_for_all(
+        &mut self,
+        view: &View<'_>,
+        min_face_px: u32,
+        faces: &mut Vec<Face>,
+    ) -> Result<(), VisionError> {
+        faces.clear();
+        let [most, most_refined] = self.settings.most_candidates;
+        self.propose(view, min_face_px, most)?;
+        self.refine(view)?;
+        self.candidates.truncate(most_refined);
+        for at in 0..self.candidates.len() {
+            let bbox = self.candidates[at].bbox;
             faces.extend(self.finish(view, &bbox)?);
         }
-        Ok(distinct(faces))
+        self.resampler.wipe();
+        distinct(faces);
+        Ok(())
+    }
+
+    /// Searches for the largest face alone, which costs less: each face is looked at once by O-Net, and those that
+    /// cannot be larger than one found already are not.
+    pub(super) fn search_for_largest(
+        &mut self,
+        view: &View<'_>,
+        min_face_px: u32,
+        faces: &mut Vec<Face>,
+    ) -> Result<(), VisionError> {
+        faces.clear();
+        let [most, mut looks_left] = MOST_FOR_LARGEST;
+        self.propose(view, min_face_px, most)?;
+        self.refine(view)?;
+        let (mut largest, mut found) = (0.0, 0);
+        // The best candidates come first. Those in which a face was found are gathered at the beginning.
+        for at in 0..self.candidates.len() {
+            let bbox = self.candidates[at].bbox;
+            let known =
+                self.candidates[..found].iter().any(|c| Overlap::Union.of(&c.bbox, &bbox) > SAME_FACE);
+            if known || bbox.area() < largest || looks_left == 0 {
+                continue;
+            }
+            looks_left -= 1;
+            let Some(face) = self.finish(view, &bbox)? else { continue };
+            self.candidates.swap(found, at);
+            found += 1;
+            if face.bbox.area() > largest {
+                largest = face.bbox.area();
+                faces.clear();
+                faces.push(face);
+            }
+        }
+        self.resampler.wipe();
+        Ok(())
     }
 
     /// Looks for a face only where one was; one pass of the output network.
@@ -82,11 +151,13 @@ impl Detector {
     /// # Errors
     /// [`VisionError::Model`] when a network fails.
     pub fn follow(&mut self, view: &View<'_>, known: &BBox) -> Result<Option<Face>, VisionError> {
-        self.finish(view, &known.grown(GROWTH).square())
+        let face = self.finish(view, &known.grown(GROWTH).square());
+        self.resampler.wipe();
+        face
     }
 
-    /// The first stage: P-Net over the pyramid.
-    fn propose(&mut self, view: &View<'_>, min_face_px: u32) -> Result<Vec<BBox>, VisionError> {
+    /// The first stage: P-Net over the pyramid; the candidates are squares to be refined.
+    fn propose(&mut self, view: &View<'_>, min_face_px: u32, most: usize) -> Result<(), VisionError> {
         let fits = |p: &Pyramid| (p.width, p.height, p.min_face_px) == (view.width, view.height, min_face_px);
         if !self.pyramid.as_ref().is_some_and(fits) {
             self.pyramid = None;
@@ -96,39 +167,53 @@ impl Detector {
             none => none.insert(Pyramid::new(&self.proposal, &self.settings, view, min_face_px)?),
         };
         let threshold = logit(self.settings.thresholds[0]);
-        let mut found = Vec::new();
+        self.candidates.clear();
         for level in &mut pyramid.levels {
-            let planes = area(view, Cut::whole(view), level.width, level.height);
-            let cells = level.candidates(&planes, threshold)?;
-            found.extend(suppress(cells, of_candidate, Overlap::Union, 0.5, usize::MAX));
+            let planes = self.resampler.area(view, Cut::whole(view), level.width, level.height);
+            level.find(planes, threshold, &mut self.cells)?;
+            if self.cells.len() > MOST_CELLS {
+                self.cells.select_nth_unstable_by(MOST_CELLS, |a, b| b.logit.total_cmp(&a.logit));
+                self.cells.truncate(MOST_CELLS);
+            }
+            suppress(&mut self.cells, of_candidate, Overlap::Union, 0.5, usize::MAX);
+            self.candidates.append(&mut self.cells);
         }
-        let most = self.settings.most_candidates[0];
-        let kept = suppress(found, of_candidate, Overlap::Union, 0.7, most);
-        Ok(kept.iter().map(|candidate| candidate.regressed(0.0).square()).collect())
+        suppress(&mut self.candidates, of_candidate, Overlap::Union, 0.7, most);
+        for candidate in &mut self.candidates {
+            candidate.bbox = candidate.regressed(0.0).square();
+        }
+        Ok(())
     }
 
-    /// The second stage: R-Net on each proposal.
-    fn refine(&mut self, view: &View<'_>, proposals: &[BBox]) -> Result<Vec<BBox>, VisionError> {
+    /// The second stage: R-Net on each candidate; those that stay are squares again, the best first.
+    fn refine(&mut self, view: &View<'_>) -> Result<(), VisionError> {
         let threshold = logit(self.settings.thresholds[1]);
-        let mut found = Vec::new();
-        for bbox in proposals {
-            let Some(cut) = cut(view, bbox) else { continue };
+        let mut kept = 0;
+        for at in 0..self.candidates.len() {
+            let bbox = self.candidates[at].bbox;
+            let Some(cut) = cut(view, &bbox) else { continue };
             // One at a time: in tract a batch of n takes twice as long as n runs.
-            let head = self.refinement.run(&area(view, cut, REFINEMENT, REFINEMENT))?;
-            let [logit, offsets @ ..]: [f32; 5] = head[..].try_into().map_err(|_| wrong_head("R-Net"))?;
+            let head = self.refinement.run(self.resampler.area(view, cut, REFINEMENT, REFINEMENT))?;
+            let [logit, offsets @ ..]: [f32; 5] =
+                head.values().try_into().map_err(|_| wrong_head("R-Net"))?;
             if logit > threshold {
-                found.push(Candidate { bbox: *bbox, logit, offsets });
+                self.candidates[kept] = Candidate { bbox, logit, offsets };
+                kept += 1;
             }
         }
-        let kept = suppress(found, of_candidate, Overlap::Union, 0.7, self.settings.most_candidates[1]);
-        Ok(kept.iter().map(|candidate| candidate.regressed(1.0).square()).collect())
+        self.candidates.truncate(kept);
+        suppress(&mut self.candidates, of_candidate, Overlap::Union, 0.7, usize::MAX);
+        for candidate in &mut self.candidates {
+            candidate.bbox = candidate.regressed(1.0).square();
+        }
+        Ok(())
     }
 
     /// The third stage: O-Net on one square box; a face with its landmarks, or none.
     fn finish(&mut self, view: &View<'_>, bbox: &BBox) -> Result<Option<Face>, VisionError> {
         let Some(cut) = cut(view, bbox) else { return Ok(None) };
-        let head = self.output.run(&area(view, cut, OUTPUT, OUTPUT))?;
-        let head: [f32; 15] = head[..].try_into().map_err(|_| wrong_head("O-Net"))?;
+        let head = self.output.run(self.resampler.area(view, cut, OUTPUT, OUTPUT))?;
+        let head: [f32; 15] = head.values().try_into().map_err(|_| wrong_head("O-Net"))?;
         if head[0] <= logit(self.settings.thresholds[2]) {
             return Ok(None);
         }
@@ -172,23 +257,29 @@ impl Pyramid {
 }
 
 impl Level {
-    /// Runs P-Net on this level and returns the cells that pass, as boxes in the picture.
+    /// Runs P-Net on this level; the cells that pass, as boxes in the picture, replace what is in `found`.
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_precision_loss,
         reason = "sides of pictures are far below 2^24"
     )]
-    fn candidates(&mut self, planes: &[f32], threshold: f32) -> Result<Vec<Candidate>, VisionError> {
+    fn find(
+        &mut self,
+        planes: &[f32],
+        threshold: f32,
+        found: &mut Vec<Candidate>,
+    ) -> Result<(), VisionError> {
         // 3x3 convolution, 2x2 pooling with stride 2 rounded up, two more 3x3 convolutions, none padded.
         let cells = |side: usize| (side - 2).div_ceil(2) - 4;
         let (columns, rows) = (cells(self.width), cells(self.height));
         let head = self.network.run(planes)?;
+        let head = head.values();
         let count = rows * columns;
         if head.len() != 5 * count {
             return Err(wrong_head("P-Net"));
         }
         let scale = self.scale as f32;
-        let mut found = Vec::new();
+        found.clear();
         for (at, logit) in head[..count].iter().enumerate().filter(|(_, logit)| **logit >= threshold) {
             let corner = |i: usize, of: usize| ((2 * i + of) as f32 / scale).floor();
             let (row, column) = (at / columns, at % columns);
@@ -201,13 +292,13 @@ impl Level {
             let offsets = std::array::from_fn(|i| head[(i + 1) * count + at]);
             found.push(Candidate { bbox, logit: *logit, offsets });
         }
-        Ok(found)
+        Ok(())
     }
 }
 
 /// Keeps the best of those that cover the same face, best first.
-pub(super) fn distinct(faces: Vec<Face>) -> Vec<Face> {
-    suppress(faces, |face| (face.score, face.bbox), Overlap::Minimum, 0.7, usize::MAX)
+pub(super) fn distinct(faces: &mut Vec<Face>) {
+    suppress(faces, |face| (face.score, face.bbox), Overlap::Minimum, 0.7, usize::MAX);
 }
 
 fn of_candidate(candidate: &Candidate) -> (f32, BBox) {

@@ -1,0 +1,182 @@
+#!/usr/bin/env python3
+"""What finding a face costs, side by side in one run: facenet-pytorch, onnxruntime and Lectern.
+
+    python benches/peers.py --clips "$LECTERN_DATA/clips" --lectern target/release/lectern
+
+Needs models/training/requirements.txt (torch, facenet-pytorch, onnxruntime, numpy) and ffmpeg. Each of the clips is seen twice a
+second at 640x480, smallest face 60 px. One thread, CPU time (user and system) of the process; decoding and the
+classifier are left out on every side.
+
+- facenet: `detect_face` of facenet-pytorch, a full search on every frame;
+- onnxruntime: the same cascade over our ONNX files, a full search on every frame: levels resampled by torch's area
+  interpolation as facenet-pytorch does, candidates one by one, which is the shape of these files;
+- lectern: `find_ms` of `lectern bench --json`, tracking or searching.
+
+The engines take turns; a round's figure is the mean over the frames of all clips, and what is printed is the median of the
+rounds and of their ratios. `--floor find_facenet=10` and the like make the exit code 1 below a ratio: find_facenet, find_onnxruntime
+(finding), frame_facenet (Lectern's whole frame, decoding and classifier included, against facenet's finding).
+"""
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+import numpy as np
+import onnxruntime
+import torch
+from facenet_pytorch.models.mtcnn import ONet, PNet, RNet
+from facenet_pytorch.models.utils.detect_face import detect_face
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+sys.path.insert(0, os.path.join(ROOT, "models", "training"))
+from reference_mtcnn import FACTOR, regress, square, suppress
+
+SMALLEST, THRESHOLDS, WIDTH, HEIGHT = 60, [0.6, 0.7, 0.7], 640, 480
+f32 = np.float32
+
+
+def frames_of(clip):
+    """The frames that `lectern bench` analyses, as [n, 480, 640, 3] bytes."""
+    filters = f"fps=2:round=near:start_time=0,scale={WIDTH}:{HEIGHT}"
+    command = ["ffmpeg", "-v", "error", "-nostdin", "-i", clip, "-vf", filters, "-f", "rawvideo", "-pix_fmt", "rgb24", "-"]
+    raw = subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout
+    return np.frombuffer(raw, np.uint8).reshape(-1, HEIGHT, WIDTH, 3)
+
+
+class Facenet:
+    def __init__(self):
+        self.nets = [net().eval() for net in (PNet, RNet, ONet)]
+
+    def find(self, frame):
+        with torch.no_grad():
+            return len(detect_face(frame, SMALLEST, *self.nets, THRESHOLDS, FACTOR, torch.device("cpu"))[0][0])
+
+
+def logit(probability):
+    return float(np.log(probability / (1 - probability)))
+
+
+class Onnxruntime:
+    """The cascade of models/training/reference_mtcnn.py, with nothing done slower than it must be."""
+
+    def __init__(self):
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = options.inter_op_num_threads = 1
+        self.nets = [onnxruntime.InferenceSession(os.path.join(ROOT, "models", f"{name}.onnx"), options,
+                                                  providers=["CPUExecutionProvider"]) for name in ("pnet", "rnet", "onet")]
+        self.names = [net.get_inputs()[0].name for net in self.nets]
+
+    def run(self, stage, batch):
+        return self.nets[stage].run(None, {self.names[stage]: batch})[0]
+
+    def look(self, stage, image, boxes, side):
+        cuts, kept = [], []
+        for index, box in enumerate(boxes):
+            x1, y1, x2, y2 = (int(value) for value in box)
+            x1, y1, x2, y2 = max(x1, 1), max(y1, 1), min(x2, WIDTH), min(y2, HEIGHT)
+            if x2 > x1 - 1 and y2 > y1 - 1:
+                cut = image[:, :, y1 - 1:y2, x1 - 1:x2]
+                cuts.append(torch.nn.functional.interpolate(cut, (side, side), mode="area"))
+                kept.append(index)
+        if not cuts:
+            return np.zeros((0, 4), f32), np.zeros((0, 15), f32)
+        heads = np.concatenate([self.run(stage, cut.numpy()) for cut in cuts])
+        passed = heads[:, 0] > logit(THRESHOLDS[stage])
+        return boxes[kept][passed], heads[passed]
+
+    def find(self, frame):
+        image = torch.from_numpy(frame.transpose(2, 0, 1)[None].astype(f32))
+        scale, found = 12.0 / SMALLEST, []
+        side = min(HEIGHT, WIDTH) * scale
+        while side >= 12:
+            level = torch.nn.functional.interpolate(image, (int(HEIGHT * scale + 1), int(WIDTH * scale + 1)), mode="area")
+            cells = self.run(0, level.numpy())[0]
+            rows, columns = np.nonzero(cells[0] >= logit(THRESHOLDS[0]))
+            corner = np.stack([columns, rows], axis=1).astype(f32) * 2
+            boxes = np.floor(np.concatenate([corner + 1, corner + 12], axis=1) / f32(scale))
+            kept = suppress(boxes, cells[0, rows, columns], 0.5)
+            found.append((boxes[kept], cells[0, rows, columns][kept], cells[1:, rows, columns].T[kept]))
+            scale, side = scale * FACTOR, side * FACTOR
+        boxes, scores, offsets = (np.concatenate(part) for part in zip(*found))
+        kept = suppress(boxes, scores, 0.7)
+        boxes, heads = self.look(1, image, square(regress(boxes[kept], offsets[kept], 0)), 24)
+        kept = suppress(boxes, heads[:, 0], 0.7)
+        boxes, heads = self.look(2, image, square(regress(boxes[kept], heads[kept, 1:5], 1)), 48)
+        boxes = regress(boxes, heads[:, 1:5], 1)
+        return len(suppress(boxes, heads[:, 0], 0.7, smaller=True))
+
+
+def cost(engine, clips):
+    """Mean milliseconds of CPU time a frame, and in how many of the frames a face was found."""
+    began, found = time.process_time(), 0
+    for frames in clips.values():
+        found += sum(engine.find(frame) > 0 for frame in frames)
+    return 1000 * (time.process_time() - began) / sum(map(len, clips.values())), found
+
+
+def lectern(binary, clips):
+    """Means over all frames of what `lectern bench` says of each clip."""
+    total = {}
+    for clip in clips:
+        done = subprocess.run([binary, "bench", "--json", "--clip", clip], stdout=subprocess.PIPE, check=True)
+        report = json.loads(done.stdout)
+        values = dict(report["stages"], frame_ms=report["frame_ms"])
+        total["frames"] = total.get("frames", 0) + report["frames"]
+        total["found"] = total.get("found", 0) + report["found"]
+        for key, value in values.items():
+            total[key] = total.get(key, 0.0) + value * report["frames"]
+    return {key: value if key in ("frames", "found") else value / total["frames"] for key, value in total.items()}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--clips", required=True, help="folder of videos, or one video")
+    parser.add_argument("--lectern", required=True, metavar="BINARY")
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--floor", action="append", default=[], metavar="RATIO=VALUE")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+
+    paths = [options.clips]
+    if os.path.isdir(options.clips):
+        names = sorted(name for name in os.listdir(options.clips) if name.endswith((".mkv", ".mp4")))
+        paths = [os.path.join(options.clips, name) for name in names]
+    clips = {path: frames_of(path) for path in paths}
+    facenet, ort = Facenet(), Onnxruntime()
+    for engine in (facenet, ort):
+        engine.find(next(iter(clips.values()))[0])
+    rounds, found = [], {}
+    for _ in range(options.rounds):
+        one = {}
+        one["facenet"], found["facenet"] = cost(facenet, clips)
+        one["onnxruntime"], found["onnxruntime"] = cost(ort, clips)
+        ours = lectern(options.lectern, clips)
+        found["lectern"] = ours["found"]
+        one.update({f"lectern {key[:-3]}": value for key, value in ours.items() if key.endswith("_ms")})
+        one["find_facenet"] = one["facenet"] / ours["find_ms"]
+        one["find_onnxruntime"] = one["onnxruntime"] / ours["find_ms"]
+        one["frame_facenet"] = one["facenet"] / ours["frame_ms"]
+        rounds.append(one)
+    median = {key: statistics.median(one[key] for one in rounds) for key in rounds[0]}
+    frames = sum(map(len, clips.values()))
+    print(f"{len(clips)} clips, {frames} frames, {options.rounds} rounds, one thread, CPU time, medians")
+    for key in ("facenet", "onnxruntime", "lectern find", "lectern frame", "lectern decode", "lectern align", "lectern classify"):
+        also = f"   a face in {found[key.split()[0]]} frames" if key.split()[-1] in ("facenet", "onnxruntime", "find") else ""
+        print(f"{key:20} {median[key]:8.3f} ms a frame{also}")
+    for key, said in (("find_facenet", "finding is cheaper than facenet-pytorch's by"),
+                      ("find_onnxruntime", "finding is cheaper than onnxruntime's full search by"),
+                      ("frame_facenet", "the whole frame is cheaper than facenet-pytorch's finding by")):
+        print(f"{said:62} {median[key]:6.2f} times  ({key})")
+    below = [floor for floor in options.floor if median[floor.split("=")[0]] < float(floor.split("=")[1])]
+    if below:
+        print(f"peers: below {', '.join(below)}", file=sys.stderr)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

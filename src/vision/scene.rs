@@ -1,0 +1,120 @@
+//! What moved: the picture as 40 x 30 blocks of mean brightness, compared with those of the last search.
+//!
+//! A face of the smallest size covers a dozen blocks. Brightness is compared row by row of blocks after taking out the
+//! row's common gain, because lamps flicker, a rolling shutter turns that into stripes, and a camera corrects its
+//! exposure; sensor noise is estimated from the blocks themselves.
+
+use zeroize::Zeroize;
+
+use super::geometry::{BBox, View};
+
+/// Blocks across and down.
+const ACROSS: usize = 40;
+const DOWN: usize = 30;
+
+/// Only each so many rows of pixels are read: the mean of a block needs no more.
+const EVERY_ROW: usize = 4;
+
+/// A block has changed when its brightness did by at least so much (of 255), and by several times what the blocks
+/// of this picture usually differ by, up to a limit, for where half of the picture moves that is no noise.
+const LEAST_CHANGE: f32 = 4.0;
+const MOST_NOISE: f32 = 12.0;
+const TIMES_NOISE: f32 = 6.0;
+
+/// What a row's gain may be wrong by, because a camera's black is not 0: so many levels times the gain's distance from 1.
+const BLACK: f32 = 24.0;
+
+/// So many changed blocks are someone; a clock's hand or a lamp on a device is fewer.
+const BLOCKS_CHANGED: usize = 3;
+
+/// How far around a known face its person may move, in widths and heights of the face; downwards to the border.
+const ASIDE: f32 = 2.0;
+const ABOVE: f32 = 1.0;
+
+type Blocks = [f32; ACROSS * DOWN];
+
+/// The blocks of this frame and of the last search.
+pub(super) struct Scene {
+    now: Blocks,
+    searched: Blocks,
+    /// By how much each block has changed, in levels of 255.
+    change: Blocks,
+}
+
+impl Default for Scene {
+    fn default() -> Self {
+        Self { now: [0.0; ACROSS * DOWN], searched: [0.0; ACROSS * DOWN], change: [0.0; ACROSS * DOWN] }
+    }
+}
+
+impl Drop for Scene {
+    /// Coarse as they are, the blocks are a picture.
+    fn drop(&mut self) {
+        for blocks in [&mut self.now, &mut self.searched, &mut self.change] {
+            blocks.zeroize();
+        }
+    }
+}
+
+impl Scene {
+    /// Reads a frame.
+    pub(super) fn see(&mut self, view: &View<'_>) {
+        for (down, row) in self.now.chunks_exact_mut(ACROSS).enumerate() {
+            let (top, bottom) = (down * view.height / DOWN, (down + 1) * view.height / DOWN);
+            let mut sums = [0u32; ACROSS];
+            let mut rows = 0u32;
+            for y in (top..bottom.max(top + 1)).step_by(EVERY_ROW) {
+                let pixels = view.row(y.min(view.height - 1));
+                for (across, sum) in sums.iter_mut().enumerate() {
+                    let (left, right) = (across * view.width / ACROSS, (across + 1) * view.width / ACROSS);
+                    *sum += pixels[left * 3..right * 3].iter().map(|value| u32::from(*value)).sum::<u32>();
+                }
+                rows += 1;
+            }
+            for (across, (block, sum)) in row.iter_mut().zip(sums).enumerate() {
+                let width = (across + 1) * view.width / ACROSS - across * view.width / ACROSS;
+                #[expect(clippy::cast_precision_loss, reason = "a picture's side is far below 2^24")]
+                let count = (rows * 3) as f32 * width.max(1) as f32;
+                #[expect(clippy::cast_precision_loss, reason = "a mean needs no more than 24 bits")]
+                let sum = sum as f32;
+                *block = sum / count;
+            }
+        }
+    }
+
+    /// Remembers this frame as the one that was searched.
+    pub(super) fn searched(&mut self) {
+        self.searched = self.now;
+    }
+
+    /// Whether this frame differs from the last one that was searched, away from the persons of `known` faces.
+    pub(super) fn changed(&mut self, view: &View<'_>, known: impl Iterator<Item = BBox> + Clone) -> bool {
+        let rows = self.now.chunks_exact(ACROSS).zip(self.searched.chunks_exact(ACROSS));
+        for ((now, searched), change) in rows.zip(self.change.chunks_exact_mut(ACROSS)) {
+            // Away from zero, so that black has a gain too.
+            for ((now, searched), gain) in now.iter().zip(searched).zip(change.iter_mut()) {
+                *gain = (now + 16.0) / (searched + 16.0);
+            }
+            let gain = *change.select_nth_unstable_by(ACROSS / 2, f32::total_cmp).1;
+            for ((now, searched), change) in now.iter().zip(searched).zip(change.iter_mut()) {
+                *change = (now + 16.0 - gain * (searched + 16.0)).abs() - BLACK * (gain - 1.0).abs();
+            }
+        }
+        let mut sorted = self.change;
+        let noise = *sorted.select_nth_unstable_by(ACROSS * DOWN / 2, f32::total_cmp).1;
+        let threshold = (TIMES_NOISE * noise).clamp(LEAST_CHANGE, MOST_NOISE);
+        let count = self.change.iter().enumerate().filter(|(at, change)| {
+            **change > threshold && !known.clone().any(|bbox| belongs(view, *at, &bbox))
+        });
+        count.take(BLOCKS_CHANGED).count() == BLOCKS_CHANGED
+    }
+}
+
+/// Whether the middle of block `at` may be the person with the face `bbox`.
+#[expect(clippy::cast_precision_loss, reason = "a picture's side is far below 2^24")]
+fn belongs(view: &View<'_>, at: usize, bbox: &BBox) -> bool {
+    let x = ((at % ACROSS) as f32 + 0.5) * view.width as f32 / ACROSS as f32;
+    let y = ((at / ACROSS) as f32 + 0.5) * view.height as f32 / DOWN as f32;
+    let aside = ASIDE * bbox.width();
+    x > bbox.x1 - aside && x < bbox.x2 + aside && y > bbox.y1 - ABOVE * bbox.height()
+}

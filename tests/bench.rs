@@ -1,0 +1,51 @@
+//! `lectern bench` says what a frame costs.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod common;
+
+use common::{lectern, portrait_video};
+use serde_json::Value;
+
+fn report(arguments: &[&str]) -> Value {
+    let output = lectern().args(["bench", "--json"]).args(arguments).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+#[test]
+fn two_frames_a_second_of_a_clip_are_measured_stage_by_stage() {
+    let folder = tempfile::tempdir().unwrap();
+    let clip = portrait_video(folder.path(), "lecture.mkv", 3);
+    let report = report(&["--clip", clip.to_str().unwrap()]);
+    assert_eq!(report["clip"], clip.to_str().unwrap());
+    assert_eq!((&report["frames"], &report["found"]), (&6.into(), &6.into()));
+    let number = |value: &Value| value.as_f64().unwrap();
+    let stages =
+        ["decode_ms", "find_ms", "align_ms", "classify_ms"].map(|name| number(&report["stages"][name]));
+    assert!(stages.iter().all(|ms| *ms > 0.0), "{report}");
+    let frame = number(&report["frame_ms"]);
+    assert!((stages.iter().sum::<f64>() - frame).abs() < 1e-6, "{report}");
+    assert!(number(&report["worst_ms"]) >= frame, "{report}");
+    assert!((number(&report["rate_hz"]) * frame - 1000.0).abs() < 1e-3, "{report}");
+    assert!(number(&report["peak_rss_mb"]) > 1.0, "{report}");
+}
+
+#[test]
+fn without_a_clip_the_staged_lecture_is_measured() {
+    let report = report(&[]);
+    assert_eq!((&report["clip"], &report["frames"]), (&"staged".into(), &120.into()));
+    // The staged lecturer is away for ten seconds of the minute.
+    assert!((95..=100).contains(&report["found"].as_u64().unwrap()), "{report}");
+    let output = lectern().arg("bench").output().unwrap();
+    let table = String::from_utf8(output.stdout).unwrap();
+    for word in ["decode", "find", "align", "classify", "frames a second", "peak memory"] {
+        assert!(table.contains(word), "{table}");
+    }
+}
+
+#[test]
+fn a_clip_that_is_not_there_is_named() {
+    let output = lectern().args(["bench", "--clip", "nowhere.mkv"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("nowhere.mkv"));
+}
