@@ -79,6 +79,16 @@ impl V4l2 {
         self
     }
 
+    /// The pixel formats that the camera offers, by their four letters. Works also while another program watches.
+    ///
+    /// # Errors
+    /// [`CameraError`] when it is away, or no camera.
+    pub fn formats(&mut self) -> Result<Vec<String>, CameraError> {
+        let device = self.device()?;
+        let offered = device.enum_formats().map_err(|e| self.failed(e))?;
+        Ok(offered.iter().map(|f| String::from_utf8_lossy(&f.fourcc.repr).trim_end().to_owned()).collect())
+    }
+
     fn lost(&mut self, cause: io::Error) -> CameraError {
         self.close();
         self.away = cause.raw_os_error().unwrap_or(libc::ENODEV);
@@ -116,17 +126,21 @@ impl V4l2 {
         }
     }
 
-    fn open(&mut self) -> Result<Running, CameraError> {
-        if self.stuck {
-            return Err(self.unusable("could not be stopped and stays busy: start the program again"));
-        }
+    fn device(&mut self) -> Result<Device, CameraError> {
         // Asked first, because v4l 0.14 panics at a path that holds a NUL.
         match std::fs::metadata(&self.device) {
             Ok(node) if node.file_type().is_char_device() => (),
             Err(e) if e.kind() != io::ErrorKind::InvalidInput => return Err(self.failed(e)),
             _ => return Err(self.unusable(NO_CAMERA)),
         }
-        let device = Device::with_path(&self.device).map_err(|e| self.failed(e))?;
+        Device::with_path(&self.device).map_err(|e| self.failed(e))
+    }
+
+    fn open(&mut self) -> Result<Running, CameraError> {
+        if self.stuck {
+            return Err(self.unusable("could not be stopped and stays busy: start the program again"));
+        }
+        let device = self.device()?;
         // Not VIDIOC_QUERYCAP: v4l 0.14 panics where the driver has cut the camera's name within a character.
         device.format().map_err(|e| match e.raw_os_error() {
             Some(libc::EINVAL | libc::ENOTTY) => self.unusable(NO_CAMERA),

@@ -21,6 +21,7 @@ use crate::delivery::spool::MemorySpool;
 use crate::delivery::topics::Topics;
 use crate::delivery::{Broker, Delivery, Report, Reports};
 use crate::expression::Sighting;
+use crate::service::health::Health;
 use crate::tally::{Grid, MinuteRecord};
 use crate::vision::engine::ModelStore;
 use crate::vision::{Analysis, Analyzer};
@@ -63,7 +64,8 @@ pub fn run(arguments: &Demo, models: Option<&Path>) -> anyhow::Result<()> {
         spool: Box::new(MemorySpool::new(arguments.minutes as usize)),
         clock: clock.clone(),
         stop: stop.clone(),
-        handle_signals: false,
+        signals: None,
+        health: Arc::new(Health::new(clock.clone(), Duration::from_secs(WINDOW.into()))),
     };
     let (reports, thread) = delivery.start()?;
     reports.send(Report::State(State::Watching));

@@ -13,8 +13,8 @@ use crate::delivery::topics::{Topics, check_level};
 use crate::vision::{Analysis, Faces, Region};
 use layers::{Layer, Located, last};
 
-/// Where the daemon looks for its configuration.
-pub const DEFAULT_PATH: &str = "/etc/lectern/lectern.toml";
+/// What systemd makes of `StateDirectory=lectern`.
+const DEFAULT_SPOOL: &str = "/var/lib/lectern";
 
 /// The systemd credential that holds the MQTT password.
 const PASSWORD_CREDENTIAL: &str = "mqtt-password";
@@ -52,6 +52,8 @@ pub struct Settings {
     pub broker: Broker,
     /// The topics of this device.
     pub topics: Topics,
+    /// `spool.directory`: where records wait on disk.
+    pub spool_directory: PathBuf,
     /// `spool.keep_days`: how long records wait for a broker.
     pub keep_days: u32,
 }
@@ -143,6 +145,8 @@ impl Settings {
             window_seconds,
             broker: broker(layers, &[&site, &building, &room, &device])?,
             topics: Topics::new(&root, &site, &building, &room, &device),
+            spool_directory: last(layers, |f| &f.spool.directory)
+                .map_or_else(|| DEFAULT_SPOOL.into(), |at| at.value.into()),
             keep_days: key(layers, "spool.keep_days", |f| &f.spool.keep_days, within(1, 366))?.unwrap_or(7),
             device,
         };

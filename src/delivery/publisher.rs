@@ -18,6 +18,8 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 use super::link::{Link, LinkError, LinkEvent};
 use super::payload::{self, State};
 use super::{Delivery, Report, Summary};
+use crate::service::events;
+use crate::service::health::{DELIVERY_ROUND, Part};
 
 /// A PUBACK that takes longer means that the connection is dead, whatever TCP believes.
 const ACK_WITHIN: Duration = Duration::from_secs(15);
@@ -83,6 +85,7 @@ impl Publisher {
                 Err(error) => Ended::Failed(error),
             };
             self.connected = false;
+            self.setup.health.set_broker_connected(false);
             match ended {
                 Ended::Left => break,
                 Ended::Failed(error) => self.complain(error.to_string()),
@@ -106,14 +109,14 @@ impl Publisher {
         if self.complaint.as_ref() == Some(&problem) {
             log::debug!("{problem}");
         } else {
-            log::warn!("{problem}; tried again until it works, and windows wait meanwhile");
+            events::broker_lost(&problem);
             self.complaint = Some(problem);
         }
     }
 
     fn connect(&self) -> Result<Link, LinkError> {
         let will = self.status(State::Offline, self.setup.clock.wall());
-        Link::connect(&self.setup.broker, &self.setup.topics.status, &will)
+        Link::connect(&self.setup.broker, Some((&self.setup.topics.status, &will)))
     }
 
     /// Uses one connection for as long as it lasts.
@@ -126,6 +129,7 @@ impl Publisher {
         let mut in_flight: Option<(InFlight, Instant)> = None;
         let mut leaving = false;
         loop {
+            self.setup.health.progress(Part::Delivery);
             if self.connected && in_flight.is_none() && !leaving {
                 match self.publish_next(&link) {
                     Ok(Some(what)) => in_flight = Some((what, Instant::now() + ACK_WITHIN)),
@@ -145,7 +149,8 @@ impl Publisher {
                 report = reports.recv(), if self.leave_by.is_none() => self.accept(report),
                 event = link.event() => match event {
                     Some(LinkEvent::Connected) => {
-                        log::info!("connected to broker {}", self.setup.broker);
+                        events::broker_back(&self.setup.broker);
+                        self.setup.health.set_broker_connected(true);
                         (self.connected, self.status_due, self.complaint) = (true, true, None);
                     }
                     Some(LinkEvent::Acknowledged) => {
@@ -160,6 +165,8 @@ impl Publisher {
                 () = sleep_until(limit.unwrap_or_else(Instant::now)), if limit.is_some() => {
                     return Ended::Failed(LinkError::network(&self.setup.broker, "does not acknowledge"));
                 }
+                // Nothing to do but to show that this thread lives.
+                () = sleep_until(Instant::now() + DELIVERY_ROUND) => {}
             }
         }
     }
@@ -200,7 +207,10 @@ impl Publisher {
                 let replayed = !self.connected;
                 let dropped = self.setup.spool.dropped();
                 self.setup.spool.push(payload::minute(&self.setup.identity, &record, replayed));
-                self.status_due |= self.setup.spool.dropped() != dropped;
+                if self.setup.spool.dropped() != dropped {
+                    events::records_dropped();
+                    self.status_due = true;
+                }
             }
             Some(Report::State(state)) => self.enter(state),
             None => self.leave_by = Some(Instant::now() + LEAVE_WITHIN),
@@ -219,8 +229,10 @@ impl Publisher {
     async fn collect_until(&mut self, retry: Instant, reports: &mut mpsc::Receiver<Report>) -> bool {
         let was_leaving = self.leave_by.is_some();
         while self.leave_by.is_none() {
-            match timeout_at(retry, reports.recv()).await {
+            self.setup.health.progress(Part::Delivery);
+            match timeout_at(retry.min(Instant::now() + DELIVERY_ROUND), reports.recv()).await {
                 Ok(report) => self.accept(report),
+                Err(_) if Instant::now() < retry => {}
                 Err(_) => return true,
             }
         }
