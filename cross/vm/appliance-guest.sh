@@ -48,7 +48,7 @@ within() {
 # mark: messages and journal lines from here on count.
 mark() {
     marked=$(wc -l < $messages)
-    cursor=$(journalctl -n 0 --show-cursor -q | sed -n 's/^-- cursor: //p')
+    when=@$(date +%s)
     since=$(now)
 }
 
@@ -59,10 +59,11 @@ received() { within "$1" has_message "$2"; }
 
 state() { received "$1" "\"state\":\"$2\""; }
 
-# journal PATTERN or FIELD=VALUE, since `mark`.
-journal() { journalctl -q -u lectern --after-cursor="$cursor" -o cat | grep -q -- "$1"; }
+# journal PATTERN, since `mark`.
+journal() { journalctl -q -u lectern --since="$when" -o cat | grep -q -- "$1"; }
 
-journal_has() { [ -n "$(journalctl -q --after-cursor="$cursor" "$@" -o cat)" ]; }
+# journal_has FIELD=VALUE…, since `mark`. (Not --after-cursor: with fields it skips the first match.)
+journal_has() { [ -n "$(journalctl -q --since="$when" "$@" -o cat)" ]; }
 
 property() { systemctl show lectern --value -p "$1"; }
 
@@ -76,8 +77,8 @@ status_says() { property StatusText | grep -qE -- "$1"; }
 plug_camera() {
     modprobe vivid n_devs=1 node_types=0x101 num_inputs=1 input_types=0x2 num_outputs=1 output_types=0x0
     udevadm settle
-    v4l2-ctl -q -d $camera -c loop_video=1
-    v4l2-ctl -q -d /dev/video1 --set-fmt-video-out=width=720,height=576,pixelformat=YUYV
+    v4l2-ctl -d $camera -c loop_video=1
+    v4l2-ctl -d /dev/video1 --set-fmt-video-out=width=720,height=576,pixelformat=YUYV
     v4l2-ctl -d /dev/video1 --stream-out-mmap=3 --stream-from=clip.yuv --stream-loop > /run/player 2>&1 &
     player=$!
 }
@@ -140,12 +141,10 @@ prove_counting() {
     promise "a minute with faces arrives" received 60 '"faces":[1-9]'
     promise "the status line is for people" within 90 status_says '^watching, [0-9.]+ frames/s, broker connected$'
     echo "  - status: $(property StatusText)"
-    # STA_PLL, no STA_UNSYNC: what an NTP client sets when it is synchronised (adjtimex).
+    # What systemd-timesyncd leaves, which has no server to ask here.
     mark
-    case $(uname -m) in x86_64) number=159 ;; *) number=171 ;; esac
-    perl -e '$t = pack("L x4 q q q q l x164", 0x10 | 0x4 | 0x8, 0, 0, 0, 0, 1); exit(syscall('$number', $t) < 0)'
-    promise "within the sandbox the kernel is asked whether its clock is synchronised" \
-        received 45 '"clock_synced":true'
+    mkdir -p /run/systemd/timesync && touch /run/systemd/timesync/synchronized
+    promise "minutes say that the clock is synchronised once it is" received 45 '"clock_synced":true'
 }
 
 # try COMMAND: runs it with exactly the sandbox of the service; fails as it fails.
@@ -325,6 +324,7 @@ start_broker
 # A lasting session, so that nothing is missed while the broker starts again.
 mosquitto_sub -h 127.0.0.1 -q 1 -c -i test -v -t 'lectern/#' >> $messages 2> /dev/null &
 tcpdump -q -i lo -U -w /var/capture.pcap 2> /dev/null &
+capture=$!
 mark
 promise "the camera is there" plug_camera
 echo "  - $(uname -srm), $(systemctl --version | head -n 1)"
@@ -345,7 +345,7 @@ prove_removal
 # What lies in memory alone is searched too.
 tar -cf /var/memory.tar --exclude=/run/payload --exclude=/run/log /run /tmp /dev/shm 2> /dev/null
 journalctl --sync
-pkill tcpdump
+kill $capture
 sleep 1
 echo "lectern appliance test: end of the search area" > /var/mark
 sync

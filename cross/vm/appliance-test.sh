@@ -74,29 +74,29 @@ case $clip in *.png | *.jpg | *.jpeg) loop=(-loop 1 -framerate 25) ;; esac
 ffmpeg -v error -y "${loop[@]}" -i "$clip" -frames:v 4 -pix_fmt yuyv422 -f rawvideo \
     -vf 'scale=720:576:force_original_aspect_ratio=increase,crop=720:576' "$payload/clip.yuv"
 [ "$(stat -c %s "$payload/clip.yuv")" -eq $((720 * 576 * 2 * 4)) ] || fail "$clip has fewer than 4 pictures"
-tar -C "$payload" -cf "$work/payload.tar" .
-truncate -s %512 "$work/payload.tar"
+tar -C "$payload" -cf "$work/payload-$arch.tar" .
+truncate -s %512 "$work/payload-$arch.tar"
 # A copy, because it is searched afterwards.
-cp --sparse=always "$work/guest-$arch/root.ext4" "$work/disk.ext4"
+cp --sparse=always "$work/guest-$arch/root.ext4" "$work/disk-$arch.ext4"
 
 # An error of the machine, or its end by the time limit, shows in the promises it has not printed.
 nice timeout "${LECTERN_VM_SECONDS:-3600}" "${machine[@]}" -accel tcg,thread=multi,tb-size=256 -smp 2 -m 1024 \
     -nodefaults -display none -no-reboot -serial stdio -nic none \
     -kernel "$work/guest-$arch/vmlinuz" -initrd "$work/guest-$arch/initrd.img" \
     -append "console=$console panic=-1 quiet loglevel=3 audit=0 systemd.show_status=0" \
-    -drive "file=$work/disk.ext4,format=raw,if=virtio" \
-    -drive "file=$work/payload.tar,format=raw,if=virtio,readonly=on" \
+    -drive "file=$work/disk-$arch.ext4,format=raw,if=virtio" \
+    -drive "file=$work/payload-$arch.tar,format=raw,if=virtio,readonly=on" \
     -device virtio-rng-pci < /dev/null 2>&1 |
-    tr -d '\r' | tee "$work/console.log" | grep --line-buffered -E '^(ok|FAILED|  - )' || true
+    stdbuf -oL tr -d '\r' | tee "$work/console-$arch.log" | grep --line-buffered -E '^(ok|FAILED|  - )' || true
 
 code=0
-grep -q '^all promises hold$' "$work/console.log" || code=1
-grep -q '^the end$' "$work/console.log" || { echo "FAILED  the machine reached the end"; code=1; }
-if python3 "$here/search.py" "$payload/clip.yuv" "$work/disk.ext4"; then
+grep -q '^all promises hold$' "$work/console-$arch.log" || code=1
+grep -q '^the end$' "$work/console-$arch.log" || { echo "FAILED  the machine reached the end"; code=1; }
+if python3 "$here/search.py" "$payload/clip.yuv" "$work/disk-$arch.ext4"; then
     echo "ok      no part of a picture is on the disk, in the journal, in the spool or in the network capture"
 else
     echo "FAILED  no part of a picture is on the disk or in the network capture"
     code=1
 fi
-[ $code -eq 0 ] || echo "see $work/console.log" >&2
+[ $code -eq 0 ] || echo "see $work/console-$arch.log" >&2
 exit $code

@@ -28,25 +28,50 @@ enable_foreign_programs() {
     grep -h "^:qemu-aarch64:" /usr/lib/binfmt.d/*.conf > $binfmt/register
 }
 
+# The kernel and busybox of that architecture, unpacked into $dir/packages: not installed, because making an
+# initrd under emulation takes longer than everything else. An apt root of its own leaves the system's alone.
+fetch_kernel() {
+    local apt=$dir/apt kernel package
+    mkdir -p "$dir/packages" "$apt"/etc/apt/{apt.conf.d,preferences.d,sources.list.d,trusted.gpg.d} \
+        "$apt"/var/lib/apt/lists/partial "$apt"/var/cache/apt/archives/partial "$apt/var/lib/dpkg"
+    : > "$apt/var/lib/dpkg/status"
+    echo "deb [$signed] $mirror bookworm main" > "$apt/etc/apt/sources.list"
+    cat > "$apt/apt.conf" << END
+Dir "$apt/";
+Dir::State::status "$apt/var/lib/dpkg/status";
+APT::Architecture "$arch";
+APT::Architectures {"$arch";};
+APT::Sandbox::User "root";
+Acquire::Languages "none";
+END
+    (
+        export APT_CONFIG=$apt/apt.conf
+        apt-get -qq update
+        kernel=$(apt-cache depends "linux-image-$arch" | awk '/Depends: linux-image-/ { print $2; exit }')
+        cd "$apt"
+        apt-get -qq download "$kernel" busybox-static
+    )
+    for package in "$apt"/*.deb; do
+        dpkg-deb --extract "$package" "$dir/packages"
+    done
+    version=$(ls "$dir/packages/lib/modules")
+    depmod -b "$dir/packages" "$version"
+}
+
 make_root() {
-    local mirror
-    mirror=$(awk '/^URIs:/ { print $2; exit }' /etc/apt/sources.list.d/debian.sources)
-    rm -rf "$dir/root"
-    # No network interface but the loopback; perl-base is there anyway and sets the kernel's clock flags.
     mmdebstrap --quiet --arch="$arch" --variant=minbase --mode=root \
         --aptopt='Acquire::Languages "none"' --dpkgopt='path-exclude=/usr/share/locale/*' \
         --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-exclude=/usr/share/man/*' \
         --dpkgopt='path-include=/usr/share/man/man?/lectern*' \
-        --include="systemd,systemd-sysv,dbus,udev,kmod,v4l-utils,mosquitto,mosquitto-clients,iproute2,tcpdump,linux-image-$arch" \
-        bookworm "$dir/root" \
-        "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $mirror bookworm main"
+        --include=systemd,systemd-sysv,dbus,udev,kmod,v4l-utils,mosquitto,mosquitto-clients,iproute2,tcpdump \
+        bookworm "$dir/root" "deb [$signed] $mirror bookworm main"
 }
 
 # The modules that NAME… need, in the order to load them.
 modules() {
     local name
     for name in "$@"; do
-        modprobe -d "$dir/root" -S "$version" --show-depends "$name" 2> /dev/null | awk '$1 == "insmod" { print $2 }'
+        modprobe -d "$dir/packages" -S "$version" --show-depends "$name" 2> /dev/null | awk '$1 == "insmod" { print $2 }'
     done | awk '!seen[$0]++'
 }
 
@@ -54,11 +79,7 @@ make_initrd() {
     local initrd=$dir/initrd module
     rm -rf "$initrd"
     mkdir -p "$initrd"/{bin,modules,proc,sys,dev,mnt}
-    mkdir "$dir/busybox"
-    (cd "$dir/busybox" && APT_CONFIG=/dev/null apt-get -qq -o APT::Sandbox::User=root \
-        download "busybox-static:$arch" 2> /dev/null) || download_busybox
-    dpkg-deb --extract "$dir"/busybox/*.deb "$dir/busybox"
-    cp "$dir/busybox/bin/busybox" "$initrd/bin/"
+    cp "$dir/packages/bin/busybox" "$initrd/bin/"
     for module in $(modules virtio_mmio virtio_pci virtio_blk crc32c_generic ext4); do
         cp "$module" "$initrd/modules/"
         basename "$module" >> "$initrd/modules/order"
@@ -79,34 +100,16 @@ END
     (cd "$initrd" && find . -print0 | cpio --null --quiet --create --format=newc | gzip -1) > "$dir/initrd.img"
 }
 
-# For a foreign architecture, by an apt root of its own.
-download_busybox() {
-    local apt=$dir/apt mirror
-    mirror=$(awk '/^URIs:/ { print $2; exit }' /etc/apt/sources.list.d/debian.sources)
-    mkdir -p "$apt"/etc/apt/{apt.conf.d,preferences.d,sources.list.d,trusted.gpg.d} \
-        "$apt"/var/lib/apt/lists/partial "$apt"/var/cache/apt/archives/partial "$apt/var/lib/dpkg"
-    : > "$apt/var/lib/dpkg/status"
-    echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $mirror bookworm main" \
-        > "$apt/etc/apt/sources.list"
-    printf 'Dir "%s/";\nDir::State::status "%s/var/lib/dpkg/status";\nAPT::Architecture "%s";\nAPT::Architectures {"%s";};\nAPT::Sandbox::User "root";\n' \
-        "$apt" "$apt" "$arch" "$arch" > "$apt/apt.conf"
-    (export APT_CONFIG=$apt/apt.conf && apt-get -qq update && cd "$dir/busybox" && apt-get -qq download busybox-static)
-}
-
 make_guest() {
-    local root=$dir/root keep=$dir/modules unit
-    cp "$root"/boot/vmlinuz-* "$dir/vmlinuz"
-    # Of the kernel's 400 MB only what the tests load.
-    rm -rf "$keep"
-    mkdir -p "$keep"
+    local root=$dir/root packages=$dir/packages unit
+    cp "$packages/boot/vmlinuz-$version" "$dir/vmlinuz"
+    # Of the kernel's 400 MB only what the tests load. /lib is a link to /usr/lib.
     modules vivid ext4 autofs4 fuse loop virtio_rng | while read -r module; do
-        # /lib is a link to /usr/lib.
-        (cd "$root/usr" && cp --parents ".${module#"$root"}" "$keep")
+        (cd "$packages" && cp --parents ".${module#"$packages"}" "$root/usr")
     done
-    cp "$root/usr/lib/modules/$version"/modules.{order,builtin,builtin.modinfo} "$keep/lib/modules/$version/"
-    rm -rf "${root:?}"/boot/* "$root/usr/lib/modules/$version" "$root"/var/lib/apt/lists/* "$root"/var/cache/apt/*.bin
-    cp -a "$keep/." "$root/usr/"
+    cp "$packages/lib/modules/$version"/modules.{order,builtin,builtin.modinfo} "$root/usr/lib/modules/$version/"
     depmod -b "$root" "$version"
+    rm -rf "$root"/var/lib/apt/lists/* "$root"/var/cache/apt/*.bin
     echo classroom > "$root/etc/hostname"
     printf '127.0.0.1 localhost classroom\n' > "$root/etc/hosts"
     : > "$root/etc/machine-id"
@@ -138,11 +141,13 @@ END
     mke2fs -q -t ext4 -d "$root" -m 0 "$dir/root.ext4" 700M
 }
 
-rm -rf "$dir"/{busybox,apt}
+rm -rf "$dir"/{root,packages,initrd,apt}
+mirror=$(awk '/^URIs:/ { print $2; exit }' /etc/apt/sources.list.d/debian.sources)
+signed="signed-by=/usr/share/keyrings/debian-archive-keyring.gpg"
+fetch_kernel
 enable_foreign_programs
 make_root
-version=$(ls "$dir/root/lib/modules")
 make_initrd
 make_guest
-rm -rf "$dir"/{root,initrd,modules,busybox,apt}
+rm -rf "$dir"/{root,packages,initrd,apt}
 touch "$dir/complete"

@@ -86,7 +86,9 @@ impl V4l2 {
     pub fn formats(&mut self) -> Result<Vec<String>, CameraError> {
         let device = self.device()?;
         let offered = device.enum_formats().map_err(|e| self.failed(e))?;
-        Ok(offered.iter().map(|f| String::from_utf8_lossy(&f.fourcc.repr).trim_end().to_owned()).collect())
+        // The highest bit of a code says that its bytes come in the other order (`v4l2_fourcc_be`).
+        let name = |code: [u8; 4]| code.map(|letter| char::from(letter & 0x7f)).iter().collect::<String>();
+        Ok(offered.iter().map(|f| name(f.fourcc.repr).trim_end().to_owned()).collect())
     }
 
     fn lost(&mut self, cause: io::Error) -> CameraError {

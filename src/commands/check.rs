@@ -13,7 +13,7 @@ use super::{STANDARD_OUTPUT, open_camera};
 use crate::camera::v4l2::V4l2;
 use crate::camera::{Capture, Frame, FrameSource};
 use crate::cli::{Check, Part};
-use crate::clock::{Clock, SystemClock};
+use crate::clock::{Clock, SystemClock, synced_by_timesyncd};
 use crate::config::{CameraSource, Settings};
 use crate::delivery::probe;
 use crate::vision::classifier::Classifier;
@@ -149,7 +149,9 @@ pub fn run(arguments: &Check, models: Option<&Path>) -> anyhow::Result<()> {
             (Part::Broker, Ok(settings)) => tell(broker(settings))?,
             (Part::Disk, Ok(settings)) => tell(disk(&settings.spool_directory))?,
             (Part::Models, _) => tell(self_test(models, settings.as_ref().ok()))?,
-            (Part::Clock, _) => tell(clock(SystemClock.wall().as_second(), SystemClock.synced()))?,
+            (Part::Clock, _) => {
+                tell(clock(SystemClock.wall().as_second(), SystemClock.synced(), synced_by_timesyncd()))?
+            }
             (Part::Unit, _) => tell(unit())?,
             (Part::Camera | Part::Light | Part::Broker | Part::Disk, Err(_)) => {
                 tell(Finding::new(part, Verdict::Skipped, "not checked; correct the configuration first"))?;
@@ -181,11 +183,14 @@ fn camera(settings: &Settings) -> (Finding, Option<Frame>) {
     if let CameraSource::Device(device) = &settings.camera.source {
         let mut opened = V4l2::new(device, settings.camera.width, settings.camera.height, settings.rate_hz);
         match opened.formats() {
-            Ok(formats) => offers = format!("offers {}; ", formats.join(", ")),
+            Ok(formats) => offers = format!("offers {}, ", first(&formats)),
             Err(error) => return failed(&error),
         }
         if service_is_active() {
-            return (Finding::ok(Part::Camera, format_args!("{offers}in use by the running service")), None);
+            return (
+                Finding::ok(Part::Camera, format_args!("{offers}is in use by the running service")),
+                None,
+            );
         }
     }
     let mut source = match open_camera(settings) {
@@ -200,6 +205,14 @@ fn camera(settings: &Settings) -> (Finding, Option<Frame>) {
         Ok(None) => failed(&"every frame was torn or empty; try another USB port and a shorter cable"),
         Err(error) => failed(&error),
     }
+}
+
+/// The first few of a list.
+fn first(names: &[String]) -> String {
+    const FEW: usize = 8;
+    let more = names.len().saturating_sub(FEW);
+    let few = names[..names.len().min(FEW)].join(", ");
+    if more > 0 { format!("{few} and {more} more") } else { few }
 }
 
 /// The last good one of a few frames.
@@ -290,12 +303,16 @@ fn broker(settings: &Settings) -> Finding {
     }
 }
 
-fn clock(now: i64, synced: bool) -> Finding {
+fn clock(now: i64, synced: bool, by_timesyncd: bool) -> Finding {
     if now < CERTAINLY_PAST {
         let told = "has not been set; connect the network, and see timedatectl";
         Finding::new(Part::Clock, Verdict::Failed, told)
-    } else if synced {
+    } else if synced && by_timesyncd {
         Finding::ok(Part::Clock, "synchronised")
+    } else if synced {
+        let told = "is synchronised, but not by systemd-timesyncd, and the service may not ask the kernel; add \
+                    SystemCallFilter=adjtimex clock_adjtime with systemctl edit lectern";
+        Finding::new(Part::Clock, Verdict::Warning, told)
     } else {
         let told = "is not synchronised: minutes say clock_synced false; see timedatectl, \
                     or with chrony set rtcsync";
@@ -384,9 +401,12 @@ mod tests {
 
     #[test]
     fn a_clock_is_judged_by_its_year_and_its_synchronisation() {
-        assert_eq!(clock(0, true).verdict, Verdict::Failed);
-        assert_eq!(clock(CERTAINLY_PAST, true).verdict, Verdict::Ok);
-        let unsynced = clock(CERTAINLY_PAST, false);
+        assert_eq!(clock(0, true, true).verdict, Verdict::Failed);
+        assert_eq!(clock(CERTAINLY_PAST, true, true).verdict, Verdict::Ok);
+        let chrony = clock(CERTAINLY_PAST, true, false);
+        assert_eq!(chrony.verdict, Verdict::Warning);
+        assert!(chrony.advice.unwrap().contains("SystemCallFilter"));
+        let unsynced = clock(CERTAINLY_PAST, false, false);
         assert_eq!(unsynced.verdict, Verdict::Warning);
         assert!(unsynced.advice.unwrap().contains("timedatectl"));
     }

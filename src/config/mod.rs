@@ -16,6 +16,9 @@ use layers::{Layer, Located, last};
 /// What systemd makes of `StateDirectory=lectern`.
 const DEFAULT_SPOOL: &str = "/var/lib/lectern";
 
+/// Where systemd looks for the credentials of the unit.
+const CREDENTIAL_STORE: &str = "/etc/credstore";
+
 /// The systemd credential that holds the MQTT password.
 const PASSWORD_CREDENTIAL: &str = "mqtt-password";
 
@@ -305,10 +308,7 @@ fn broker(layers: &[Layer], place: &[&str]) -> Result<Broker, ConfigError> {
             }
         },
     )?
-    .or_else(|| {
-        let credential = PathBuf::from(std::env::var_os("CREDENTIALS_DIRECTORY")?).join(PASSWORD_CREDENTIAL);
-        credential.exists().then_some(credential)
-    });
+    .or_else(|| credential(PASSWORD_CREDENTIAL));
     let username = last(layers, |f| &f.mqtt.username).map(|l| l.value);
     if let (None, Some(at)) = (&username, last(layers, |f| &f.mqtt.password_file)) {
         return Err(ConfigError::at(at.place, "mqtt.password_file is of no use without mqtt.username"));
@@ -320,6 +320,14 @@ fn broker(layers: &[Layer], place: &[&str]) -> Result<Broker, ConfigError> {
         client_id: format!("lectern-{}", place.join("-")),
         login: username.map(|name| (name, password_file)),
     })
+}
+
+/// The file of a credential that systemd gave to this process, or else the one that it would give to the service:
+/// `lectern check` is run by hand and is to see what the daemon sees.
+fn credential(name: &str) -> Option<PathBuf> {
+    let given = std::env::var_os("CREDENTIALS_DIRECTORY").map(|folder| Path::new(&folder).join(name));
+    let stored = Path::new(CREDENTIAL_STORE).join(format!("lectern.{name}"));
+    given.into_iter().chain([stored]).find(|file| file.exists())
 }
 
 /// Splits `mqtt://host[:port]`.

@@ -103,7 +103,8 @@ pub struct Pulse {
     /// A fraction of systemd's `WatchdogSec`, or none without a watchdog.
     feed_every: Option<Duration>,
     fed: Option<BootTime>,
-    counting_since: BootTime,
+    /// The frame from which on the others are counted.
+    counting_since: Option<BootTime>,
     frames: u32,
     rate: Option<f64>,
     status: String,
@@ -114,12 +115,11 @@ impl Pulse {
     /// `watchdog` is systemd's `WatchdogSec`; it is fed four times as often.
     #[must_use]
     pub fn new(health: Arc<Health>, watchdog: Option<Duration>) -> Self {
-        let counting_since = health.clock.boot();
         Self {
             health,
             feed_every: watchdog.map(|limit| limit / 4),
             fed: None,
-            counting_since,
+            counting_since: None,
             frames: 0,
             rate: None,
             status: String::new(),
@@ -129,13 +129,16 @@ impl Pulse {
 
     /// A picture was counted.
     pub fn frame(&mut self) {
-        self.frames = self.frames.saturating_add(1);
+        match self.counting_since {
+            Some(_) => self.frames = self.frames.saturating_add(1),
+            None => self.counting_since = Some(self.health.clock.boot()),
+        }
         self.health.progress(Part::Capture);
     }
 
     /// The camera is away, and was looked for.
     pub fn camera_away(&mut self) {
-        (self.frames, self.rate, self.counting_since) = (0, None, self.health.clock.boot());
+        (self.frames, self.rate, self.counting_since) = (0, None, None);
         self.health.progress(Part::Capture);
     }
 
@@ -163,10 +166,10 @@ impl Pulse {
     }
 
     fn status(&mut self, doing: &str, now: BootTime) -> Option<String> {
-        let counted = now.saturating_sub(self.counting_since);
+        let counted = self.counting_since.map_or(Duration::ZERO, |since| now.saturating_sub(since));
         if counted >= STATUS_EVERY {
             self.rate = Some(f64::from(self.frames) / counted.as_secs_f64());
-            (self.frames, self.counting_since) = (0, now);
+            (self.frames, self.counting_since) = (0, Some(now));
         }
         let rate = self.rate.map_or_else(String::new, |rate| format!("{rate:.1} frames/s, "));
         let connected = self.health.broker_connected.load(Ordering::Relaxed);
