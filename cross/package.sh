@@ -30,7 +30,7 @@ case $arch in
         ;;
     amd64)
         folder=target
-        strip=strip
+        strip="strip"
         [ -n "$program" ] || cargo build --profile dist --no-default-features --bin lectern
         ;;
     *) fail "$arch is neither arm64 nor amd64" ;;
