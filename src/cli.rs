@@ -2,10 +2,11 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use jiff::Timestamp;
 
-use crate::config::DEFAULT_PATH;
+/// Where the daemon looks for its configuration.
+pub const DEFAULT_PATH: &str = "/etc/lectern/lectern.toml";
 
 /// Counts a lecturer's facial expressions on the device and publishes only the counts of each minute.
 ///
@@ -27,6 +28,7 @@ const AFTER_HELP: &str = "\
 Start here:
   lectern demo                            see it work: no camera, no broker needed
   lectern analyze lecture.mp4             the counts of a recorded lecture
+  lectern check                           is everything ready? what is missing?
   lectern run --config ./lectern.toml     the daemon, as systemd starts it
 
 LECTERN_LOG sets what is logged: error, warn, info, debug, or MODULE=LEVEL,…
@@ -41,6 +43,17 @@ pub enum Command {
     /// SIGTERM or Ctrl-C publishes the open window with `"partial": true`, sets the status to `offline`, and
     /// exits with 0. A camera that is pulled out is looked for until it is back.
     Run(Run),
+    /// Check everything the daemon needs, and say what to do about what is missing
+    ///
+    /// One line each for the configuration, the camera, the light, the models, the broker, the clock, the disk and
+    /// the unit: `ok`, `warning` or `failed`, and what to do. Exit code 1 if any failed. Run it as root, so that it
+    /// sees what the daemon sees. A test message goes to the device's topic `check`; no picture is kept or shown.
+    Check(Check),
+    /// Aim a camera without seeing its picture: the face's size and place, light, blur, and what to change
+    ///
+    /// Looks twice a second until Ctrl-C. At a terminal the text is refreshed in place, elsewhere each look is a
+    /// line. No pixel is printed, stored or sent. A running daemon has the camera: stop it first.
+    Aim(Aim),
     /// Show the main job with nothing installed: a staged lecture, an embedded broker, a subscriber
     ///
     /// A public-domain portrait moves before a wall; the real detector and classifier look at it twice a second
@@ -71,6 +84,55 @@ pub struct Run {
     /// The configuration; *.toml in lectern.d beside it and LECTERN_… variables override it
     #[arg(long, value_name = "FILE", default_value = DEFAULT_PATH)]
     pub config: PathBuf,
+}
+
+/// Arguments of `lectern check`.
+#[derive(Debug, Args)]
+pub struct Check {
+    /// The configuration to check with
+    #[arg(long, value_name = "FILE", default_value = DEFAULT_PATH)]
+    pub config: PathBuf,
+
+    /// Print one JSON object instead of lines
+    #[arg(long)]
+    pub json: bool,
+
+    /// Check these parts alone
+    #[arg(long, value_name = "PART", value_delimiter = ',')]
+    pub only: Vec<Part>,
+}
+
+/// What `lectern check` looks at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Part {
+    /// File, fragments and variables
+    Configuration,
+    /// Its formats and a frame
+    Camera,
+    /// How bright a frame is
+    Light,
+    /// Their hashes and a test run
+    Models,
+    /// Connection, login and a test message
+    Broker,
+    /// Whether it is synchronised
+    Clock,
+    /// Room for minutes that wait
+    Disk,
+    /// The systemd service
+    Unit,
+}
+
+/// Arguments of `lectern aim`.
+#[derive(Debug, Args)]
+pub struct Aim {
+    /// The configuration that names the camera
+    #[arg(long, value_name = "FILE", default_value = DEFAULT_PATH)]
+    pub config: PathBuf,
+
+    /// Stop after so many looks
+    #[arg(long, value_name = "N")]
+    pub looks: Option<u32>,
 }
 
 /// Arguments of `lectern demo`.

@@ -99,6 +99,12 @@ impl Clock for SystemClock {
     }
 }
 
+/// Whether it was systemd-timesyncd that synchronised the clock: what the service knows within its sandbox.
+#[must_use]
+pub fn synced_by_timesyncd() -> bool {
+    std::path::Path::new(kernel::TIMESYNCD).exists()
+}
+
 /// A clock that only moves when someone sleeps on it: a recording's time, and the tests'.
 #[derive(Debug, Clone)]
 pub struct SimulatedClock {

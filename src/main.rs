@@ -21,6 +21,8 @@ fn main() -> ExitCode {
     }
     let result = match &cli.command {
         Command::Run(arguments) => commands::run::run(arguments, models),
+        Command::Check(arguments) => commands::check::run(arguments, models),
+        Command::Aim(arguments) => commands::aim::run(arguments, models),
         #[cfg(feature = "demo")]
         Command::Demo(arguments) => commands::demo::run(arguments, models),
         Command::Analyze(arguments) => commands::analyze::run(arguments, models),

@@ -13,6 +13,7 @@ use std::time::Duration;
 use crate::camera::{CameraError, Capture, FrameSource};
 use crate::clock::{BootTime, Clock, Stop};
 use crate::expression::Sighting;
+use crate::service::events;
 use crate::tally::{Grid, MinuteRecord, Window};
 use crate::vision::{Analyzer, VisionError};
 
@@ -30,6 +31,8 @@ pub trait Observer {
     fn camera_lost(&mut self) {}
     /// What the open window would come to if it ended now; about once a second.
     fn open_window(&mut self, _record: MinuteRecord) {}
+    /// The camera was looked for once more, and is still away.
+    fn camera_away(&mut self) {}
     /// A window ended.
     fn window(&mut self, record: MinuteRecord);
 }
@@ -163,10 +166,13 @@ impl Session<'_> {
         while !stop.is_set() && clock.boot() < until {
             match self.source.reopen() {
                 Ok(()) => {
-                    log::info!("the camera is back");
+                    events::camera_back();
                     break;
                 }
-                Err(away @ CameraError::Lost { .. }) => self.complain(&away),
+                Err(away @ CameraError::Lost { .. }) => {
+                    self.observer.camera_away();
+                    self.complain(&away);
+                }
                 Err(error) => return Err(error),
             }
             clock.sleep_until((clock.boot() + REOPEN_EVERY).min(until), stop);
@@ -177,7 +183,7 @@ impl Session<'_> {
     fn complain(&mut self, lost: &CameraError) {
         let complaint = lost.to_string();
         if self.complaint.as_ref() != Some(&complaint) {
-            log::warn!("{complaint}");
+            events::camera_lost(&complaint);
             self.complaint = Some(complaint);
         }
     }

@@ -83,6 +83,18 @@ impl V4l2 {
         self
     }
 
+    /// The pixel formats that the camera offers, by their four letters. Works also while another program watches.
+    ///
+    /// # Errors
+    /// [`CameraError`] when it is away, or no camera.
+    pub fn formats(&mut self) -> Result<Vec<String>, CameraError> {
+        let device = self.device()?;
+        let offered = device.enum_formats().map_err(|e| self.failed(e))?;
+        // The highest bit of a code says that its bytes come in the other order (`v4l2_fourcc_be`).
+        let name = |code: [u8; 4]| code.map(|letter| char::from(letter & 0x7f)).iter().collect::<String>();
+        Ok(offered.iter().map(|f| name(f.fourcc.repr).trim_end().to_owned()).collect())
+    }
+
     fn lost(&mut self, cause: io::Error) -> CameraError {
         self.close();
         self.away = cause.raw_os_error().unwrap_or(libc::ENODEV);
@@ -120,17 +132,21 @@ impl V4l2 {
         }
     }
 
-    fn open(&mut self) -> Result<Running, CameraError> {
-        if self.stuck {
-            return Err(self.unusable("could not be stopped and stays busy: start the program again"));
-        }
+    fn device(&mut self) -> Result<Device, CameraError> {
         // Asked first, because v4l 0.14 panics at a path that holds a NUL.
         match std::fs::metadata(&self.device) {
             Ok(node) if node.file_type().is_char_device() => (),
             Err(e) if e.kind() != io::ErrorKind::InvalidInput => return Err(self.failed(e)),
             _ => return Err(self.unusable(NO_CAMERA)),
         }
-        let device = Device::with_path(&self.device).map_err(|e| self.failed(e))?;
+        Device::with_path(&self.device).map_err(|e| self.failed(e))
+    }
+
+    fn open(&mut self) -> Result<Running, CameraError> {
+        if self.stuck {
+            return Err(self.unusable("could not be stopped and stays busy: start the program again"));
+        }
+        let device = self.device()?;
         // Not VIDIOC_QUERYCAP: v4l 0.14 panics where the driver has cut the camera's name within a character.
         device.format().map_err(|e| match e.raw_os_error() {
             Some(libc::EINVAL | libc::ENOTTY) => self.unusable(NO_CAMERA),

@@ -1,7 +1,11 @@
 //! The kernel's own word on whether its clock is synchronised: the library's one call that needs `unsafe`.
 #![allow(unsafe_code)] // `adjtimex` has no safe wrapper in rustix; see the SAFETY note below.
 
-/// Whether the kernel's clock discipline is synchronised (`adjtimex(2)`: no `STA_UNSYNC`).
+/// What systemd-timesyncd leaves behind once it has set the clock, until the machine stops.
+pub(super) const TIMESYNCD: &str = "/run/systemd/timesync/synchronized";
+
+/// Whether the kernel's clock discipline is synchronised (`adjtimex(2)`: no `STA_UNSYNC`), or, where a sandbox
+/// forbids the question, whether systemd-timesyncd says so.
 ///
 /// NTP clients that discipline the kernel's clock clear that flag through the same call, so the answer does not depend
 /// on which of them is installed. (chrony does so with `rtcsync`, which Debian's configuration sets.)
@@ -13,5 +17,8 @@ pub(super) fn clock_is_synchronised() -> bool {
         let state = libc::adjtimex(&raw mut timex);
         (state, timex.status)
     };
-    state >= 0 && status & libc::STA_UNSYNC == 0
+    if state < 0 {
+        return std::path::Path::new(TIMESYNCD).exists();
+    }
+    status & libc::STA_UNSYNC == 0
 }

@@ -21,6 +21,7 @@ use crate::delivery::spool::Spool;
 use crate::delivery::topics::Topics;
 use crate::delivery::{Broker, Delivery, Report, Reports, Timing};
 use crate::expression::Sighting;
+use crate::service::health::Health;
 use crate::tally::{Grid, MinuteRecord};
 use crate::vision::engine::ModelStore;
 use crate::vision::{Analysis, Analyzer};
@@ -67,7 +68,8 @@ pub fn run(arguments: &Demo, models: Option<&Path>) -> anyhow::Result<()> {
         timing: Timing::default(),
         clock: clock.clone(),
         stop: stop.clone(),
-        handle_signals: false,
+        signals: None,
+        health: Arc::new(Health::new(clock.clone(), Duration::from_secs(WINDOW.into()))),
     };
     let (reports, thread) = delivery.start()?;
     reports.send(Report::State(State::Watching));

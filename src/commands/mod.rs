@@ -1,8 +1,10 @@
 //! The subcommands, one file each.
 
+pub mod aim;
 pub mod analyze;
 pub mod bench;
 mod chart;
+pub mod check;
 #[cfg(feature = "demo")]
 pub mod demo;
 pub mod eval;
@@ -12,6 +14,10 @@ pub mod schema;
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
+
+use crate::camera::v4l2::V4l2;
+use crate::camera::{CameraError, FrameSource, open_recording};
+use crate::config::{CameraSource, Settings};
 
 /// What could not be written, for an error's first line.
 const STANDARD_OUTPUT: &str = "standard output cannot be written";
@@ -26,4 +32,19 @@ fn progress_bar(length: Option<u64>, unit: &str) -> ProgressBar {
     let bar = bar.with_style(style.expect("the templates above are valid"));
     bar.enable_steady_tick(Duration::from_millis(200));
     bar
+}
+
+/// Opens what `camera.device` names. A camera that is away is not an error: the watch waits for it.
+fn open_camera(settings: &Settings) -> Result<Box<dyn FrameSource>, CameraError> {
+    let camera = &settings.camera;
+    match &camera.source {
+        CameraSource::Recording(path) => open_recording(path, settings.rate_hz, true),
+        CameraSource::Device(device) => {
+            let mut opened = V4l2::new(device, camera.width, camera.height, settings.rate_hz);
+            match opened.reopen() {
+                Ok(()) | Err(CameraError::Lost { .. }) => Ok(Box::new(opened)),
+                Err(error) => Err(error),
+            }
+        }
+    }
 }

@@ -1,21 +1,23 @@
 //! `lectern run`: the daemon.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use anyhow::{Context, bail};
 use jiff::Timestamp;
 
-use crate::camera::v4l2::V4l2;
-use crate::camera::{CameraError, FrameSource, open_recording};
+use super::open_camera;
+use crate::camera::FrameSource;
 use crate::cli::Run;
 use crate::clock::{Stop, SystemClock};
-use crate::config::{CameraSource, Settings};
+use crate::config::Settings;
 use crate::delivery::payload::{Identity, State};
 use crate::delivery::spool::{Folders, MOST_BYTES, Spool};
-use crate::delivery::{Delivery, Report, Reports, Timing};
+use crate::delivery::{Delivery, OnSignal, Report, Reports, Timing};
 use crate::expression::Sighting;
-use crate::service::notify;
+use crate::service::health::{Health, Pulse};
+use crate::service::{events, lockdown, notify};
 use crate::tally::{Grid, MinuteRecord};
 use crate::vision::Analyzer;
 use crate::vision::engine::ModelStore;
@@ -24,85 +26,160 @@ use crate::watch::{Observer, Watch};
 /// Where systemd says that this daemon's runtime directory is.
 const RUNTIME_DIRECTORY: &str = "RUNTIME_DIRECTORY";
 
-/// Watches and publishes until SIGTERM or SIGINT.
+/// Watches and publishes until SIGTERM or SIGINT; takes over a new configuration on SIGHUP.
 ///
 /// # Errors
 /// When the configuration is wrong, the camera cannot be used, a network cannot be loaded, or windows could not
 /// be delivered before the end.
 pub fn run(arguments: &Run, models: Option<&Path>) -> anyhow::Result<()> {
-    let settings = Settings::load(&arguments.config)?;
-    let mut analyzer = Analyzer::new(&ModelStore::open(models)?, None, settings.analysis)?;
-    let mut source = open_camera(&settings)?;
-    let stop = Stop::default();
-    let spool = open_spool(&settings)?;
-    let first_seq = spool.next_seq();
-    let delivery = Delivery {
-        broker: settings.broker.clone(),
-        topics: settings.topics.clone(),
-        identity: Identity { device: settings.device.clone(), boot: spool.boot().to_owned() },
-        basis: settings.basis.clone(),
-        spool,
-        discovery: settings.discovery.then_some(settings.window_seconds),
-        timing: Timing::default(),
-        clock: Arc::new(SystemClock),
-        stop: stop.clone(),
-        handle_signals: true,
-    };
-    let (reports, thread) = delivery.start().context("the deliver thread did not start")?;
-    notify::ready();
-    let grid = Grid { seconds: settings.window_seconds, origin: Timestamp::UNIX_EPOCH };
-    let watch = Watch { clock: &SystemClock, stop: &stop, grid, rate_hz: settings.rate_hz, first_seq };
-    let mut reporter = Reporter { reports, state: State::Starting };
-    let outcome = watch.run(source.as_mut(), &mut analyzer, &mut reporter);
-    notify::stopping();
-    // The camera's light goes out now, not when the broker has everything.
-    drop(source);
-    drop(analyzer);
-    reporter.enter(State::Stopping);
-    drop(reporter);
-    let asked = stop.is_set();
-    let summary = thread.join()?;
-    outcome?;
-    if !asked {
-        bail!("the recording in camera.device has ended: it cannot be played in a loop");
+    lockdown::lock_memory();
+    let mut settings = Settings::load(&arguments.config)?;
+    let mut round = Round { file: arguments.config.clone(), spool: None, leave: Stop::default() };
+    let mut previous = None;
+    loop {
+        let (source, analyzer) = match (open(&settings, models), previous.take()) {
+            (Ok(opened), _) => opened,
+            // What the file says is valid, and the machine refuses it.
+            (Err(error), Some(old)) => {
+                events::reload_refused(&format!("{error:#}"));
+                settings = old;
+                continue;
+            }
+            (Err(error), None) => return Err(error),
+        };
+        match round.watch(&settings, source, analyzer)? {
+            None => return Ok(()),
+            Some(new) => {
+                if kept_in(&new) != kept_in(&settings) {
+                    round.spool = None;
+                }
+                previous = Some(std::mem::replace(&mut settings, new));
+            }
+        }
     }
-    if summary.undelivered > 0 && !summary.kept {
-        bail!(
-            "windows that ended while the broker was away are lost with this process; spool.directory would keep them"
-        );
-    }
-    Ok(())
+}
+
+/// What of the configuration a spool depends on.
+fn kept_in(settings: &Settings) -> (Option<&Path>, u32, u32) {
+    (settings.spool_directory.as_deref(), settings.keep_days, settings.window_seconds)
 }
 
 /// Opens the spool with what an earlier run left in it.
 fn open_spool(settings: &Settings) -> anyhow::Result<Spool> {
     let capacity = u64::from(settings.keep_days) * 86_400 / u64::from(settings.window_seconds);
-    // systemd may give several, separated by colons; the unit names one.
+    // systemd gives several, separated by colons, where a unit names several; ours names one.
     let runtime = std::env::var_os(RUNTIME_DIRECTORY).map(PathBuf::from);
     let folders = Folders::open(settings.spool_directory.as_deref(), runtime.as_deref());
     Spool::open(folders, usize::try_from(capacity)?, MOST_BYTES)
         .context("no random bytes for the boot's name")
 }
 
-/// Opens what `camera.device` names. A camera that is away is not an error: the watch waits for it.
-fn open_camera(settings: &Settings) -> Result<Box<dyn FrameSource>, CameraError> {
-    let camera = &settings.camera;
-    match &camera.source {
-        CameraSource::Recording(path) => open_recording(path, settings.rate_hz, true),
-        CameraSource::Device(device) => {
-            let mut opened = V4l2::new(device, camera.width, camera.height, settings.rate_hz);
-            match opened.reopen() {
-                Ok(()) | Err(CameraError::Lost { .. }) => Ok(Box::new(opened)),
-                Err(error) => Err(error),
-            }
+/// The camera and the networks.
+fn open(settings: &Settings, models: Option<&Path>) -> anyhow::Result<(Box<dyn FrameSource>, Analyzer)> {
+    let analyzer = Analyzer::new(&ModelStore::open(models)?, None, settings.analysis)?;
+    Ok((open_camera(settings)?, analyzer))
+}
+
+/// From one configuration to the next.
+struct Round {
+    file: PathBuf,
+    /// What waits for the broker, between two configurations.
+    spool: Option<Spool>,
+    /// Set when the process is to end.
+    leave: Stop,
+}
+
+impl Round {
+    /// Watches until the process is to end, or, on SIGHUP, a new configuration has been read: then returns it.
+    fn watch(
+        &mut self,
+        settings: &Settings,
+        mut source: Box<dyn FrameSource>,
+        mut analyzer: Analyzer,
+    ) -> anyhow::Result<Option<Settings>> {
+        let stop = Stop::default();
+        let reload = Arc::new(Mutex::new(None));
+        let spool = match self.spool.take() {
+            Some(spool) => spool,
+            None => open_spool(settings)?,
+        };
+        let first_seq = spool.next_seq();
+        let window = Duration::from_secs(settings.window_seconds.into());
+        let health = Arc::new(Health::new(Arc::new(SystemClock), window));
+        let delivery = Delivery {
+            broker: settings.broker.clone(),
+            topics: settings.topics.clone(),
+            identity: Identity { device: settings.device.clone(), boot: spool.boot().to_owned() },
+            basis: settings.basis.clone(),
+            spool,
+            discovery: settings.discovery.then_some(settings.window_seconds),
+            timing: Timing::default(),
+            clock: Arc::new(SystemClock),
+            stop: stop.clone(),
+            signals: Some(self.on_signal(&stop, &reload)),
+            health: Arc::clone(&health),
+        };
+        let (reports, thread) = delivery.start().context("the deliver thread did not start")?;
+        notify::ready();
+        let grid = Grid { seconds: settings.window_seconds, origin: Timestamp::UNIX_EPOCH };
+        let watch = Watch { clock: &SystemClock, stop: &stop, grid, rate_hz: settings.rate_hz, first_seq };
+        let pulse = Pulse::new(health, notify::watchdog());
+        let mut reporter = Reporter { reports, state: State::Starting, pulse };
+        let outcome = watch.run(source.as_mut(), &mut analyzer, &mut reporter);
+        let reloading = !self.leave.is_set() && reload.lock().is_ok_and(|new| new.is_some());
+        if !reloading {
+            notify::stopping();
+        }
+        // The camera's light goes out now, not when the broker has everything.
+        drop(source);
+        drop(analyzer);
+        reporter.enter(State::Stopping);
+        drop(reporter);
+        let asked = stop.is_set();
+        let summary = thread.join()?;
+        outcome?;
+        if !asked {
+            bail!("the recording in camera.device has ended: it cannot be played in a loop");
+        }
+        if summary.undelivered > 0 && !summary.kept && !reloading {
+            bail!(
+                "windows that ended while the broker was away are lost with this process; spool.directory would keep them"
+            );
+        }
+        self.spool = Some(summary.spool);
+        // Asked again, for SIGTERM may have come while the last windows were published.
+        let new = reload.lock().unwrap_or_else(PoisonError::into_inner).take();
+        Ok(new.filter(|_| !self.leave.is_set()))
+    }
+
+    /// SIGTERM and SIGINT end the watch; SIGHUP ends it too, once a valid configuration has been read.
+    fn on_signal(&self, stop: &Stop, reload: &Arc<Mutex<Option<Settings>>>) -> OnSignal {
+        let (leave, ended) = (self.leave.clone(), stop.clone());
+        let (file, stop, reload) = (self.file.clone(), stop.clone(), Arc::clone(reload));
+        OnSignal {
+            stop: Box::new(move || {
+                log::info!("asked to stop: publishing the open window, then leaving");
+                leave.set();
+                ended.set();
+            }),
+            hangup: Box::new(move || match Settings::load(&file) {
+                Ok(new) => {
+                    notify::reloading();
+                    events::reloaded();
+                    *reload.lock().unwrap_or_else(PoisonError::into_inner) = Some(new);
+                    stop.set();
+                }
+                Err(error) => events::reload_refused(&error.to_string()),
+            }),
         }
     }
 }
 
-/// Hands what the watch sees to the deliver thread.
+/// Hands what the watch sees to the deliver thread, and tells systemd how it goes.
 struct Reporter {
     reports: Reports,
     state: State,
+    pulse: Pulse,
 }
 
 impl Reporter {
@@ -110,23 +187,29 @@ impl Reporter {
         if self.state != state {
             self.state = state;
             self.reports.send(Report::State(state));
-            notify::status(match state {
-                State::Starting => "starting",
-                State::Watching => "watching",
-                State::CameraLost => "the camera is lost; it is looked for",
-                State::Stopping | State::Offline => "publishing what is left",
-            });
         }
+        notify::words(&self.pulse.words(match state {
+            State::Starting => "starting",
+            State::Watching => "watching",
+            State::CameraLost => "camera lost, it is looked for",
+            State::Stopping | State::Offline => "publishing what is left",
+        }));
     }
 }
 
 impl Observer for Reporter {
-    fn frame(&mut self, _offset: std::time::Duration, _sightings: Option<&[Sighting]>) {
+    fn frame(&mut self, _offset: Duration, _sightings: Option<&[Sighting]>) {
+        self.pulse.frame();
         self.enter(State::Watching);
     }
 
     fn camera_lost(&mut self) {
         // That it is back is told by the next frame.
+        self.camera_away();
+    }
+
+    fn camera_away(&mut self) {
+        self.pulse.camera_away();
         self.enter(State::CameraLost);
     }
 
@@ -135,6 +218,7 @@ impl Observer for Reporter {
     }
 
     fn window(&mut self, record: MinuteRecord) {
+        self.pulse.window();
         self.reports.send(Report::Record(record));
     }
 }

@@ -13,11 +13,11 @@ use crate::delivery::{Broker, Tls};
 use crate::vision::{Analysis, Faces, Region};
 use layers::{Layer, Located, last};
 
-/// Where the daemon looks for its configuration.
-pub const DEFAULT_PATH: &str = "/etc/lectern/lectern.toml";
-
-/// The state directory of the package.
+/// What systemd makes of `StateDirectory=lectern`.
 const DEFAULT_SPOOL: &str = "/var/lib/lectern";
+
+/// Where systemd looks for the credentials of the unit.
+const CREDENTIAL_STORE: &str = "/etc/credstore";
 
 /// The systemd credential that holds the MQTT password.
 const PASSWORD_CREDENTIAL: &str = "mqtt-password";
@@ -358,9 +358,12 @@ fn tls_files(layers: &[Layer], wanted: bool) -> Result<Option<Tls>, ConfigError>
     Ok(Some(Tls { ca: key(layers, "mqtt.ca", |f| &f.mqtt.ca, readable_file)?, identity }))
 }
 
-/// A credential that systemd hands over, where it does.
+/// The file of a credential that systemd gave to this process, or else the one that it would give to the service:
+/// `lectern check` is run by hand and is to see what the daemon sees.
 fn credential(name: &str) -> Option<PathBuf> {
-    Some(PathBuf::from(std::env::var_os("CREDENTIALS_DIRECTORY")?).join(name)).filter(|path| path.exists())
+    let given = std::env::var_os("CREDENTIALS_DIRECTORY").map(|folder| Path::new(&folder).join(name));
+    let stored = Path::new(CREDENTIAL_STORE).join(format!("lectern.{name}"));
+    given.into_iter().chain([stored]).find(|file| file.exists())
 }
 
 fn readable_file(file: String) -> Result<PathBuf, String> {

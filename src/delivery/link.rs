@@ -103,15 +103,14 @@ pub(super) struct Link {
 }
 
 impl Link {
-    /// Starts to connect; [`LinkEvent::Connected`] or [`LinkEvent::Failed`] follows.
-    pub(super) fn connect(broker: &Broker, will_topic: &str, will: &Payload) -> Result<Self, LinkError> {
+    /// Starts to connect; [`LinkEvent::Connected`] or [`LinkEvent::Failed`] follows. `will` is a topic and what
+    /// the broker publishes there, retained, should this client vanish.
+    pub(super) fn connect(broker: &Broker, will: Option<(&str, &Payload)>) -> Result<Self, LinkError> {
         let mut options = MqttOptions::new(&broker.client_id, &broker.host, broker.port);
-        options.set_keep_alive(KEEP_ALIVE).set_clean_session(true).set_last_will(LastWill::new(
-            will_topic,
-            will.as_bytes(),
-            QoS::AtLeastOnce,
-            true,
-        ));
+        options.set_keep_alive(KEEP_ALIVE).set_clean_session(true);
+        if let Some((topic, payload)) = will {
+            options.set_last_will(LastWill::new(topic, payload.as_bytes(), QoS::AtLeastOnce, true));
+        }
         if let Some((user, password_file)) = &broker.login {
             // Read at each connect, so that a changed password needs no restart.
             let password = match password_file {

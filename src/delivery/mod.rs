@@ -3,6 +3,7 @@
 mod discovery;
 mod link;
 pub mod payload;
+mod probe;
 mod publisher;
 pub mod spool;
 mod tls;
@@ -16,8 +17,10 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 
 use crate::clock::{Clock, Stop};
+use crate::service::health::Health;
 use crate::tally::MinuteRecord;
 use payload::{Identity, State};
+pub use probe::{ProbeError, probe};
 use spool::Spool;
 use topics::Topics;
 
@@ -125,22 +128,33 @@ pub struct Delivery {
     pub timing: Timing,
     /// The clock that dates a change of state.
     pub clock: Arc<dyn Clock>,
-    /// Set on SIGTERM and SIGINT when `handle_signals`.
+    /// Set should this thread be gone.
     pub stop: Stop,
-    /// Whether this thread turns SIGTERM and SIGINT into a stop.
-    pub handle_signals: bool,
+    /// What this thread does on signals, if they are its business.
+    pub signals: Option<OnSignal>,
+    /// Where this thread tells that it makes progress.
+    pub health: Arc<Health>,
+}
+
+/// What is done when the process gets a signal; called on the deliver thread.
+pub struct OnSignal {
+    /// SIGTERM and SIGINT.
+    pub stop: Box<dyn Fn() + Send>,
+    /// SIGHUP.
+    pub hangup: Box<dyn Fn() + Send>,
 }
 
 /// The running deliver thread.
 pub struct DeliveryThread(JoinHandle<Summary>);
 
 /// How delivery ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Summary {
     /// Records that nobody has acknowledged yet.
     pub undelivered: usize,
     /// Whether those are kept for the next run.
     pub kept: bool,
+    /// The spool, for whoever goes on in this process.
+    pub spool: Spool,
 }
 
 impl Delivery {
@@ -148,25 +162,33 @@ impl Delivery {
     ///
     /// # Errors
     /// When the system gives no thread, no event loop or no signal handlers.
-    pub fn start(self) -> std::io::Result<(Reports, DeliveryThread)> {
+    pub fn start(mut self) -> std::io::Result<(Reports, DeliveryThread)> {
         let (sender, receiver) = mpsc::channel(CHANNEL);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let signals = if self.handle_signals {
+        let signals = if let Some(on) = self.signals.take() {
             let _inside = runtime.enter();
             use tokio::signal::unix::{SignalKind, signal};
-            Some((signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?))
+            Some((
+                on,
+                signal(SignalKind::terminate())?,
+                signal(SignalKind::interrupt())?,
+                signal(SignalKind::hangup())?,
+            ))
         } else {
             None
         };
         let stop = self.stop.clone();
         let thread = std::thread::Builder::new().name("deliver".to_owned()).spawn(move || {
             let summary = runtime.block_on(async move {
-                if let Some((mut terminate, mut interrupt)) = signals {
-                    let stop = self.stop.clone();
+                if let Some((on, mut terminate, mut interrupt, mut hangup)) = signals {
                     tokio::spawn(async move {
-                        tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
-                        log::info!("asked to stop: publishing the open window, then leaving");
-                        stop.set();
+                        loop {
+                            tokio::select! {
+                                _ = terminate.recv() => (on.stop)(),
+                                _ = interrupt.recv() => (on.stop)(),
+                                _ = hangup.recv() => (on.hangup)(),
+                            }
+                        }
                     });
                 }
                 self.run(receiver).await

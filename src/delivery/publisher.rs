@@ -18,6 +18,8 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 use super::link::{Link, LinkError, LinkEvent};
 use super::payload::{self, Backlog, State};
 use super::{Delivery, Report, Summary, discovery};
+use crate::service::events;
+use crate::service::health::{DELIVERY_ROUND, Part};
 
 /// Who leaves does not wait long for the next attempt, and makes the first one at once.
 const LEAVING_BACKOFF: Duration = Duration::from_millis(500);
@@ -102,6 +104,7 @@ impl Publisher {
                 Err(error) => Ended::Failed(error),
             };
             self.connected = false;
+            self.setup.health.set_broker_connected(false);
             match ended {
                 Ended::Left => break,
                 Ended::Failed(error) => self.complain(error.to_string()),
@@ -116,19 +119,19 @@ impl Publisher {
             }
         }
         self.store();
-        let spool = &self.setup.spool;
-        let summary = Summary { undelivered: spool.len(), kept: spool.survives_the_process() };
-        if summary.undelivered > 0 {
+        let spool = self.setup.spool;
+        let (undelivered, kept) = (spool.len(), spool.survives_the_process());
+        if undelivered > 0 {
             log::warn!(
                 "windows could not be delivered: {}",
-                if summary.kept {
+                if kept {
                     "they are kept for the next run"
                 } else {
-                    "they are lost with this process"
+                    "nothing keeps them over the end of this process"
                 }
             );
         }
-        summary
+        Summary { undelivered, kept, spool }
     }
 
     /// Full jitter: anything between nothing and the doubled back-off, so that a thousand devices that lost the
@@ -144,14 +147,14 @@ impl Publisher {
         if self.complaint.as_ref() == Some(&problem) {
             log::debug!("{problem}");
         } else {
-            log::warn!("{problem}; tried again until it works, and windows wait meanwhile");
+            events::broker_lost(&problem);
             self.complaint = Some(problem);
         }
     }
 
     fn connect(&self) -> Result<Link, LinkError> {
         let will = self.status(State::Offline, self.setup.clock.wall());
-        Link::connect(&self.setup.broker, &self.setup.topics.status, &will)
+        Link::connect(&self.setup.broker, Some((&self.setup.topics.status, &will)))
     }
 
     /// Uses one connection for as long as it lasts.
@@ -166,6 +169,7 @@ impl Publisher {
         loop {
             let now = Instant::now();
             let mut paced = None;
+            self.setup.health.progress(Part::Delivery);
             if self.connected && in_flight.is_none() && !leaving {
                 match self.publish_next(&link, now) {
                     Ok(Next::Wait(what)) => {
@@ -189,7 +193,8 @@ impl Publisher {
                 report = reports.recv(), if self.leave_by.is_none() => self.accept(report),
                 event = link.event() => match event {
                     Some(LinkEvent::Connected) => {
-                        log::info!("connected to broker {}", self.setup.broker);
+                        events::broker_back(&self.setup.broker);
+                        self.setup.health.set_broker_connected(true);
                         (self.connected, self.status_due, self.complaint) = (true, true, None);
                     }
                     Some(LinkEvent::Acknowledged) => {
@@ -210,6 +215,8 @@ impl Publisher {
                         self.store();
                     }
                 }
+                // Nothing to do but to show that this thread lives.
+                () = sleep_until(Instant::now() + DELIVERY_ROUND) => {}
             }
         }
     }
@@ -323,8 +330,10 @@ impl Publisher {
     async fn collect_until(&mut self, retry: Instant, reports: &mut mpsc::Receiver<Report>) -> bool {
         let was_leaving = self.leave_by.is_some();
         while self.leave_by.is_none() {
-            match timeout_at(retry, reports.recv()).await {
+            self.setup.health.progress(Part::Delivery);
+            match timeout_at(retry.min(Instant::now() + DELIVERY_ROUND), reports.recv()).await {
                 Ok(report) => self.accept(report),
+                Err(_) if Instant::now() < retry => {}
                 Err(_) => return true,
             }
         }

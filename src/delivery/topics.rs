@@ -20,13 +20,15 @@ pub fn check_level(level: &str) -> Result<(), BadLevel> {
     Ok(())
 }
 
-/// The two topics a device publishes on.
+/// The topics a device publishes on: two of the daemon, one of `lectern check`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Topics {
     /// Records: QoS 1, not retained.
     pub minute: String,
     /// The device's state: QoS 1, retained; the will sets `offline`.
     pub status: String,
+    /// What `lectern check` sends to see whether it can: not retained.
+    pub check: String,
 }
 
 impl Topics {
@@ -34,7 +36,11 @@ impl Topics {
     #[must_use]
     pub fn new(root: &str, site: &str, building: &str, room: &str, device: &str) -> Self {
         let base = format!("{root}/{site}/{building}/{room}/{device}");
-        Self { minute: format!("{base}/minute"), status: format!("{base}/status") }
+        Self {
+            minute: format!("{base}/minute"),
+            status: format!("{base}/status"),
+            check: format!("{base}/check"),
+        }
     }
 }
 

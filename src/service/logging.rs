@@ -4,24 +4,27 @@ use env_filter::{Builder, Filter, FilteredLog};
 use log::LevelFilter;
 use systemd_journal_logger::{JournalLog, connected_to_journal};
 
+use super::limit::Limited;
+
 /// Sets what is logged: a level for Lectern itself, or `MODULE=LEVEL,…`. Without it a daemon logs from `info` and
 /// a command from `warn`.
 pub const VARIABLE: &str = "LECTERN_LOG";
 
-/// Starts logging. Other crates are heard from `warn` on only; none of our lines holds counts or pixels.
+/// Starts logging. Other crates are heard from `warn` on only; none of our lines holds counts or pixels, and none
+/// is repeated without end.
 pub fn start(daemon: bool) {
     let wanted = std::env::var(VARIABLE).unwrap_or_default();
     let filter = filter(if daemon { LevelFilter::Info } else { LevelFilter::Warn }, &wanted);
     let most = filter.filter();
     if connected_to_journal()
         && let Ok(journal) = JournalLog::new()
-        && log::set_boxed_logger(Box::new(FilteredLog::new(journal, filter.clone()))).is_ok()
+        && log::set_boxed_logger(Box::new(FilteredLog::new(Limited::new(journal), filter.clone()))).is_ok()
     {
         log::set_max_level(most);
         return;
     }
     let terminal = env_logger::Builder::new().filter_level(LevelFilter::Trace).format_target(false).build();
-    if log::set_boxed_logger(Box::new(FilteredLog::new(terminal, filter))).is_ok() {
+    if log::set_boxed_logger(Box::new(FilteredLog::new(Limited::new(terminal), filter))).is_ok() {
         log::set_max_level(most);
     }
 }

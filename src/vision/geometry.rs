@@ -188,6 +188,12 @@ impl Affine {
         Self { a: width as f32, b: 0.0, c: 0.0, d: 0.0, e: height as f32, f: 0.0 }
     }
 
+    /// Stretches a unit square onto a box.
+    #[must_use]
+    pub fn onto(bbox: &BBox) -> Self {
+        Self { a: bbox.width(), b: 0.0, c: bbox.x1, d: 0.0, e: bbox.height(), f: bbox.y1 }
+    }
+
     /// The similarity (rotation, scale, shift) that takes `from` onto `to` with the least squared error
     /// (Umeyama 1991, without reflection).
     #[must_use]

@@ -5,6 +5,7 @@
 pub mod classifier;
 pub mod engine;
 pub mod geometry;
+pub mod look;
 pub mod mtcnn;
 mod scene;
 mod tracker;

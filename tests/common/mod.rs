@@ -85,10 +85,25 @@ pub(crate) struct Mosquitto {
 
 impl Mosquitto {
     pub(crate) fn start() -> Self {
-        let (folder, port) = (tempfile::tempdir().unwrap(), free_port());
+        Self::start_with("allow_anonymous true", tempfile::tempdir().unwrap())
+    }
+
+    /// One that takes only this user.
+    pub(crate) fn with_password(user: &str, password: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("passwords");
+        let made =
+            Command::new("mosquitto_passwd").args(["-b", "-c"]).arg(&file).args([user, password]).status();
+        assert!(made.expect("mosquitto is installed").success());
+        std::fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o644)).unwrap();
+        Self::start_with(&format!("password_file {}", file.display()), folder)
+    }
+
+    fn start_with(who: &str, folder: tempfile::TempDir) -> Self {
+        let port = free_port();
         // Sessions outlive a restart, so that a subscriber gets what was published while it was away.
         let config = format!(
-            "listener {port} 127.0.0.1\nallow_anonymous true\npersistence true\npersistence_location {}/\n",
+            "listener {port} 127.0.0.1\n{who}\npersistence true\npersistence_location {}/\n",
             folder.path().display()
         );
         std::fs::write(folder.path().join("mosquitto.conf"), config).unwrap();

@@ -26,6 +26,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::payload::Payload;
+use crate::service::events;
 use append_log::{Entry, Log};
 use storage::{Directory, Storage};
 
@@ -425,8 +426,8 @@ impl Spool {
             self.state.dropped += 1;
             self.in_runtime(|log| log.forget_before(first + 1));
         }
-        if dropped == 0 && self.state.dropped > 0 {
-            log::warn!("the spool is full: the oldest records are dropped, and `status` counts them");
+        if self.state.dropped != dropped {
+            events::records_dropped();
         }
     }
 

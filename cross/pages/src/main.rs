@@ -1,0 +1,118 @@
+//! `pages FOLDER`: the man pages and shell completions of `lectern`, made from its sources.
+//!
+//! lectern(1) and one page a subcommand come from the command line's own definition, lectern.toml(5) from the
+//! commented configuration that is installed, so that neither can say something else than the program.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use clap::CommandFactory;
+use clap_complete::{Shell, generate_to};
+use clap_mangen::Man;
+
+#[allow(dead_code, reason = "of the command line only its definition is wanted here")]
+#[path = "../../../src/cli.rs"]
+mod cli;
+
+#[allow(dead_code, reason = "the command line checks a label with it")]
+#[path = "../../../src/delivery/topics.rs"]
+mod topics;
+
+/// Where the command line looks for it.
+mod delivery {
+    pub(crate) use crate::topics;
+}
+
+const CONFIGURATION: &str = include_str!("../../../systemd/lectern.toml");
+const MANIFEST: &str = include_str!("../../../Cargo.toml");
+
+fn main() -> io::Result<()> {
+    let folder = PathBuf::from(std::env::args_os().nth(1).expect("usage: pages FOLDER"));
+    fs::create_dir_all(&folder)?;
+    let mut command = cli::Cli::command().version(product_version()).bin_name("lectern");
+    command.build();
+    page(&command, "lectern", &folder)?;
+    for sub in command.get_subcommands().filter(|sub| !sub.is_hide_set() && sub.get_name() != "help") {
+        page(sub, &format!("lectern-{}", sub.get_name()), &folder)?;
+    }
+    fs::write(folder.join("lectern.toml.5"), configuration_page(CONFIGURATION))?;
+    for shell in [Shell::Bash, Shell::Zsh, Shell::Fish] {
+        generate_to(shell, &mut cli::Cli::command(), "lectern", &folder)?;
+    }
+    Ok(())
+}
+
+/// The version in the product's Cargo.toml, which is not this crate's.
+fn product_version() -> &'static str {
+    let line = MANIFEST.lines().find_map(|line| line.strip_prefix("version = \"")).expect("a version");
+    line.trim_end_matches('"')
+}
+
+fn page(command: &clap::Command, name: &str, folder: &Path) -> io::Result<()> {
+    let mut text = Vec::new();
+    let page = Man::new(command.clone().display_name(name)).title(name).manual("Lectern");
+    page.source(format!("lectern {}", product_version())).render(&mut text)?;
+    fs::write(folder.join(format!("{name}.1")), text)
+}
+
+/// lectern.toml(5): each comment of the configuration becomes the explanation of the keys below it.
+fn configuration_page(text: &str) -> String {
+    let mut page = format!(
+        ".TH lectern.toml 5 \"\" \"lectern {}\" Lectern\n.SH NAME\nlectern.toml \\- what lectern looks at, and where it \
+         reports to\n.SH SYNOPSIS\n.I /etc/lectern/lectern.toml\n.br\n.I /etc/lectern/lectern.d/*.toml\n\
+         .SH DESCRIPTION\n",
+        product_version()
+    );
+    let mut block = Block::default();
+    for line in text.lines() {
+        if let Some(section) = line.strip_prefix('[') {
+            block.write(&mut page);
+            page.push_str(&format!(".SH [{}]\n", section.trim_end_matches(']')));
+        } else if line.trim_start_matches('#').is_empty() {
+            block.write(&mut page);
+        } else if let Some(words) = line.strip_prefix("# ") {
+            if !block.keys.is_empty() {
+                block.write(&mut page);
+            }
+            block.words.push(words);
+        } else {
+            block.keys.push(line.trim_start_matches('#'));
+        }
+    }
+    block.write(&mut page);
+    page.push_str(".SH SEE ALSO\n.BR lectern (1),\n.BR systemd.exec (5)\n");
+    page
+}
+
+/// Words, and the keys that they explain, with their defaults or examples.
+#[derive(Default)]
+struct Block<'a> {
+    words: Vec<&'a str>,
+    keys: Vec<&'a str>,
+}
+
+impl Block<'_> {
+    fn write(&mut self, page: &mut String) {
+        if self.keys.is_empty() && !self.words.is_empty() {
+            page.push_str(".PP\n");
+        }
+        for (i, key) in self.keys.drain(..).enumerate() {
+            page.push_str(&format!(".{}\n\\fB{}\\fR\n", if i == 0 { "TP" } else { "TQ" }, escape(key)));
+        }
+        for words in self.words.drain(..) {
+            // Indented lines are commands, shown as they are.
+            if words.starts_with(' ') {
+                page.push_str(&format!(".nf\n{}\n.fi\n", escape(words.trim())));
+            } else {
+                page.push_str(&(escape(words) + "\n"));
+            }
+        }
+    }
+}
+
+/// Nothing of a line is taken for an instruction of roff.
+fn escape(words: &str) -> String {
+    let words = words.replace('\\', "\\e").replace('-', "\\-");
+    if words.starts_with(['.', '\'']) { format!("\\&{words}") } else { words }
+}

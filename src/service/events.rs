@@ -1,0 +1,63 @@
+//! What happens to a device, for the journal: each kind of event has a `MESSAGE_ID` that never changes, so that
+//! `journalctl MESSAGE_ID=…` and monitoring find it whatever its words are.
+//!
+//! The fields hold states and errors, never counts, pictures or secrets. At a terminal only the words are seen.
+
+use std::fmt::Display;
+
+/// The camera gives no picture; `LECTERN_ERROR` says why.
+pub const CAMERA_LOST: &str = "aea8846d81e14f2fac9bfe97d0a15ecf";
+/// The camera that was lost gives pictures again.
+pub const CAMERA_BACK: &str = "ef97e93c6f7340dfb983143cdb9b9259";
+/// There is no connection to the broker; `LECTERN_ERROR` says why.
+pub const BROKER_LOST: &str = "3532215012914704acfe1ed6242599f3";
+/// The broker has accepted the connection.
+pub const BROKER_BACK: &str = "6a5f310e28bd477282d2fe2b43953c57";
+/// The spool was full, and the oldest records are lost.
+pub const RECORDS_DROPPED: &str = "fc10c07110674786a3ea2eb063c8e4a5";
+/// The configuration was read again and is in use.
+pub const RELOADED: &str = "e5d62c23aecb491790d03afd6c8e665c";
+/// The configuration was read again and is refused; `LECTERN_ERROR` says why.
+pub const RELOAD_REFUSED: &str = "6d16708283254b7082a5cd5aa5ab32fc";
+
+/// Tells of a camera that is lost.
+pub fn camera_lost(error: &str) {
+    log::warn!(MESSAGE_ID = CAMERA_LOST, LECTERN_STATE = "camera_lost", LECTERN_ERROR = error; "{error}");
+}
+
+/// Tells of a camera that is back.
+pub fn camera_back() {
+    log::info!(MESSAGE_ID = CAMERA_BACK, LECTERN_STATE = "watching"; "the camera is back");
+}
+
+/// Tells of a broker that cannot be reached.
+pub fn broker_lost(error: &str) {
+    log::warn!(
+        MESSAGE_ID = BROKER_LOST, LECTERN_STATE = "broker_lost", LECTERN_ERROR = error;
+        "{error}; tried again until it works, and windows wait meanwhile"
+    );
+}
+
+/// Tells of a broker that has accepted the connection.
+pub fn broker_back(broker: impl Display) {
+    log::info!(MESSAGE_ID = BROKER_BACK, LECTERN_STATE = "broker_connected"; "connected to broker {broker}");
+}
+
+/// Tells of records that nobody will receive.
+pub fn records_dropped() {
+    let error = "the spool is full: the oldest minutes are lost; mend the connection to the broker";
+    log::error!(MESSAGE_ID = RECORDS_DROPPED, LECTERN_STATE = "records_dropped", LECTERN_ERROR = error; "{error}");
+}
+
+/// Tells of a new configuration.
+pub fn reloaded() {
+    log::info!(MESSAGE_ID = RELOADED, LECTERN_STATE = "reloaded"; "the configuration was read again");
+}
+
+/// Tells of a new configuration that cannot be used.
+pub fn reload_refused(error: &str) {
+    log::error!(
+        MESSAGE_ID = RELOAD_REFUSED, LECTERN_STATE = "reload_refused", LECTERN_ERROR = error;
+        "{error}; the daemon goes on as before"
+    );
+}

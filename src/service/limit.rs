@@ -1,0 +1,94 @@
+//! Keeps one line of the program from flooding the journal: a camera with a loose plug, a damaged recording.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use log::{Level, Log, Metadata, Record};
+
+use crate::clock::{BootTime, Clock, SystemClock};
+
+/// A place in the source may speak this often …
+const LINES: u32 = 10;
+/// … in this time.
+const WINDOW: Duration = Duration::from_secs(600);
+
+/// A logger that hears no place in the source more than [`LINES`] times in [`WINDOW`]. What is asked for with
+/// `debug` or `trace` is not limited.
+pub(super) struct Limited<L> {
+    inner: L,
+    places: Mutex<HashMap<(String, u32), Place>>,
+}
+
+/// What one place has said.
+#[derive(Debug, Clone, Copy)]
+struct Place {
+    since: BootTime,
+    lines: u32,
+}
+
+impl Place {
+    /// Whether one more line may pass, and how many were left out before it.
+    fn admit(&mut self, now: BootTime) -> Option<u32> {
+        if now >= self.since + WINDOW {
+            let left_out = self.lines.saturating_sub(LINES);
+            *self = Self { since: now, lines: 1 };
+            return Some(left_out);
+        }
+        self.lines = self.lines.saturating_add(1);
+        (self.lines <= LINES).then_some(0)
+    }
+}
+
+impl<L: Log> Limited<L> {
+    pub(super) fn new(inner: L) -> Self {
+        Self { inner, places: Mutex::default() }
+    }
+
+    fn admit(&self, record: &Record<'_>) -> Option<u32> {
+        // Lines of the source, not words, which may hold something new each time. Their number is bounded.
+        let place = (record.target().to_owned(), record.line().unwrap_or_default());
+        let now = SystemClock.boot();
+        let mut places = self.places.lock().unwrap_or_else(PoisonError::into_inner);
+        places.entry(place).or_insert(Place { since: now, lines: 0 }).admit(now)
+    }
+}
+
+impl<L: Log> Log for Limited<L> {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        self.inner.enabled(metadata)
+    }
+
+    fn log(&self, record: &Record<'_>) {
+        if record.level() > Level::Info {
+            return self.inner.log(record);
+        }
+        match self.admit(record) {
+            None => {}
+            Some(0) => self.inner.log(record),
+            Some(left_out) => {
+                let note = format_args!("{left_out} more like the next line were left out");
+                self.inner.log(&Record::builder().metadata(record.metadata().clone()).args(note).build());
+                self.inner.log(record);
+            }
+        }
+    }
+
+    fn flush(&self) {
+        self.inner.flush();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_that_floods_is_heard_ten_times_and_then_told_of() {
+        let mut place = Place { since: Duration::ZERO, lines: 0 };
+        let heard = (0..500).filter(|second| place.admit(Duration::from_secs(*second)).is_some()).count();
+        assert_eq!(heard, 10);
+        assert_eq!(place.admit(Duration::from_secs(700)), Some(490));
+        assert_eq!(place.admit(Duration::from_secs(701)), Some(0));
+    }
+}

@@ -1,0 +1,74 @@
+//! `lectern aim` tells what to change, and prints no picture.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod common;
+
+use std::fs;
+use std::process::Command;
+
+use common::lectern;
+
+/// What is said of the portrait after ffmpeg's `filter`, one line a look.
+fn aim(filter: &str) -> String {
+    let folder = tempfile::tempdir().unwrap();
+    let stills = folder.path().join("stills");
+    fs::create_dir(&stills).unwrap();
+    let status = Command::new("ffmpeg")
+        .args(["-v", "error", "-i", "tests/fixtures/portrait.png", "-vf", filter])
+        .arg(stills.join("0.png"))
+        .status()
+        .expect("ffmpeg is installed");
+    assert!(status.success());
+    let file = folder.path().join("lectern.toml");
+    let text = format!("deployment.basis = \"test\"\ncamera.device = \"file:{}\"\n", stills.display());
+    fs::write(&file, text).unwrap();
+    let output = lectern().args(["aim", "--looks", "2", "--config"]).arg(&file).output().unwrap();
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(0), "{said}");
+    let lines: Vec<_> = said.lines().collect();
+    // The same picture gives the same words; and no more than words.
+    assert_eq!(lines.len(), 2, "{said}");
+    assert_eq!(lines[0], lines[1]);
+    assert!(said.len() < 600 && said.is_ascii() && !said.contains('\x1b'), "{said}");
+    eprintln!("{filter}: {}", lines[0]);
+    lines[0].to_owned()
+}
+
+/// The portrait, 400 pixels wide, on a gray wall of 640 x 480, `width` pixels wide and moved to (`x`, `y`).
+fn on_a_wall(width: u32, x: u32, y: u32) -> String {
+    format!("scale={width}:-1,pad=640:480:{x}:{y}:color=0x808080")
+}
+
+#[test]
+fn a_good_place_is_called_good() {
+    assert!(aim(&on_a_wall(400, 120, 40)).contains("good"));
+}
+
+#[test]
+fn a_face_too_small_asks_for_a_closer_camera() {
+    let said = aim(&on_a_wall(110, 260, 150));
+    assert!(said.contains("move the camera closer: the face is") && said.contains("60 are needed"), "{said}");
+}
+
+#[test]
+fn a_face_at_the_edge_asks_for_a_turn() {
+    assert!(aim(&on_a_wall(240, 400, 100)).contains("turn the camera to the right"));
+    assert!(aim(&on_a_wall(240, 0, 100)).contains("turn the camera to the left"));
+}
+
+#[test]
+fn darkness_asks_for_light() {
+    assert!(
+        aim(&format!("{},eq=brightness=-0.45:contrast=0.3", on_a_wall(400, 120, 40))).contains("more light")
+    );
+}
+
+#[test]
+fn blur_asks_for_focus() {
+    assert!(aim(&format!("{},gblur=sigma=12", on_a_wall(400, 120, 40))).contains("focus the camera"));
+}
+
+#[test]
+fn an_empty_room_asks_for_somebody() {
+    assert!(aim("drawbox=c=gray:t=fill").contains("no face is seen"));
+}

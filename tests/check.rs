@@ -1,0 +1,211 @@
+//! `lectern check` names what is wrong and what to do about it.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod common;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use common::{Mosquitto, Subscriber, free_port, lectern, portrait_video};
+use serde_json::Value;
+
+/// A configuration with these sections beside the basis.
+fn configuration(folder: &Path, rest: &str) -> PathBuf {
+    let file = folder.join("lectern.toml");
+    fs::write(&file, format!("deployment.basis = \"test\"\ndevice.id = \"cam1\"\n{rest}")).unwrap();
+    file
+}
+
+fn check(file: &Path, only: &str) -> Output {
+    lectern().args(["check", "--config"]).arg(file).args(["--only", only]).output().unwrap()
+}
+
+/// What is said of one part, which must be all that is said.
+fn line(file: &Path, part: &str, code: i32) -> String {
+    let output = check(file, part);
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(code), "{said}");
+    assert_eq!(said.lines().count(), 1, "{said}");
+    said
+}
+
+/// A folder with one still of the portrait, `filter`ed by ffmpeg.
+fn still(folder: &Path, filter: &str) -> PathBuf {
+    let stills = folder.join("stills");
+    fs::create_dir(&stills).unwrap();
+    let status = Command::new("ffmpeg")
+        .args(["-v", "error", "-i", "tests/fixtures/portrait.png", "-vf", filter])
+        .arg(stills.join("0.png"))
+        .status()
+        .expect("ffmpeg is installed");
+    assert!(status.success());
+    stills
+}
+
+#[test]
+fn a_good_device_is_ok_in_every_part_and_the_test_message_arrives() {
+    let folder = tempfile::tempdir().unwrap();
+    let video = portrait_video(folder.path(), "lecture.mkv", 3);
+    let broker = Mosquitto::start();
+    let subscriber = Subscriber::start(broker.port);
+    let file = configuration(
+        folder.path(),
+        &format!(
+            "camera.device = \"file:{}\"\nmqtt.url = \"mqtt://127.0.0.1:{}\"\n",
+            video.display(),
+            broker.port
+        ),
+    );
+    let output = lectern().args(["check", "--json", "--config"]).arg(&file).output().unwrap();
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(report["ok"], true, "{report}");
+    assert_eq!(output.status.code(), Some(0));
+    let checks = report["checks"].as_array().unwrap();
+    let parts: Vec<_> = checks.iter().map(|check| check["part"].as_str().unwrap()).collect();
+    assert_eq!(parts, ["configuration", "camera", "light", "models", "broker", "clock", "disk", "unit"]);
+    for part in ["configuration", "camera", "light", "broker"] {
+        let check = checks.iter().find(|check| check["part"] == part).unwrap();
+        assert_eq!(check["verdict"], "ok", "{check}");
+    }
+    let (topic, payload) = subscriber.next();
+    assert_eq!(topic, "lectern/v1/unassigned/unassigned/unassigned/cam1/check");
+    assert_eq!(payload["check"], true);
+}
+
+#[test]
+fn a_bad_configuration_is_named_with_its_line_and_the_rest_is_skipped() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("lectern.toml");
+    fs::write(&file, "[camera]\ndevice = \"/dev/null\"\n").unwrap();
+    let said = line(&file, "configuration", 1);
+    assert!(
+        said.starts_with("failed   configuration") && said.contains("deployment.basis is not set"),
+        "{said}"
+    );
+    let said = String::from_utf8(check(&file, "camera,light,broker,disk").stdout).unwrap();
+    assert_eq!(said.matches("skipped").count(), 4, "{said}");
+    fs::write(&file, "deployment.basis = \"test\"\n[window]\nseconds = 7\n[camera]\ndevice = \"/dev/null\"")
+        .unwrap();
+    assert!(line(&file, "configuration", 1).contains("lectern.toml:3"));
+}
+
+#[test]
+fn a_part_that_does_not_exist_is_wrong_usage() {
+    assert_eq!(lectern().args(["check", "--only", "weather"]).output().unwrap().status.code(), Some(2));
+}
+
+#[test]
+fn a_camera_that_is_away_or_none_is_told_apart() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = configuration(folder.path(), "camera.device = \"/dev/no-such-camera\"\n");
+    let said = line(&file, "camera", 1);
+    assert!(said.contains("No such file") && said.contains("plug it in again"), "{said}");
+    let file = configuration(folder.path(), "camera.device = \"/dev/null\"\n");
+    let said = line(&file, "camera", 1);
+    assert!(said.contains("is no camera that can be read"), "{said}");
+    // A file that is no recording stands for a camera with a format that cannot be decoded; the virtual machine
+    // has such a camera.
+    fs::write(folder.path().join("lecture.mkv"), "no video").unwrap();
+    let file = configuration(
+        folder.path(),
+        &format!("camera.device = \"file:{}/lecture.mkv\"\n", folder.path().display()),
+    );
+    assert!(line(&file, "camera", 1).starts_with("failed"));
+}
+
+#[test]
+fn a_dark_room_and_a_glaring_one_are_told() {
+    for (filter, wanted) in
+        [("eq=brightness=-0.45:contrast=0.3", "dark"), ("eq=brightness=0.9:contrast=0.2", "glaring")]
+    {
+        let folder = tempfile::tempdir().unwrap();
+        let stills = still(folder.path(), filter);
+        let file = configuration(folder.path(), &format!("camera.device = \"file:{}\"\n", stills.display()));
+        let said = line(&file, "light", 0);
+        assert!(said.starts_with("warning") && said.contains(wanted), "{said}");
+    }
+}
+
+#[test]
+fn a_broker_that_is_down_and_a_wrong_password_are_told_apart() {
+    let folder = tempfile::tempdir().unwrap();
+    let port = free_port();
+    let camera = "camera.device = \"/dev/null\"\n";
+    let file = configuration(folder.path(), &format!("{camera}mqtt.url = \"mqtt://127.0.0.1:{port}\"\n"));
+    let said = line(&file, "broker", 1);
+    assert!(said.contains("Connection refused") && said.contains("check mqtt.url"), "{said}");
+
+    let broker = Mosquitto::with_password("lectern", "right");
+    let password = folder.path().join("password");
+    for (text, code) in [("right", 0), ("wrong", 1)] {
+        fs::write(&password, text).unwrap();
+        fs::set_permissions(&password, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+        let file = configuration(
+            folder.path(),
+            &format!(
+                "{camera}[mqtt]\nurl = \"mqtt://127.0.0.1:{}\"\nusername = \"lectern\"\npassword_file = \"{}\"\n",
+                broker.port,
+                password.display()
+            ),
+        );
+        let said = line(&file, "broker", code);
+        assert!(!said.contains(text), "a secret is never printed: {said}");
+        // mosquitto says "not authorised" of a wrong password.
+        assert!(code == 0 || said.contains("password") || said.contains("not authorised"), "{said}");
+    }
+}
+
+#[test]
+fn models_are_checked_by_hash_and_by_running_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = configuration(folder.path(), "camera.device = \"/dev/null\"\n");
+    assert!(!line(&file, "models", 0).starts_with("failed"));
+    let models = folder.path().join("models");
+    fs::create_dir(&models).unwrap();
+    for entry in fs::read_dir("models").unwrap().map(Result::unwrap) {
+        if entry.file_type().unwrap().is_file() {
+            fs::copy(entry.path(), models.join(entry.file_name())).unwrap();
+        }
+    }
+    let mut network = fs::read(models.join("onet.onnx")).unwrap();
+    network[1000] ^= 1;
+    fs::write(models.join("onet.onnx"), network).unwrap();
+    let output = lectern()
+        .args(["check", "--only", "models", "--config"])
+        .arg(&file)
+        .arg("--models")
+        .arg(&models)
+        .output()
+        .unwrap();
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert!(said.contains("SHA-256") && output.status.code() == Some(1), "{said}");
+}
+
+#[test]
+fn a_full_disk_is_a_failure() {
+    // A disk of 200 kB, in a mount namespace of this test's own.
+    let folder = tempfile::tempdir().unwrap();
+    let file = configuration(
+        folder.path(),
+        &format!(
+            "camera.device = \"/dev/null\"\n[spool]\ndirectory = \"{}\"\n",
+            folder.path().join("state").display()
+        ),
+    );
+    fs::create_dir(folder.path().join("state")).unwrap();
+    let unshared = Command::new("unshare")
+        .args(["--user", "--map-root-user", "--mount", "sh", "-c"])
+        .arg("mount -t tmpfs -o size=200k none \"$0\" || exit 77; exec \"$1\" check --only disk --config \"$2\"")
+        .arg(folder.path().join("state"))
+        .arg(assert_cmd::cargo::cargo_bin!("lectern"))
+        .arg(&file)
+        .output();
+    match unshared {
+        Ok(output) if matches!(output.status.code(), Some(0 | 1)) && !output.stdout.is_empty() => {
+            let said = String::from_utf8(output.stdout).unwrap();
+            assert!(said.starts_with("failed   disk") && said.contains("make room"), "{said}");
+        }
+        _ => eprintln!("skipped: this machine gives no mount namespace"),
+    }
+}

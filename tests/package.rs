@@ -1,0 +1,124 @@
+//! What the package installs beside the program: the configuration, the unit, the message ids.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::process::Command;
+
+use lectern::config::Settings;
+
+const EXAMPLE: &str = "systemd/lectern.toml";
+
+/// Keys whose line in the example is an example, not a default.
+const NO_DEFAULT: [&str; 4] = ["id", "basis", "username", "password_file"];
+
+/// Keys that this version refuses, because it has no TLS and no discovery.
+const NOT_YET: [&str; 4] = ["mqtt.ca", "mqtt.client_cert", "mqtt.client_key", "mqtt.discovery"];
+
+/// Loads the example with each of its lines taken through `edit`.
+fn load(edit: impl Fn(&str) -> String) -> Result<Settings, String> {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("lectern.toml");
+    let lines: Vec<_> = fs::read_to_string(EXAMPLE).unwrap().lines().map(edit).collect();
+    fs::write(&file, lines.join("\n")).unwrap();
+    Settings::load(&file).map_err(|e| e.to_string())
+}
+
+fn with_basis(line: &str) -> String {
+    if line.starts_with("#basis") { line[1..].to_owned() } else { line.to_owned() }
+}
+
+/// The key of a line such as `#rate_hz = 2.0`.
+fn key(line: &str) -> Option<&str> {
+    let (key, _) = line.trim_start_matches('#').split_once(" = ")?;
+    (!line.starts_with("# ") && !key.contains(' ')).then_some(key)
+}
+
+#[test]
+fn the_example_is_refused_until_it_says_why_the_camera_may_run() {
+    let refusal = load(str::to_owned).unwrap_err();
+    assert!(refusal.contains("deployment.basis is not set"), "{refusal}");
+    assert!(load(with_basis).is_ok());
+}
+
+#[test]
+fn the_example_shows_every_key_and_its_true_default() {
+    let all = load(|line| match key(line) {
+        Some(key) if !NO_DEFAULT.contains(&key) => line.trim_start_matches('#').to_owned(),
+        _ => with_basis(line),
+    });
+    assert_eq!(format!("{all:?}"), format!("{:?}", load(with_basis)));
+
+    let mut section = "";
+    let text = fs::read_to_string(EXAMPLE).unwrap();
+    let mut shown = BTreeSet::new();
+    for line in text.lines() {
+        if let Some(name) = line.strip_prefix('[') {
+            section = name.trim_end_matches(']');
+        } else if let Some(key) = key(line) {
+            shown.insert(format!("{section}.{key}"));
+        }
+    }
+    let source = fs::read_to_string("src/config/fragment.rs").unwrap();
+    let mut known = BTreeSet::new();
+    for line in source.lines().map(str::trim) {
+        if let Some(name) = line.strip_prefix("pub(super) struct ") {
+            section = name.trim_end_matches(" {");
+        } else if let Some((key, _)) = line.strip_prefix("pub(super) ").and_then(|l| l.split_once(": Key<")) {
+            known.insert(format!("{}.{key}", section.to_ascii_lowercase()));
+        }
+    }
+    assert!(known.len() > 15, "{known:?}");
+    for key in NOT_YET {
+        known.remove(key);
+    }
+    assert_eq!(shown, known);
+}
+
+/// What `systemd-analyze` prints and whether it succeeds, with the program in its place; none where it is missing.
+fn analyse(arguments: &[&str], unit: &str) -> Option<(String, bool)> {
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["lectern.service", "lectern-camera.target"] {
+        let text = fs::read_to_string(format!("systemd/{name}")).unwrap();
+        // The program is not installed where the tests run.
+        fs::write(folder.path().join(name), text.replace("/usr/bin/lectern", "/bin/true")).unwrap();
+    }
+    let output = Command::new("systemd-analyze").args(arguments).arg(folder.path().join(unit)).output();
+    let Ok(output) = output else {
+        eprintln!("skipped: systemd-analyze is not installed");
+        return None;
+    };
+    let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+    Some((said, output.status.success()))
+}
+
+#[test]
+fn systemd_has_nothing_to_say_about_the_units() {
+    for unit in ["lectern.service", "lectern-camera.target"] {
+        if let Some((said, good)) = analyse(&["verify", "--man=no"], unit) {
+            assert!(good && said.is_empty(), "{said}");
+        }
+    }
+}
+
+#[test]
+fn the_unit_is_hardly_exposed() {
+    let Some((said, good)) = analyse(&["security", "--offline=true", "--threshold=15"], "lectern.service")
+    else {
+        return;
+    };
+    assert!(good, "{said}");
+}
+
+#[test]
+fn message_ids_are_unique_and_stand_in_the_readme() {
+    let source = fs::read_to_string("src/service/events.rs").unwrap();
+    let ids: Vec<_> =
+        source.lines().filter_map(|line| line.strip_prefix("pub const ")?.split('"').nth(1)).collect();
+    assert_eq!(ids.iter().collect::<BTreeSet<_>>().len(), ids.len());
+    let readme = fs::read_to_string("README.md").unwrap();
+    for id in ids {
+        assert!(id.len() == 32 && id.bytes().all(|b| b.is_ascii_hexdigit()), "{id}");
+        assert!(readme.contains(id), "{id} is not in the README");
+    }
+}
