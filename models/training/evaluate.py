@@ -14,7 +14,8 @@ import numpy as np
 
 from data import EMOTION_OF_KIND, EMOTIONS, KINDS, Faces, load
 from figures import Judged, confusion, report, seven
-from train import network_of, predict, softmax
+from networks import network_of
+from train import predict, softmax
 
 matplotlib.use("Agg")
 from matplotlib import pyplot  # noqa: E402
@@ -61,7 +62,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=13)
     options = parser.parse_args()
     faces = load(options.cache, options.split)
-    probabilities = softmax(predict(network_of(options.checkpoint), faces.images))
+    probabilities = softmax(predict(network_of(options.checkpoint)[0], faces.images))
     print(report(Judged.of(probabilities, faces.label, faces.votes), options.draws, options.seed))
     for name, share in ceiling(faces).items():
         print(f"\nceiling of {name} from the votes: {100 * share:.1f} %")

@@ -1,7 +1,7 @@
 """Export a checkpoint to ONNX, its calibration temperature folded in, and check it with onnxruntime.
 
 `python export.py --cache faces.npz --checkpoint best.pt --out expression.onnx`. Input `face`
-float32 [1,1,48,48], gray luma 0 to 255; output `logits` [1,13] in the order of data.KINDS, to be
+float32 [1,1,S,S], gray luma 0 to 255; output `logits` [1,13] in the order of data.KINDS, to be
 given to a softmax as they are.
 """
 
@@ -14,12 +14,13 @@ import numpy as np
 import onnx
 import onnxruntime
 import torch
+from torch import nn
 from torch.nn import functional as F
 
 from data import load
 from figures import Judged, figures
-from model import SIDE, ExpressionNet
-from train import network_of, predict, softmax
+from networks import network_of, side_of
+from train import predict, softmax
 
 OPSET = 13
 TOLERANCE = 1e-3
@@ -42,16 +43,16 @@ def calibration_error(probabilities: np.ndarray, label: np.ndarray, bins: int = 
     return float(sum(gaps) / len(label))
 
 
-def fold_temperature(network: ExpressionNet, temperature: float) -> None:
+def fold_temperature(network: nn.Module, temperature: float) -> None:
     """Divide the last layer by the temperature."""
     with torch.no_grad():
         network.head.weight /= temperature
         network.head.bias /= temperature
 
 
-def write(network: ExpressionNet, path: Path) -> None:
+def write(network: nn.Module, side: int, path: Path) -> None:
     """Write the network as ONNX with static shapes and folded batch normalisation."""
-    face = torch.full((1, 1, SIDE, SIDE), 127.0)
+    face = torch.full((1, 1, side, side), 127.0)
     torch.onnx.export(
         network, (face,), str(path), opset_version=OPSET, do_constant_folding=True,
         input_names=["face"], output_names=["logits"],
@@ -60,11 +61,15 @@ def write(network: ExpressionNet, path: Path) -> None:
 
 
 def run(path: Path, images: np.ndarray) -> np.ndarray:
-    """Logits [n,13] of uint8 faces [n,48,48] by onnxruntime, one face at a time."""
+    """Logits [n,13] of uint8 faces [n,48,48] by onnxruntime, one face at a time, brought to the file's size."""
     settings = onnxruntime.SessionOptions()
     settings.intra_op_num_threads = 1
     session = onnxruntime.InferenceSession(str(path), settings, providers=["CPUExecutionProvider"])
-    faces = images.astype(np.float32)[:, None, None]
+    side = session.get_inputs()[0].shape[2]
+    faces = torch.from_numpy(images).unsqueeze(1).float()
+    if side != images.shape[1]:
+        faces = F.interpolate(faces, size=(side, side), mode="bilinear", align_corners=False)
+    faces = faces.unsqueeze(1).numpy()
     return np.concatenate([session.run(["logits"], {"face": face})[0] for face in faces])
 
 
@@ -74,12 +79,12 @@ def main() -> None:
     parser.add_argument("--checkpoint", type=Path, required=True, help="best.pt of train.py")
     parser.add_argument("--out", type=Path, required=True, help="the ONNX file to write")
     options = parser.parse_args()
-    network = network_of(options.checkpoint)
+    network, shape = network_of(options.checkpoint)
     valid = load(options.cache, "FER2013Valid")
     before = predict(network, valid.images)
     temperature = temperature_of(before, valid.label)
     fold_temperature(network, temperature)
-    write(network, options.out)
+    write(network, side_of(shape), options.out)
     logits = run(options.out, valid.images)
     difference = float(np.abs(logits - before / temperature).max())
     operators = sorted({node.op_type for node in onnx.load(options.out).graph.node})

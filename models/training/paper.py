@@ -158,7 +158,7 @@ class PaperTrainer(Trainer):
         torch.manual_seed(self.options.seed * 10_000 + self.epoch)
         losses = []
         for rows in self.batches():
-            faces = warp(self.images[rows].float(), PAPER)
+            faces = warp(self.images[rows].float(), PAPER, self.images.shape[-1])
             if self.options.vertical:
                 upside_down = torch.rand(len(faces), 1, 1, 1) < 0.5
                 faces = torch.where(upside_down, faces.flip(2), faces)

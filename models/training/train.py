@@ -11,7 +11,6 @@ import argparse
 import csv
 import math
 import time
-from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +22,9 @@ import parallel
 from augment import FULL, GENTLE, Strength, augment
 from data import KINDS, Faces, load
 from figures import Judged, figures
-from model import SHAPES, ExpressionNet, Shape, count
+from model import count
+from networks import SHAPES, build, checkpoint_of, network_of, side_of
+from trunk import begin
 
 
 def targets_of(faces: Faces, soft_share: float) -> Tensor:
@@ -38,7 +39,7 @@ def refine(targets: Tensor, faces: Faces, teachers: list[Path], share: float) ->
     Ten votes are a noisy label; a trained network has seen what similar faces were voted.
     """
     answers = [
-        softmax(predict(network_of(teacher), images))
+        softmax(predict(network_of(teacher)[0], images))
         for teacher in teachers
         for images in (faces.images, np.ascontiguousarray(faces.images[:, :, ::-1]))
     ]
@@ -82,19 +83,11 @@ def predict(network: nn.Module, images: np.ndarray, batch: int = 225) -> np.ndar
     """Logits [n,13] of uint8 faces [n,48,48]."""
     network.eval()
     faces = torch.from_numpy(images).unsqueeze(1)
-    return torch.cat([network(part.float()) for part in faces.split(batch)]).numpy()
+    return torch.cat([network(part.float()).float() for part in faces.split(batch)]).numpy()
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:
     return torch.from_numpy(logits).softmax(1).numpy()
-
-
-def network_of(checkpoint: Path) -> ExpressionNet:
-    """The network that a `best.pt` holds, ready to predict."""
-    state = torch.load(checkpoint)
-    network = ExpressionNet(Shape(**state["shape"])).to(memory_format=torch.channels_last)
-    network.load_state_dict(state["weights"])
-    return network.eval()
 
 
 def optimizer_of(network: nn.Module, peak: float, decay: float) -> torch.optim.Optimizer:
@@ -118,11 +111,15 @@ class Trainer:
         if options.teacher:
             self.targets = refine(self.targets, self.train, options.teacher, options.teacher_share)
         self.weights = draw_weights(self.train.label, options.balance)
-        self.shape: Shape = SHAPES[options.shape]
-        self.network = ExpressionNet(self.shape).to(memory_format=torch.channels_last)
+        self.shape = SHAPES[options.shape]
+        self.network = build(self.shape)
         if options.start:
             self.network.load_state_dict(torch.load(options.start)["weights"])
-        self.average = ExpressionNet(self.shape).to(memory_format=torch.channels_last)
+        if options.identity:
+            sample = self.images[:: len(self.images) // 512].float()
+            begin(self.network, self.shape, options.identity, sample)
+        self.live = [network_of(teacher)[0] for teacher in options.live]
+        self.average = build(self.shape)
         self.average.load_state_dict(self.network.state_dict())
         self.optimizer = optimizer_of(self.network, options.rate, options.decay)
         self.steps = len(self.images) // options.batch
@@ -131,10 +128,14 @@ class Trainer:
         self.stale = 0
 
     def batch_loss(self, rows: Tensor, strength: Strength) -> Tensor:
-        faces, targets = augment(self.images[rows].float(), self.targets[rows], strength)
+        faces, targets = augment(self.images[rows].float(), self.targets[rows], strength, side_of(self.shape))
         faces = faces.contiguous(memory_format=torch.channels_last)
         with torch.autocast("cpu", torch.bfloat16):
             logits = self.network(faces)
+            with torch.no_grad():
+                answers = [teacher(faces).float().softmax(1) for teacher in self.live]
+        if answers:
+            targets = torch.lerp(targets, torch.stack(answers).mean(0), self.options.live_share)
         return loss_of(logits.float(), targets, self.options.seven)
 
     def train_epoch(self) -> float:
@@ -164,7 +165,8 @@ class Trainer:
 
     def judge(self) -> dict[str, float]:
         """The figures of the averaged weights on FER2013Valid, in percent, and their mean."""
-        logits = predict(self.average, self.valid.images)
+        with torch.autocast("cpu", torch.bfloat16):
+            logits = predict(self.average, self.valid.images)
         judged = Judged.of(softmax(logits), self.valid.label, self.valid.votes)
         shares = {name: 100 * share for name, (share, _) in figures(judged).items()}
         loss = F.cross_entropy(torch.from_numpy(logits), torch.from_numpy(self.valid.label)).item()
@@ -176,7 +178,7 @@ class Trainer:
         self.stale += 1
         if shares["mean"] > self.best:
             self.best, self.stale = shares["mean"], 0
-            state = {"shape": asdict(self.shape), "weights": self.average.state_dict()}
+            state = checkpoint_of(self.average, self.shape)
             torch.save(state | {"epoch": self.epoch, "figures": shares}, folder / "best.pt")
         state = {name: getattr(self, name) for name in ("epoch", "best", "stale")}
         for name in ("network", "average", "optimizer"):
@@ -219,7 +221,7 @@ def work(rank: int, options: argparse.Namespace) -> None:
     if options.resume:
         trainer.resume()
     if rank == 0:
-        multiplications, parameters = count(trainer.network)
+        multiplications, parameters = count(trainer.network, side_of(trainer.shape))
         print(f"{multiplications / 1e6:.1f} MMAC a face, {parameters / 1e6:.3f} M parameters, "
               f"{len(trainer.images)} faces, {trainer.steps} steps an epoch", flush=True)  # fmt: skip
     trainer.run()
@@ -231,6 +233,9 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder for checkpoints and the log")
     parser.add_argument("--shape", choices=SHAPES, default="device")
     parser.add_argument("--start", type=Path, help="begin with the weights of this best.pt")
+    parser.add_argument("--identity", type=Path, help="begin with the weights of dlib's file; see identity.py")
+    parser.add_argument("--live", type=Path, nargs="*", default=[], help="best.pt files that are asked about each augmented face")
+    parser.add_argument("--live-share", type=float, default=0.6, help="the share of their answers in the targets")
     parser.add_argument("--teacher", type=Path, nargs="*", default=[], help="best.pt files to refine the targets with")
     parser.add_argument("--teacher-share", type=float, default=0.4, help="the teachers' share of the targets")
     parser.add_argument("--epochs", type=int, default=60)
