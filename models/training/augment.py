@@ -51,8 +51,11 @@ def uniform(count: int, low: float, high: float) -> Tensor:
     return torch.rand(count) * (high - low) + low
 
 
-def warp(faces: Tensor, strength: Strength, side: int) -> Tensor:
-    """Flip, turn, scale, shear and shift, to `side` pixels, with one bilinear sampling; edges are repeated."""
+def warp(faces: Tensor, strength: Strength, side: int, frames: Tensor | None = None) -> Tensor:
+    """Flip, turn, scale, shear and shift, to `side` pixels, with one bilinear sampling; edges are repeated.
+
+    With frames [n,2,3], each of which takes a crop's square (-1 to 1) into the picture's, it is those crops that
+    are turned and shifted."""
     count = len(faces)
     angle = uniform(count, -strength.degrees, strength.degrees) * (math.pi / 180)
     zoom = torch.exp(uniform(count, -strength.scale, strength.scale))
@@ -68,6 +71,9 @@ def warp(faces: Tensor, strength: Strength, side: int) -> Tensor:
         ),
         1,
     )
+    if frames is not None:
+        offset = frames[:, :, :2] @ matrix[:, :, 2:] + frames[:, :, 2:]
+        matrix = torch.cat((frames[:, :, :2] @ matrix[:, :, :2], offset), 2)
     grid = F.affine_grid(matrix, [count, 1, side, side], align_corners=False)
     return F.grid_sample(faces, grid, padding_mode="border", align_corners=False)
 
@@ -132,9 +138,11 @@ def mix(faces: Tensor, targets: Tensor, strength: Strength) -> tuple[Tensor, Ten
     )
 
 
-def augment(faces: Tensor, targets: Tensor, strength: Strength, side: int) -> tuple[Tensor, Tensor]:
+def augment(
+    faces: Tensor, targets: Tensor, strength: Strength, side: int, frames: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
     """Faces float [n,1,S,S] of 0 to 255 and targets [n,13] to new ones of `side` px, drawn from torch's seed."""
-    faces = erase(degrade(light(warp(faces, strength, side), strength), strength), strength)
+    faces = erase(degrade(light(warp(faces, strength, side, frames), strength), strength), strength)
     return mix(faces.clamp(0, 255), targets, strength)
 
 

@@ -60,16 +60,20 @@ def write(network: nn.Module, side: int, path: Path) -> None:
     onnx.checker.check_model(onnx.load(path), full_check=True)
 
 
-def run(path: Path, images: np.ndarray) -> np.ndarray:
-    """Logits [n,13] of uint8 faces [n,48,48] by onnxruntime, one face at a time, brought to the file's size."""
-    settings = onnxruntime.SessionOptions()
-    settings.intra_op_num_threads = 1
-    session = onnxruntime.InferenceSession(str(path), settings, providers=["CPUExecutionProvider"])
-    side = session.get_inputs()[0].shape[2]
+def resized(images: np.ndarray, side: int) -> np.ndarray:
+    """uint8 faces [n,48,48] as the product hands them over: float32 [n,1,1,side,side], bilinear."""
     faces = torch.from_numpy(images).unsqueeze(1).float()
     if side != images.shape[1]:
         faces = F.interpolate(faces, size=(side, side), mode="bilinear", align_corners=False)
-    faces = faces.unsqueeze(1).numpy()
+    return faces.unsqueeze(1).numpy()
+
+
+def run(path: Path, images: np.ndarray) -> np.ndarray:
+    """Logits [n,13] of uint8 faces [n,48,48] by onnxruntime, one face at a time."""
+    settings = onnxruntime.SessionOptions()
+    settings.intra_op_num_threads = 1
+    session = onnxruntime.InferenceSession(str(path), settings, providers=["CPUExecutionProvider"])
+    faces = resized(images, session.get_inputs()[0].shape[2])
     return np.concatenate([session.run(["logits"], {"face": face})[0] for face in faces])
 
 

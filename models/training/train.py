@@ -110,6 +110,9 @@ class Trainer:
         self.targets = targets_of(self.train, options.soft)
         if options.teacher:
             self.targets = refine(self.targets, self.train, options.teacher, options.teacher_share)
+        if options.frames:
+            with np.load(options.frames) as arrays:
+                self.frames = torch.from_numpy(arrays["FER2013Train/matrix"])
         self.weights = draw_weights(self.train.label, options.balance)
         self.shape = SHAPES[options.shape]
         self.network = build(self.shape)
@@ -128,7 +131,13 @@ class Trainer:
         self.stale = 0
 
     def batch_loss(self, rows: Tensor, strength: Strength) -> Tensor:
-        faces, targets = augment(self.images[rows].float(), self.targets[rows], strength, side_of(self.shape))
+        frames = None
+        if self.options.frames:
+            framed = torch.rand(len(rows), 1, 1) < self.options.framed_share
+            frames = torch.where(framed, self.frames[rows], torch.eye(2, 3))
+        faces, targets = augment(
+            self.images[rows].float(), self.targets[rows], strength, side_of(self.shape), frames
+        )
         faces = faces.contiguous(memory_format=torch.channels_last)
         with torch.autocast("cpu", torch.bfloat16):
             logits = self.network(faces)
@@ -249,6 +258,8 @@ def main() -> None:
     parser.add_argument("--seven", type=float, default=0.5, help="weight of the loss over seven emotions")
     parser.add_argument("--balance", type=float, default=0.25, help="0: as counted, 1: all kinds alike")
     parser.add_argument("--gentle", type=float, default=0.4, help="last share of the epochs with gentle augmentation")
+    parser.add_argument("--frames", type=Path, help="frames.npz of frames.py: also train on the product's own crops")
+    parser.add_argument("--framed-share", type=float, default=0.3, help="the share of such crops, where there is one")
     parser.add_argument("--workers", type=int, default=2, help="processes of one thread each")
     parser.add_argument("--seed", type=int, default=13)
     parser.add_argument("--resume", action="store_true", help="go on from last.pt in --out")
