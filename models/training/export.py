@@ -1,7 +1,7 @@
 """Export a checkpoint to ONNX, its calibration temperature folded in, and check it with onnxruntime.
 
 `python export.py --cache faces.npz --checkpoint best.pt --out expression.onnx`. Input `face`
-float32 [1,1,S,S], gray luma 0 to 255; output `logits` [1,13] in the order of data.KINDS, to be
+float32 [1,1,48,48], gray luma 0 to 255; output `logits` [1,13] in the order of data.KINDS, to be
 given to a softmax as they are.
 """
 
@@ -17,9 +17,11 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from bounds import offsets
 from data import load
 from figures import Judged, figures
-from networks import network_of, side_of
+from model import SIDE
+from networks import network_of
 from train import predict, softmax
 
 OPSET = 13
@@ -43,29 +45,31 @@ def calibration_error(probabilities: np.ndarray, label: np.ndarray, bins: int = 
     return float(sum(gaps) / len(label))
 
 
-def fold_temperature(network: nn.Module, temperature: float) -> None:
-    """Divide the last layer by the temperature."""
+def fold(network: nn.Module, offset: np.ndarray, temperature: float) -> None:
+    """Add the offset [13] to the last layer's answer, and divide by the temperature."""
     with torch.no_grad():
+        network.head.bias += torch.from_numpy(offset)
         network.head.weight /= temperature
         network.head.bias /= temperature
 
 
-def write(network: nn.Module, side: int, path: Path) -> None:
-    """Write the network as ONNX with static shapes and folded batch normalisation."""
-    face = torch.full((1, 1, side, side), 127.0)
+def write(network: nn.Module, path: Path) -> None:
+    """Write the network as ONNX with static shapes, folded batch normalisation and folded constants."""
+    face = torch.full((1, 1, SIDE, SIDE), 127.0)
     torch.onnx.export(
         network, (face,), str(path), opset_version=OPSET, do_constant_folding=True,
         input_names=["face"], output_names=["logits"],
     )  # fmt: skip
-    onnx.checker.check_model(onnx.load(path), full_check=True)
-
-
-def resized(images: np.ndarray, side: int) -> np.ndarray:
-    """uint8 faces [n,48,48] as the product hands them over: float32 [n,1,1,side,side], bilinear."""
-    faces = torch.from_numpy(images).unsqueeze(1).float()
-    if side != images.shape[1]:
-        faces = F.interpolate(faces, size=(side, side), mode="bilinear", align_corners=False)
-    return faces.unsqueeze(1).numpy()
+    settings = onnxruntime.SessionOptions()
+    settings.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
+    settings.optimized_model_filepath = str(path)
+    onnxruntime.InferenceSession(str(path), settings, providers=["CPUExecutionProvider"])
+    model = onnx.load(path)
+    unused = [each for each in model.opset_import if each.domain]
+    for each in unused:
+        model.opset_import.remove(each)
+    onnx.checker.check_model(model, full_check=True)
+    onnx.save(model, path)
 
 
 def run(path: Path, images: np.ndarray) -> np.ndarray:
@@ -73,7 +77,7 @@ def run(path: Path, images: np.ndarray) -> np.ndarray:
     settings = onnxruntime.SessionOptions()
     settings.intra_op_num_threads = 1
     session = onnxruntime.InferenceSession(str(path), settings, providers=["CPUExecutionProvider"])
-    faces = resized(images, session.get_inputs()[0].shape[2])
+    faces = images.astype(np.float32)[:, None, None]
     return np.concatenate([session.run(["logits"], {"face": face})[0] for face in faces])
 
 
@@ -82,13 +86,16 @@ def main() -> None:
     parser.add_argument("--cache", type=Path, required=True, help="faces.npz of data.py")
     parser.add_argument("--checkpoint", type=Path, required=True, help="best.pt of train.py")
     parser.add_argument("--out", type=Path, required=True, help="the ONNX file to write")
+    parser.add_argument("--neutral", type=float, default=0.0, help="added to neutral's logit; see bounds.py")
+    parser.add_argument("--rare", type=float, default=0.0, help="how much rare kinds are lifted; see bounds.py")
     options = parser.parse_args()
-    network, shape = network_of(options.checkpoint)
+    network, _ = network_of(options.checkpoint)
     valid = load(options.cache, "FER2013Valid")
-    before = predict(network, valid.images)
+    offset = offsets(load(options.cache, "FER2013Train").label, options.neutral, options.rare)
+    before = predict(network, valid.images) + offset
     temperature = temperature_of(before, valid.label)
-    fold_temperature(network, temperature)
-    write(network, side_of(shape), options.out)
+    fold(network, offset, temperature)
+    write(network, options.out)
     logits = run(options.out, valid.images)
     difference = float(np.abs(logits - before / temperature).max())
     operators = sorted({node.op_type for node in onnx.load(options.out).graph.node})

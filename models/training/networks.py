@@ -27,7 +27,7 @@ def build(shape: Shape | TrunkShape) -> ExpressionNet | TrunkNet:
 
 
 def side_of(shape: Shape | TrunkShape) -> int:
-    """Height and width of the faces that a network takes, in pixels."""
+    """Height and width at which a network looks at a face, in pixels; it brings others to that size itself."""
     return shape.side if isinstance(shape, TrunkShape) else SIDE
 
 

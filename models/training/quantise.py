@@ -19,7 +19,7 @@ from onnx import helper, numpy_helper
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 
 from data import load
-from export import resized, run
+from export import run
 from figures import Judged, figures
 from train import softmax
 
@@ -78,12 +78,11 @@ def quantise(model: onnx.ModelProto) -> int:
 
 
 class Calibration(CalibrationDataReader):
-    """Faces of FER2013Train, brought to the file's size, one by one."""
+    """Some faces of FER2013Train, one by one."""
 
-    def __init__(self, path: Path, cache: Path) -> None:
-        side = onnx.load(path).graph.input[0].type.tensor_type.shape.dim[2].dim_value
+    def __init__(self, cache: Path) -> None:
         images = load(cache, "FER2013Train").images
-        self.faces = iter(resized(images[:: len(images) // CALIBRATION_FACES], side))
+        self.faces = iter(images[:: len(images) // CALIBRATION_FACES, None, None].astype(np.float32))
 
     def get_next(self) -> dict[str, np.ndarray] | None:
         face = next(self.faces, None)
@@ -99,7 +98,7 @@ def main() -> None:
     options = parser.parse_args()
     if options.integer:
         quantize_static(
-            options.float_file, options.int8_file, Calibration(options.float_file, options.cache),
+            options.float_file, options.int8_file, Calibration(options.cache),
             quant_format=QuantFormat.QOperator, op_types_to_quantize=["Conv"], weight_type=QuantType.QInt8,
             activation_type=QuantType.QInt8,
         )  # fmt: skip
