@@ -1,7 +1,7 @@
 """Where the bounds between the kinds lie: what a little more for neutral, and for the rare kinds, does to the figures.
 
-`python bounds.py --cache faces.npz --checkpoint best.pt` prints the best of a grid on FER2013Valid as Markdown. The faces of
-an epoch are drawn so that rare kinds stand more often in it than in FER2013; that helps the balanced figures
+`python bounds.py --cache faces.npz --checkpoint best.pt` prints the best of a grid on FER2013Valid as Markdown. The
+faces of an epoch are drawn so that rare kinds stand more often in it than in FER2013; that helps the balanced figures
 and takes faces from neutral. Two numbers, added to the logits by export.py, choose the balance afterwards.
 """
 
@@ -19,7 +19,8 @@ from networks import network_of
 from train import predict, softmax
 
 WANTED = {
-    "7 classes": 84.0, "balanced 7": 74.0, "13 classes": 70.0, "balanced 13": 54.0, "strength": 79.0, "majority 7": 87.0,
+    "7 classes": 84.0, "balanced 7": 74.0, "13 classes": 70.0, "balanced 13": 54.0, "strength": 79.0,
+    "majority 7": 87.0,
 }  # fmt: skip
 """The figures asked for, in percent."""
 
@@ -32,11 +33,10 @@ def offsets(counted: np.ndarray, neutral: float, rare: float) -> np.ndarray:
     return np.concatenate(([neutral], others - np.average(others, weights=counts[1:]))).astype(np.float32)
 
 
-def shortfall(logits: np.ndarray, faces: Faces) -> tuple[float, dict[str, float]]:
-    """The points by which the worst figure misses what is wanted (negative: by which it is better), and all figures."""
+def shares_of(logits: np.ndarray, faces: Faces) -> dict[str, float]:
+    """Every figure in percent."""
     found = figures(Judged.of(softmax(logits), faces.label, faces.votes))
-    shares = {name: 100 * share for name, (share, _) in found.items()}
-    return max(least - shares[name] for name, least in WANTED.items()), shares
+    return {name: 100 * share for name, (share, _) in found.items()}
 
 
 @dataclass(frozen=True)
@@ -45,18 +45,22 @@ class Point:
 
     neutral: float
     rare: float
-    shortfall: float
     shares: dict[str, float]
+
+    def rank(self) -> tuple[float, float]:
+        """The points missing to what is wanted, summed; then the figures' sum. The smallest is the best."""
+        missing = sum(max(0.0, least - self.shares[name]) for name, least in WANTED.items())
+        return missing, -sum(self.shares.values())
 
 
 def search(logits: np.ndarray, faces: Faces, counted: np.ndarray) -> list[Point]:
-    """Every point of a grid, the smallest shortfall first; `counted` are the labels of the training faces."""
+    """Every point of a grid, the best first; `counted` are the labels of the training faces."""
     points = [
-        Point(neutral, rare, *shortfall(logits + offsets(counted, neutral, rare), faces))
+        Point(neutral, rare, shares_of(logits + offsets(counted, neutral, rare), faces))
         for neutral in np.arange(0, 1.01, 0.1)
         for rare in np.arange(-0.1, 0.41, 0.05)
     ]
-    return sorted(points, key=lambda point: point.shortfall)
+    return sorted(points, key=Point.rank)
 
 
 def main() -> None:
@@ -81,7 +85,7 @@ def main() -> None:
         point = search(logits[choose], valid.rows(choose), counted)[0]
         shifted = logits[look] + offsets(counted, point.neutral, point.rare)
         for sums, rows in ((chosen, shifted), (kept, logits[look])):
-            for name, share in shortfall(rows, valid.rows(look))[1].items():
+            for name, share in shares_of(rows, valid.rows(look)).items():
                 sums[name] += share / 2
     for title, sums in (("chosen on the other half", chosen), ("left as they were", kept)):
         print(f"\n{title}: " + ", ".join(f"{name} {share:.2f}" for name, share in sums.items()))

@@ -12,8 +12,8 @@ from pathlib import Path
 import matplotlib
 import numpy as np
 
-from data import EMOTION_OF_KIND, EMOTIONS, KINDS, Faces, load
-from figures import Judged, confusion, report, seven
+from data import EMOTION_OF_KIND, EMOTIONS, KINDS, Faces, load, majority_of_votes
+from figures import Judged, agreement, confusion, report, seven
 from networks import network_of
 from train import predict, softmax
 
@@ -29,9 +29,14 @@ def ceiling(faces: Faces) -> dict[str, float]:
     is rather too high than too low.
     """
     rows = np.arange(len(faces.label))
+    emotion = EMOTION_OF_KIND[faces.label]
+    kind, both = faces.soft[rows, faces.label], seven(faces.soft)[rows, emotion]
+    majority = majority_of_votes(faces.votes)
     return {
-        "7 classes": float(seven(faces.soft)[rows, EMOTION_OF_KIND[faces.label]].mean()),
-        "13 classes": float(faces.soft[rows, faces.label].mean()),
+        "7 classes": float(both.mean()),
+        "13 classes": float(kind.mean()),
+        "strength": float((kind[emotion > 0].sum() / both[emotion > 0].sum())),
+        "majority 7, were every label of 7 classes guessed": agreement(emotion, majority)[0],
     }
 
 
@@ -65,7 +70,7 @@ def main() -> None:
     probabilities = softmax(predict(network_of(options.checkpoint)[0], faces.images))
     print(report(Judged.of(probabilities, faces.label, faces.votes), options.draws, options.seed))
     for name, share in ceiling(faces).items():
-        print(f"\nceiling of {name} from the votes: {100 * share:.1f} %")
+        print(f"\nceiling from the votes, {name}: {100 * share:.1f} %")
     if options.pictures:
         options.pictures.mkdir(parents=True, exist_ok=True)
         emotion, guess = EMOTION_OF_KIND[faces.label], seven(probabilities).argmax(1)

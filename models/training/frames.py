@@ -58,7 +58,7 @@ def similarity(template: np.ndarray, points: np.ndarray) -> np.ndarray:
 
 
 def frame(answer: dict, template: np.ndarray) -> np.ndarray | None:
-    """The matrix of the first face whose box is centred inside the FER crop; template and result in units of -1 to 1."""
+    """The matrix of the first face with its box centred inside the FER crop; all in units of -1 to 1."""
     for face in answer["faces"]:
         x, y = ((face[at] + face[size] / 2 - BORDER) / CROP for at, size in (("x", "w"), ("y", "h")))
         if 0 < x < 1 and 0 < y < 1:
@@ -90,12 +90,12 @@ def main() -> None:
         found = np.array([matrix is not None for matrix in matrices])
         matrix = np.stack([np.eye(2, 3) if each is None else each for each in matrices])
         arrays |= {f"{split}/found": found, f"{split}/matrix": matrix.astype(np.float32)}
-        scale = np.hypot(matrix[found, 0, 0], matrix[found, 1, 0])
-        degrees = np.degrees(np.arctan2(matrix[found, 1, 0], matrix[found, 0, 0]))
-        shift = matrix[found, :, 2] / 2
-        for name, values in (("scale", scale), ("degrees", degrees), ("shift x", shift[:, 0]), ("shift y", shift[:, 1])):
-            print(f"{split}: {name} 5, 25, 50, 75, 95 %: {np.percentile(values, (5, 25, 50, 75, 95)).round(3).tolist()}")
-        print(f"{split}: a face in {found.sum()} of {len(found)}", flush=True)
+        print(f"{split}: a face in {found.sum()} of {len(found)}; at 5, 25, 50, 75, 95 %:")
+        cosine, sine = matrix[found, 0, 0], matrix[found, 1, 0]
+        measured = {"scale": np.hypot(cosine, sine), "degrees": np.degrees(np.arctan2(sine, cosine))}
+        measured |= {"shift x": matrix[found, 0, 2] / 2, "shift y": matrix[found, 1, 2] / 2}
+        for name, values in measured.items():
+            print(f"  {name}", *np.percentile(values, (5, 25, 50, 75, 95)).round(3), flush=True)
         if options.pictures and split == "FER2013Valid":
             (options.pictures / split).mkdir(parents=True, exist_ok=True)
             for name, image in zip(faces.names[found], crop(faces.images[found], matrix[found], CROP)):

@@ -139,7 +139,7 @@ def main() -> None:
     with torch.no_grad():
         here = read(options.weights)(torch.from_numpy(face).permute(2, 0, 1).unsqueeze(0).float())[0].numpy()
     difference = float(np.abs(here - original).max())
-    print(f"largest difference of the 128 numbers to dlib {difference:.1e}, largest number {np.abs(original).max():.3f}")
+    print(f"largest difference to dlib {difference:.1e}, largest number {np.abs(original).max():.3f}")
     if difference > TOLERANCE:
         raise SystemExit("this is not dlib's network")
 

@@ -51,7 +51,8 @@ def main() -> None:
     parser.parse_args()
     for name, shape in SHAPES.items():
         multiplications, parameters = count(build(shape), side_of(shape))
-        print(f"{name}: {multiplications / 1e6:.1f} MMAC a face of {side_of(shape)} px, {parameters / 1e6:.3f} M parameters")
+        print(f"{name}: {multiplications / 1e6:.1f} MMAC a face of {side_of(shape)} px, "
+              f"{parameters / 1e6:.3f} M parameters")  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
 """Compare network files in the product, side by side: size, CPU time a face, and every figure.
 
-`python recipes.py --lectern target/release/lectern --faces FER2013Valid FIRST.onnx OTHER.onnx …` prints Markdown. The time
-of a face is the CPU time of `lectern eval classify` on many faces less that on few, over the difference; the files
-take turns, and the least of several rounds counts.
+`python recipes.py --lectern target/release/lectern --faces FER2013Valid FIRST.onnx OTHER.onnx …` prints Markdown.
+The time of a face is the CPU time of `lectern eval classify` on many faces less that on few, over the difference;
+the files take turns, and the least of several rounds counts.
 """
 
 from __future__ import annotations
@@ -52,9 +52,11 @@ def main() -> None:
         output, _ = classify(options.lectern, network, files)
         found = figures(judge(read_lines(StringIO(output)), Path(options.data) / "fer2013plus"))
         if not header:
-            header = ["file", "bytes", "ms a face", "times the first", *(f"{name} (n {n})" for name, (_, n) in found.items())]
+            header = ["file", "bytes", "ms a face", "times the first"]
+            header += [f"{name} (n {n})" for name, (_, n) in found.items()]
             print("| " + " | ".join(header) + " |\n|---" + "|---:" * (len(header) - 1) + "|")
-        cells = [network.name, f"{network.stat().st_size:,}", f"{1000 * min(seconds):.2f}", f"{min(seconds) / first:.2f}"]
+        cells = [network.name, f"{network.stat().st_size:,}"]
+        cells += [f"{1000 * min(seconds):.2f}", f"{min(seconds) / first:.2f}"]
         print("| " + " | ".join(cells + [f"{100 * share:.2f}" for share, _ in found.values()]) + " |", flush=True)
 
 

@@ -243,7 +243,8 @@ def main() -> None:
     parser.add_argument("--shape", choices=SHAPES, default="device")
     parser.add_argument("--start", type=Path, help="begin with the weights of this best.pt")
     parser.add_argument("--identity", type=Path, help="begin with the weights of dlib's file; see identity.py")
-    parser.add_argument("--live", type=Path, nargs="*", default=[], help="best.pt files that are asked about each augmented face")
+    parser.add_argument("--live", type=Path, nargs="*", default=[],
+                        help="best.pt files that are asked about each augmented face")  # fmt: skip
     parser.add_argument("--live-share", type=float, default=0.6, help="the share of their answers in the targets")
     parser.add_argument("--teacher", type=Path, nargs="*", default=[], help="best.pt files to refine the targets with")
     parser.add_argument("--teacher-share", type=float, default=0.4, help="the teachers' share of the targets")

@@ -119,7 +119,8 @@ def begin(network: TrunkNet, shape: TrunkShape, weights: Path, faces: Tensor) ->
         start += count
     rows = [first + number for first, (_, count) in zip(starts, shape.stages) for number in range(count)]
     for block, row in zip(network.blocks, rows):
-        for layers, (conv, scale) in ((block.first, source.blocks[row].first), (block.second, source.blocks[row].second)):
+        original = source.blocks[row]
+        for layers, (conv, scale) in ((block.first, original.first), (block.second, original.second)):
             scaled(layers, conv.weight, conv.bias, scale)
         if isinstance(block.attention, Cbam):
             for layer in (block.attention.channel.excite, block.attention.spatial.conv):
@@ -127,7 +128,8 @@ def begin(network: TrunkNet, shape: TrunkShape, weights: Path, faces: Tensor) ->
                     values.zero_()
             for values in block.second[1].parameters():
                 values *= 4
-    hooks = [layer.register_forward_pre_hook(measure) for layer in network.modules() if isinstance(layer, nn.BatchNorm2d)]
+    normalisations = [layer for layer in network.modules() if isinstance(layer, nn.BatchNorm2d)]
+    hooks = [layer.register_forward_pre_hook(measure) for layer in normalisations]
     network.eval()(faces)
     for hook in hooks:
         hook.remove()
