@@ -13,11 +13,12 @@ from model import SIDE, ExpressionNet, Shape, count
 from trunk import TrunkNet, TrunkShape
 
 SHAPES: dict[str, Shape | TrunkShape] = {
-    "first": Shape(),
-    "tiny": TrunkShape(side=40, stages=((32, 1),), attended=1),
+    "device": Shape(),
+    "trunk": TrunkShape(side=80, stages=((32, 3), (64, 4), (128, 3)), attended=1, dropout=0.2),
     "teacher": TrunkShape(side=112),
-    "device": TrunkShape(side=80, stages=((32, 3), (64, 4), (128, 3)), attended=1, dropout=0.2),
+    "tiny": TrunkShape(side=40, stages=((32, 1),), attended=1),
 }
+"""`device` ships, `teacher` taught it, `trunk` is what fits a device of the teacher, `tiny` is for tests."""
 
 
 def build(shape: Shape | TrunkShape) -> ExpressionNet | TrunkNet:

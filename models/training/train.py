@@ -36,14 +36,20 @@ def targets_of(faces: Faces, soft_share: float) -> Tensor:
 def refine(targets: Tensor, faces: Faces, teachers: list[Path], share: float) -> Tensor:
     """Blend the targets with what the teachers say of each clean face and of its mirror image.
 
-    Ten votes are a noisy label; a trained network has seen what similar faces were voted.
+    Ten votes are a noisy label; a trained network has seen what similar faces were voted. Each worker asks about
+    its part of the faces.
     """
-    answers = [
-        softmax(predict(network_of(teacher)[0], images))
-        for teacher in teachers
-        for images in (faces.images, np.ascontiguousarray(faces.images[:, :, ::-1]))
-    ]
-    return torch.lerp(targets, torch.from_numpy(np.mean(answers, 0)), share)
+    images = faces.images[parallel.mine()]
+    networks = [network_of(teacher)[0] for teacher in teachers]
+    with torch.autocast("cpu", torch.bfloat16):
+        answers = [
+            softmax(predict(network, np.ascontiguousarray(side)))
+            for network in networks
+            for side in (images, images[:, :, ::-1])
+        ]
+    everyone = torch.zeros(targets.shape)
+    everyone[parallel.mine()] = torch.from_numpy(np.mean(answers, 0))
+    return torch.lerp(targets, parallel.summed(everyone), share)
 
 
 def loss_of(logits: Tensor, targets: Tensor, emotion_share: float) -> Tensor:
