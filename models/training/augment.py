@@ -19,6 +19,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from data import load
+from model import SIDE
 
 
 @dataclass(frozen=True)
@@ -50,8 +51,11 @@ def uniform(count: int, low: float, high: float) -> Tensor:
     return torch.rand(count) * (high - low) + low
 
 
-def warp(faces: Tensor, strength: Strength) -> Tensor:
-    """Flip, turn, scale, shear and shift with one bilinear sampling; edges are repeated."""
+def warp(faces: Tensor, strength: Strength, side: int, frames: Tensor | None = None) -> Tensor:
+    """Flip, turn, scale, shear and shift, to `side` pixels, with one bilinear sampling; edges are repeated.
+
+    With frames [n,2,3], each of which takes a crop's square (-1 to 1) into the picture's, it is those crops that
+    are turned and shifted."""
     count = len(faces)
     angle = uniform(count, -strength.degrees, strength.degrees) * (math.pi / 180)
     zoom = torch.exp(uniform(count, -strength.scale, strength.scale))
@@ -67,7 +71,10 @@ def warp(faces: Tensor, strength: Strength) -> Tensor:
         ),
         1,
     )
-    grid = F.affine_grid(matrix, list(faces.shape), align_corners=False)
+    if frames is not None:
+        offset = frames[:, :, :2] @ matrix[:, :, 2:] + frames[:, :, 2:]
+        matrix = torch.cat((frames[:, :, :2] @ matrix[:, :, :2], offset), 2)
+    grid = F.affine_grid(matrix, [count, 1, side, side], align_corners=False)
     return F.grid_sample(faces, grid, padding_mode="border", align_corners=False)
 
 
@@ -131,9 +138,11 @@ def mix(faces: Tensor, targets: Tensor, strength: Strength) -> tuple[Tensor, Ten
     )
 
 
-def augment(faces: Tensor, targets: Tensor, strength: Strength) -> tuple[Tensor, Tensor]:
-    """Faces float [n,1,S,S] of 0 to 255 and targets [n,13] to new ones, drawn from torch's seed."""
-    faces = erase(degrade(light(warp(faces, strength), strength), strength), strength)
+def augment(
+    faces: Tensor, targets: Tensor, strength: Strength, side: int, frames: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """Faces float [n,1,S,S] of 0 to 255 and targets [n,13] to new ones of `side` px, drawn from torch's seed."""
+    faces = erase(degrade(light(warp(faces, strength, side, frames), strength), strength), strength)
     return mix(faces.clamp(0, 255), targets, strength)
 
 
@@ -146,8 +155,8 @@ def main() -> None:
     torch.manual_seed(options.seed)
     faces = load(options.cache, "FER2013Train")
     images = torch.from_numpy(faces.images[:128]).unsqueeze(1).float()
-    images, _ = augment(images, torch.from_numpy(faces.soft[:128]), FULL)
-    sheet = images.view(8, 16, 48, 48).permute(0, 2, 1, 3).reshape(8 * 48, 16 * 48)
+    images, _ = augment(images, torch.from_numpy(faces.soft[:128]), FULL, SIDE)
+    sheet = images.view(8, 16, SIDE, SIDE).permute(0, 2, 1, 3).reshape(8 * SIDE, 16 * SIDE)
     Image.fromarray(sheet.numpy().astype(np.uint8)).save(options.out)
 
 

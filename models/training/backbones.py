@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torchvision import models
 
-from model import SHAPES, ExpressionNet
+from model import ExpressionNet, Shape
 
 
 @dataclass
@@ -240,7 +240,7 @@ class Gray(nn.Module):
 
     def __init__(self, bare: bool) -> None:
         super().__init__()
-        self.features = ExpressionNet(SHAPES["device"]).features
+        self.features = ExpressionNet(Shape()).features
         for block in self.features if bare else ():
             if hasattr(block, "attention"):
                 block.attention = nn.Identity()
@@ -250,7 +250,7 @@ class Gray(nn.Module):
 
 
 def device(bare: bool) -> Backbone:
-    return Backbone(Gray(bare), SHAPES["device"].blocks[-1][0], 16)
+    return Backbone(Gray(bare), Shape().blocks[-1][0], 16)
 
 
 BACKBONES: dict[str, Callable[[], Backbone]] = {

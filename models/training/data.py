@@ -64,6 +64,10 @@ class Faces:
     soft: np.ndarray
     names: np.ndarray
 
+    def rows(self, chosen: np.ndarray) -> Faces:
+        """The same for some of the faces."""
+        return Faces(*(getattr(self, name)[chosen] for name in Faces.__dataclass_fields__))
+
 
 def kinds_from_votes(votes: np.ndarray) -> np.ndarray:
     """Apply the 13-class recipe to votes [..., 10] and return kinds [...]; -1 where it drops.

@@ -12,9 +12,10 @@ from pathlib import Path
 import matplotlib
 import numpy as np
 
-from data import EMOTION_OF_KIND, EMOTIONS, KINDS, Faces, load
-from figures import Judged, confusion, report, seven
-from train import network_of, predict, softmax
+from data import EMOTION_OF_KIND, EMOTIONS, KINDS, Faces, load, majority_of_votes
+from figures import Judged, agreement, confusion, report, seven
+from networks import network_of
+from train import predict, softmax
 
 matplotlib.use("Agg")
 from matplotlib import pyplot  # noqa: E402
@@ -28,9 +29,14 @@ def ceiling(faces: Faces) -> dict[str, float]:
     is rather too high than too low.
     """
     rows = np.arange(len(faces.label))
+    emotion = EMOTION_OF_KIND[faces.label]
+    kind, both = faces.soft[rows, faces.label], seven(faces.soft)[rows, emotion]
+    majority = majority_of_votes(faces.votes)
     return {
-        "7 classes": float(seven(faces.soft)[rows, EMOTION_OF_KIND[faces.label]].mean()),
-        "13 classes": float(faces.soft[rows, faces.label].mean()),
+        "7 classes": float(both.mean()),
+        "13 classes": float(kind.mean()),
+        "strength": float((kind[emotion > 0].sum() / both[emotion > 0].sum())),
+        "majority 7, were every label of 7 classes guessed": agreement(emotion, majority)[0],
     }
 
 
@@ -61,10 +67,10 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=13)
     options = parser.parse_args()
     faces = load(options.cache, options.split)
-    probabilities = softmax(predict(network_of(options.checkpoint), faces.images))
+    probabilities = softmax(predict(network_of(options.checkpoint)[0], faces.images))
     print(report(Judged.of(probabilities, faces.label, faces.votes), options.draws, options.seed))
     for name, share in ceiling(faces).items():
-        print(f"\nceiling of {name} from the votes: {100 * share:.1f} %")
+        print(f"\nceiling from the votes, {name}: {100 * share:.1f} %")
     if options.pictures:
         options.pictures.mkdir(parents=True, exist_ok=True)
         emotion, guess = EMOTION_OF_KIND[faces.label], seven(probabilities).argmax(1)

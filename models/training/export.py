@@ -14,12 +14,15 @@ import numpy as np
 import onnx
 import onnxruntime
 import torch
+from torch import nn
 from torch.nn import functional as F
 
+from bounds import offsets
 from data import load
 from figures import Judged, figures
-from model import SIDE, ExpressionNet
-from train import network_of, predict, softmax
+from model import SIDE
+from networks import network_of
+from train import predict, softmax
 
 OPSET = 13
 TOLERANCE = 1e-3
@@ -42,21 +45,31 @@ def calibration_error(probabilities: np.ndarray, label: np.ndarray, bins: int = 
     return float(sum(gaps) / len(label))
 
 
-def fold_temperature(network: ExpressionNet, temperature: float) -> None:
-    """Divide the last layer by the temperature."""
+def fold(network: nn.Module, offset: np.ndarray, temperature: float) -> None:
+    """Add the offset [13] to the last layer's answer, and divide by the temperature."""
     with torch.no_grad():
+        network.head.bias += torch.from_numpy(offset)
         network.head.weight /= temperature
         network.head.bias /= temperature
 
 
-def write(network: ExpressionNet, path: Path) -> None:
-    """Write the network as ONNX with static shapes and folded batch normalisation."""
+def write(network: nn.Module, path: Path) -> None:
+    """Write the network as ONNX with static shapes, folded batch normalisation and folded constants."""
     face = torch.full((1, 1, SIDE, SIDE), 127.0)
     torch.onnx.export(
         network, (face,), str(path), opset_version=OPSET, do_constant_folding=True,
         input_names=["face"], output_names=["logits"],
     )  # fmt: skip
-    onnx.checker.check_model(onnx.load(path), full_check=True)
+    settings = onnxruntime.SessionOptions()
+    settings.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
+    settings.optimized_model_filepath = str(path)
+    onnxruntime.InferenceSession(str(path), settings, providers=["CPUExecutionProvider"])
+    model = onnx.load(path)
+    unused = [each for each in model.opset_import if each.domain]
+    for each in unused:
+        model.opset_import.remove(each)
+    onnx.checker.check_model(model, full_check=True)
+    onnx.save(model, path)
 
 
 def run(path: Path, images: np.ndarray) -> np.ndarray:
@@ -73,12 +86,15 @@ def main() -> None:
     parser.add_argument("--cache", type=Path, required=True, help="faces.npz of data.py")
     parser.add_argument("--checkpoint", type=Path, required=True, help="best.pt of train.py")
     parser.add_argument("--out", type=Path, required=True, help="the ONNX file to write")
+    parser.add_argument("--neutral", type=float, default=0.0, help="added to neutral's logit; see bounds.py")
+    parser.add_argument("--rare", type=float, default=0.0, help="how much rare kinds are lifted; see bounds.py")
     options = parser.parse_args()
-    network = network_of(options.checkpoint)
+    network, _ = network_of(options.checkpoint)
     valid = load(options.cache, "FER2013Valid")
-    before = predict(network, valid.images)
+    offset = offsets(load(options.cache, "FER2013Train").label, options.neutral, options.rare)
+    before = predict(network, valid.images) + offset
     temperature = temperature_of(before, valid.label)
-    fold_temperature(network, temperature)
+    fold(network, offset, temperature)
     write(network, options.out)
     logits = run(options.out, valid.images)
     difference = float(np.abs(logits - before / temperature).max())

@@ -1,12 +1,10 @@
 """The device's expression network: plain 3x3 residual blocks, each with CBAM.
 
-The attention follows equations 1 to 3 of the paper (after Woo et al. 2018). `python model.py` prints
-the multiplications and parameters.
+The attention follows equations 1 to 3 of the paper (after Woo et al. 2018).
 """
 
 from __future__ import annotations
 
-import argparse
 from dataclasses import dataclass
 
 import torch
@@ -29,14 +27,6 @@ class Shape:
     spatial_kernel: int = 7
     reduction: int = 8
     dropout: float = 0.2
-
-
-SHAPES = {
-    "device": Shape(),
-    "teacher": Shape(
-        second=64, blocks=((64, 1), (128, 2), (128, 1), (192, 2), (192, 1)), dropout=0.3
-    ),
-}
 
 
 class ChannelAttention(nn.Module):
@@ -137,8 +127,8 @@ class ExpressionNet(nn.Module):
         return self.head(self.dropout(features.mean((2, 3))))
 
 
-def count(network: nn.Module) -> tuple[int, int]:
-    """Multiply-accumulates of convolutions and dense layers for one face, and parameters."""
+def count(network: nn.Module, side: int) -> tuple[int, int]:
+    """Multiply-accumulates of convolutions and dense layers for one face of `side` px, and parameters."""
     total = 0
 
     def add(layer: nn.Module, _inputs: object, output: Tensor) -> None:
@@ -152,20 +142,8 @@ def count(network: nn.Module) -> tuple[int, int]:
     was_training = network.training
     network.eval()
     with torch.no_grad():
-        network(torch.zeros(1, 1, SIDE, SIDE))
+        network(torch.zeros(1, 1, side, side))
     network.train(was_training)
     for hook in hooks:
         hook.remove()
     return total, sum(parameter.numel() for parameter in network.parameters())
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.parse_args()
-    for name, shape in SHAPES.items():
-        multiplications, parameters = count(ExpressionNet(shape))
-        print(f"{name}: {multiplications / 1e6:.1f} MMAC a face, {parameters / 1e6:.3f} M parameters")
-
-
-if __name__ == "__main__":
-    main()

@@ -35,6 +35,9 @@ from figures import Judged, confusion, figures, report, seven
 from model import Cbam
 from train import Trainer, loss_of, predict, softmax, targets_of
 
+VALID_FACES = 3375
+"""What train.py judges by; its log does not say."""
+
 PAPER = Strength(
     shift=0.08, degrees=14.0, scale=0.0, shear=0.0, contrast=0.0, brightness=0.0, gamma=0.0,
     degrade_share=0.0, noise=0.0, erase_share=0.0, mix_share=0.0,
@@ -158,7 +161,7 @@ class PaperTrainer(Trainer):
         torch.manual_seed(self.options.seed * 10_000 + self.epoch)
         losses = []
         for rows in self.batches():
-            faces = warp(self.images[rows].float(), PAPER)
+            faces = warp(self.images[rows].float(), PAPER, self.images.shape[-1])
             if self.options.vertical:
                 upside_down = torch.rand(len(faces), 1, 1, 1) < 0.5
                 faces = torch.where(upside_down, faces.flip(2), faces)
@@ -247,16 +250,16 @@ def difference_to_onnx(network: PaperNet, face: Tensor, path: Path) -> float:
 
 
 def compare(options: argparse.Namespace) -> None:
-    """Print each run's best epoch as a table; draw the accuracy of every epoch."""
+    """Print each run's best epoch (of this or of train.py) as a table; draw the accuracy of every epoch."""
     print("| run | epochs | best | 7 classes, % | 13 classes, % | strength, % | n | minutes |\n" + "|---" * 8 + "|")
     _, axes = pyplot.subplots(figsize=(6.4, 4))
     for run in options.runs:
         with open(run / "log.csv", newline="") as file:
-            rows = [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
+            rows = [{name: float(value or "nan") for name, value in row.items()} for row in csv.DictReader(file)]
         best = max(rows, key=lambda row: row["13 classes"])
         cells = " | ".join(f"{best[name]:.1f}" for name in ("7 classes", "13 classes", "strength"))
         minutes = sum(row["seconds"] for row in rows) / 60
-        print(f"| {run.name} | {len(rows)} | {best['epoch']:.0f} | {cells} | {best['n']:.0f} | {minutes:.0f} |")
+        print(f"| {run.name} | {len(rows)} | {best['epoch']:.0f} | {cells} | {best.get('n', VALID_FACES):.0f} | {minutes:.0f} |")
         axes.plot([row["epoch"] for row in rows], [row["13 classes"] for row in rows], marker=".", label=run.name)
     axes.set_xlabel("epoch")
     axes.set_ylabel("13 classes right on FER2013Valid, %")

@@ -42,6 +42,17 @@ def average_gradients(network: nn.Module) -> None:
         gradient.copy_(part.view_as(gradient))
 
 
+def mine() -> slice:
+    """The rows that are this process's part of a table."""
+    return slice(distributed.get_rank(), None, distributed.get_world_size())
+
+
+def summed(values: torch.Tensor) -> torch.Tensor:
+    """The sum over all processes."""
+    distributed.all_reduce(values)
+    return values
+
+
 def any_of(condition: bool) -> bool:
     """Whether the condition holds in any process."""
     flag = torch.tensor([float(condition)])

@@ -11,7 +11,6 @@ import argparse
 import csv
 import math
 import time
-from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +22,9 @@ import parallel
 from augment import FULL, GENTLE, Strength, augment
 from data import KINDS, Faces, load
 from figures import Judged, figures
-from model import SHAPES, ExpressionNet, Shape, count
+from model import count
+from networks import SHAPES, build, checkpoint_of, network_of, side_of
+from trunk import begin
 
 
 def targets_of(faces: Faces, soft_share: float) -> Tensor:
@@ -35,14 +36,20 @@ def targets_of(faces: Faces, soft_share: float) -> Tensor:
 def refine(targets: Tensor, faces: Faces, teachers: list[Path], share: float) -> Tensor:
     """Blend the targets with what the teachers say of each clean face and of its mirror image.
 
-    Ten votes are a noisy label; a trained network has seen what similar faces were voted.
+    Ten votes are a noisy label; a trained network has seen what similar faces were voted. Each worker asks about
+    its part of the faces.
     """
-    answers = [
-        softmax(predict(network_of(teacher), images))
-        for teacher in teachers
-        for images in (faces.images, np.ascontiguousarray(faces.images[:, :, ::-1]))
-    ]
-    return torch.lerp(targets, torch.from_numpy(np.mean(answers, 0)), share)
+    images = faces.images[parallel.mine()]
+    networks = [network_of(teacher)[0] for teacher in teachers]
+    with torch.autocast("cpu", torch.bfloat16):
+        answers = [
+            softmax(predict(network, np.ascontiguousarray(side)))
+            for network in networks
+            for side in (images, images[:, :, ::-1])
+        ]
+    everyone = torch.zeros(targets.shape)
+    everyone[parallel.mine()] = torch.from_numpy(np.mean(answers, 0))
+    return torch.lerp(targets, parallel.summed(everyone), share)
 
 
 def loss_of(logits: Tensor, targets: Tensor, emotion_share: float) -> Tensor:
@@ -82,19 +89,11 @@ def predict(network: nn.Module, images: np.ndarray, batch: int = 225) -> np.ndar
     """Logits [n,13] of uint8 faces [n,48,48]."""
     network.eval()
     faces = torch.from_numpy(images).unsqueeze(1)
-    return torch.cat([network(part.float()) for part in faces.split(batch)]).numpy()
+    return torch.cat([network(part.float()).float() for part in faces.split(batch)]).numpy()
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:
     return torch.from_numpy(logits).softmax(1).numpy()
-
-
-def network_of(checkpoint: Path) -> ExpressionNet:
-    """The network that a `best.pt` holds, ready to predict."""
-    state = torch.load(checkpoint)
-    network = ExpressionNet(Shape(**state["shape"])).to(memory_format=torch.channels_last)
-    network.load_state_dict(state["weights"])
-    return network.eval()
 
 
 def optimizer_of(network: nn.Module, peak: float, decay: float) -> torch.optim.Optimizer:
@@ -117,12 +116,19 @@ class Trainer:
         self.targets = targets_of(self.train, options.soft)
         if options.teacher:
             self.targets = refine(self.targets, self.train, options.teacher, options.teacher_share)
+        if options.frames:
+            with np.load(options.frames) as arrays:
+                self.frames = torch.from_numpy(arrays["FER2013Train/matrix"])
         self.weights = draw_weights(self.train.label, options.balance)
-        self.shape: Shape = SHAPES[options.shape]
-        self.network = ExpressionNet(self.shape).to(memory_format=torch.channels_last)
+        self.shape = SHAPES[options.shape]
+        self.network = build(self.shape)
         if options.start:
             self.network.load_state_dict(torch.load(options.start)["weights"])
-        self.average = ExpressionNet(self.shape).to(memory_format=torch.channels_last)
+        if options.identity:
+            sample = self.images[:: len(self.images) // 512].float()
+            begin(self.network, self.shape, options.identity, sample)
+        self.live = [network_of(teacher)[0] for teacher in options.live]
+        self.average = build(self.shape)
         self.average.load_state_dict(self.network.state_dict())
         self.optimizer = optimizer_of(self.network, options.rate, options.decay)
         self.steps = len(self.images) // options.batch
@@ -131,10 +137,20 @@ class Trainer:
         self.stale = 0
 
     def batch_loss(self, rows: Tensor, strength: Strength) -> Tensor:
-        faces, targets = augment(self.images[rows].float(), self.targets[rows], strength)
+        frames = None
+        if self.options.frames:
+            framed = torch.rand(len(rows), 1, 1) < self.options.framed_share
+            frames = torch.where(framed, self.frames[rows], torch.eye(2, 3))
+        faces, targets = augment(
+            self.images[rows].float(), self.targets[rows], strength, side_of(self.shape), frames
+        )
         faces = faces.contiguous(memory_format=torch.channels_last)
         with torch.autocast("cpu", torch.bfloat16):
             logits = self.network(faces)
+            with torch.no_grad():
+                answers = [teacher(faces).float().softmax(1) for teacher in self.live]
+        if answers:
+            targets = torch.lerp(targets, torch.stack(answers).mean(0), self.options.live_share)
         return loss_of(logits.float(), targets, self.options.seven)
 
     def train_epoch(self) -> float:
@@ -164,7 +180,8 @@ class Trainer:
 
     def judge(self) -> dict[str, float]:
         """The figures of the averaged weights on FER2013Valid, in percent, and their mean."""
-        logits = predict(self.average, self.valid.images)
+        with torch.autocast("cpu", torch.bfloat16):
+            logits = predict(self.average, self.valid.images)
         judged = Judged.of(softmax(logits), self.valid.label, self.valid.votes)
         shares = {name: 100 * share for name, (share, _) in figures(judged).items()}
         loss = F.cross_entropy(torch.from_numpy(logits), torch.from_numpy(self.valid.label)).item()
@@ -176,7 +193,7 @@ class Trainer:
         self.stale += 1
         if shares["mean"] > self.best:
             self.best, self.stale = shares["mean"], 0
-            state = {"shape": asdict(self.shape), "weights": self.average.state_dict()}
+            state = checkpoint_of(self.average, self.shape)
             torch.save(state | {"epoch": self.epoch, "figures": shares}, folder / "best.pt")
         state = {name: getattr(self, name) for name in ("epoch", "best", "stale")}
         for name in ("network", "average", "optimizer"):
@@ -219,7 +236,7 @@ def work(rank: int, options: argparse.Namespace) -> None:
     if options.resume:
         trainer.resume()
     if rank == 0:
-        multiplications, parameters = count(trainer.network)
+        multiplications, parameters = count(trainer.network, side_of(trainer.shape))
         print(f"{multiplications / 1e6:.1f} MMAC a face, {parameters / 1e6:.3f} M parameters, "
               f"{len(trainer.images)} faces, {trainer.steps} steps an epoch", flush=True)  # fmt: skip
     trainer.run()
@@ -231,6 +248,10 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder for checkpoints and the log")
     parser.add_argument("--shape", choices=SHAPES, default="device")
     parser.add_argument("--start", type=Path, help="begin with the weights of this best.pt")
+    parser.add_argument("--identity", type=Path, help="begin with the weights of dlib's file; see identity.py")
+    parser.add_argument("--live", type=Path, nargs="*", default=[],
+                        help="best.pt files that are asked about each augmented face")  # fmt: skip
+    parser.add_argument("--live-share", type=float, default=0.6, help="the share of their answers in the targets")
     parser.add_argument("--teacher", type=Path, nargs="*", default=[], help="best.pt files to refine the targets with")
     parser.add_argument("--teacher-share", type=float, default=0.4, help="the teachers' share of the targets")
     parser.add_argument("--epochs", type=int, default=60)
@@ -244,6 +265,8 @@ def main() -> None:
     parser.add_argument("--seven", type=float, default=0.5, help="weight of the loss over seven emotions")
     parser.add_argument("--balance", type=float, default=0.25, help="0: as counted, 1: all kinds alike")
     parser.add_argument("--gentle", type=float, default=0.4, help="last share of the epochs with gentle augmentation")
+    parser.add_argument("--frames", type=Path, help="frames.npz of frames.py: also train on the product's own crops")
+    parser.add_argument("--framed-share", type=float, default=0.3, help="the share of such crops, where there is one")
     parser.add_argument("--workers", type=int, default=2, help="processes of one thread each")
     parser.add_argument("--seed", type=int, default=13)
     parser.add_argument("--resume", action="store_true", help="go on from last.pt in --out")
