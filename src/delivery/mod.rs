@@ -211,6 +211,12 @@ impl Delivery {
 }
 
 impl DeliveryThread {
+    /// Whether the thread has ended.
+    #[must_use]
+    pub fn is_finished(&self) -> bool {
+        self.0.is_finished()
+    }
+
     /// Waits until everything is published, or given up after a time limit.
     ///
     /// # Errors

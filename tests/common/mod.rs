@@ -99,11 +99,28 @@ impl Mosquitto {
         Self::start_with(&format!("password_file {}", file.display()), folder)
     }
 
+    /// One with a second listener, on the port that comes back, with `options` of its own; the first one is plain and
+    /// open to all. Files that it needs lie in `folder`.
+    pub(crate) fn with_listener(options: &str, folder: tempfile::TempDir) -> (Self, u16) {
+        let second = free_port();
+        for entry in std::fs::read_dir(folder.path()).unwrap() {
+            let everyone = std::os::unix::fs::PermissionsExt::from_mode(0o644);
+            std::fs::set_permissions(entry.unwrap().path(), everyone).unwrap();
+        }
+        let who = format!("allow_anonymous true\nlistener {second} 127.0.0.1\n{options}");
+        (Self::start_with(&who, folder), second)
+    }
+
+    /// The folder of its files.
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
     fn start_with(who: &str, folder: tempfile::TempDir) -> Self {
         let port = free_port();
         // Sessions outlive a restart, so that a subscriber gets what was published while it was away.
         let config = format!(
-            "listener {port} 127.0.0.1\n{who}\npersistence true\npersistence_location {}/\n",
+            "per_listener_settings true\npersistence true\npersistence_location {}/\nmax_queued_messages 0\nlistener {port} 127.0.0.1\n{who}\n",
             folder.path().display()
         );
         std::fs::write(folder.path().join("mosquitto.conf"), config).unwrap();
@@ -181,7 +198,12 @@ impl Subscriber {
                     }
                     Ok(Event::Incoming(Packet::SubAck(_))) => drop(subscribed.send(())),
                     Ok(Event::Incoming(Packet::Publish(publish))) => {
-                        assert!(publish.payload.len() <= 1024);
+                        // A retained message that is taken back.
+                        if publish.payload.is_empty() {
+                            continue;
+                        }
+                        let longest = if publish.topic.starts_with("homeassistant/") { 16_384 } else { 1024 };
+                        assert!(publish.payload.len() <= longest);
                         let payload = serde_json::from_slice(&publish.payload).expect("a payload is JSON");
                         if sender.send((publish.topic, payload)).is_err() {
                             return;
@@ -224,18 +246,24 @@ pub(crate) struct Daemon {
 impl Daemon {
     /// Starts it with `recording` as its camera and windows of `seconds`.
     pub(crate) fn start(port: u16, recording: &Path, seconds: u32) -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        Self::start_in(tempfile::tempdir().unwrap(), port, recording, seconds)
+    }
+
+    /// Starts it where another one may have run before: with its state and runtime directory.
+    pub(crate) fn start_in(folder: tempfile::TempDir, port: u16, recording: &Path, seconds: u32) -> Self {
         let config = folder.path().join("lectern.toml");
         let text = format!(
             "[device]\nid = \"cam1\"\nsite = \"north\"\nbuilding = \"main\"\nroom = \"101\"\n[deployment]\nbasis = \
              \"test\"\n[camera]\ndevice = \"file:{}\"\n[window]\nseconds = {seconds}\n[mqtt]\nurl = \
-             \"mqtt://127.0.0.1:{port}\"\n",
-            recording.display()
+             \"mqtt://127.0.0.1:{port}\"\n[spool]\ndirectory = \"{}/state\"\n",
+            recording.display(),
+            folder.path().display()
         );
         std::fs::write(&config, text).unwrap();
         let child = lectern()
             .args(["run", "--config"])
             .arg(&config)
+            .env("RUNTIME_DIRECTORY", folder.path().join("run"))
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
@@ -246,6 +274,13 @@ impl Daemon {
     /// Asks it to stop, as systemd does.
     pub(crate) fn terminate(&self) {
         terminate(&self.child);
+    }
+
+    /// Ends it as a crash would, and leaves its folder.
+    pub(crate) fn kill(mut self) -> tempfile::TempDir {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+        std::mem::replace(&mut self.folder, tempfile::tempdir().unwrap())
     }
 
     /// Waits for its end: exit code and what it said on standard error.
