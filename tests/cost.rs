@@ -68,7 +68,7 @@ fn the_largest_face_of_a_photograph_is_found_without_looking_for_all() {
     let Some(photographs) = common::data("wider_dev/images") else { return };
     let mut detector = Detector::new(&ModelStore::open(None).unwrap()).unwrap();
     let mut analyzer = analyzer();
-    let (mut with, mut found, mut same) = (0u16, 0u16, 0u16);
+    let (mut with, mut found, mut same, mut sum) = (0u16, 0u16, 0u16, 0.0);
     for folder in std::fs::read_dir(photographs).unwrap() {
         for file in std::fs::read_dir(folder.unwrap().path()).unwrap() {
             let picture = stills::read(&file.unwrap().path()).unwrap();
@@ -85,15 +85,20 @@ fn the_largest_face_of_a_photograph_is_found_without_looking_for_all() {
             analyzer.analyze(&picture).unwrap();
             let face = analyzer.faces().first();
             with += 1;
-            found += u16::from(face.is_some());
-            same += u16::from(face.is_some_and(|face| overlap(&face.bbox, &largest.bbox) >= 0.5));
+            let Some(face) = face else { continue };
+            found += 1;
+            let overlap = overlap(&face.bbox, &largest.bbox);
+            same += u16::from(overlap >= 0.5);
+            sum += overlap;
         }
     }
+    let mean = sum / f32::from(found);
     eprintln!(
-        "{with} photographs with a face of 60 px: {found} have one in a search for the largest, {same} the same"
+        "{with} photographs with a face of 60 px: {found} have one in a search for the largest, {same} the same; mean \
+         IoU {mean:.3}"
     );
     assert!(f32::from(found) >= 0.99 * f32::from(with));
-    assert!(f32::from(same) >= 0.97 * f32::from(with));
+    assert!(mean >= 0.8);
 }
 
 /// An empty room under flickering light, its stripes running through the picture, and sensor noise.
