@@ -339,6 +339,7 @@ prove_reload
 prove_upgrade
 prove_plug_in
 promise "nothing panicked" [ -z "$(journalctl -q -u lectern -o cat | grep panicked)" ]
+promise "the sandbox lets it see its processor" [ -z "$(journalctl -q -u lectern -o cat | grep cpuinfo)" ]
 promise "the journal holds no counts" [ -z "$(journalctl -q -u lectern -o cat | grep -E 'neutral|happy|faces":')" ]
 journalctl -q -u lectern -o short-monotonic > /run/journal.log
 prove_removal
