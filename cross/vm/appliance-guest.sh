@@ -220,7 +220,7 @@ prove_restarts() {
     mark
     kill -STOP "$pid"
     promise "a daemon that makes no progress is killed by the watchdog" within 120 journal_has _PID=1 UNIT=lectern.service UNIT_RESULT=watchdog
-    promise "and is back by itself" state 60 watching
+    promise "and is back by itself" state 180 watching
     promise "no core was dumped" [ -z "$(find / -xdev -name 'core*' -size +100k -newer /run/payload/settings -type f 2> /dev/null)" ]
 }
 
