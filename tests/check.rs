@@ -136,9 +136,9 @@ fn a_broker_that_is_down_and_a_wrong_password_are_told_apart() {
     let said = line(&file, "broker", 1);
     assert!(said.contains("Connection refused") && said.contains("check mqtt.url"), "{said}");
 
-    let broker = Mosquitto::with_password("lectern", "right");
+    let broker = Mosquitto::with_password("lectern", "Xyzzy-1");
     let password = folder.path().join("password");
-    for (text, code) in [("right", 0), ("wrong", 1)] {
+    for (text, code) in [("Xyzzy-1", 0), ("Xyzzy-2", 1)] {
         fs::write(&password, text).unwrap();
         fs::set_permissions(&password, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
         let file = configuration(

@@ -95,9 +95,17 @@ fn reconcile(messages: &[(String, Value)], expected: u64) {
     assert_eq!(kept.len() as u64, expected);
 }
 
-/// Everything until the device says that it has left.
-fn rest(subscriber: &Subscriber) -> Vec<(String, Value)> {
-    subscriber.until(|_, payload| payload["state"] == "offline")
+/// Everything until `expected` records have come, and what follows at once.
+fn rest(subscriber: &Subscriber, expected: u64) -> Vec<(String, Value)> {
+    let seen = std::cell::RefCell::new(std::collections::BTreeSet::new());
+    let mut messages = subscriber.until(|topic, payload| {
+        if topic == MINUTE {
+            seen.borrow_mut().insert(number(payload, "seq"));
+        }
+        seen.borrow().len() as u64 == expected
+    });
+    messages.extend(subscriber.soon());
+    messages
 }
 
 /// An authority, a server's certificate for `localhost`, an expired one, and a client's: files in a folder.
@@ -161,8 +169,10 @@ fn delivers(mosquitto: &Mosquitto, broker: Broker) {
     let (reports, thread) = start(broker, Spool::in_memory(10).unwrap(), None);
     (0..3).for_each(|seq| reports.send(Report::Record(record(seq))));
     drop(reports);
-    reconcile(&rest(&subscriber), 3);
     assert_eq!(thread.join().unwrap().undelivered, 0);
+    let messages = rest(&subscriber, 3);
+    reconcile(&messages, 3);
+    assert_eq!(messages.last().unwrap().1["state"], "offline");
 }
 
 #[test]
@@ -308,8 +318,8 @@ fn every_record_arrives_over_a_bad_network() {
     }
     let _ = send;
     drop(reports);
-    reconcile(&rest(&subscriber), seq);
     assert_eq!(thread.join().unwrap().undelivered, 0);
+    reconcile(&rest(&subscriber, seq), seq);
     assert!(proxy.connections() > 10);
 }
 
@@ -325,8 +335,8 @@ fn every_record_arrives_over_restarts_of_the_broker() {
         mosquitto.restart();
     }
     drop(reports);
-    reconcile(&rest(&subscriber), 80);
     assert_eq!(thread.join().unwrap().undelivered, 0);
+    reconcile(&rest(&subscriber, 80), 80);
 }
 
 #[test]
@@ -352,8 +362,8 @@ fn a_week_of_backlog_is_delivered_in_order() {
     assert_eq!((spool.len() as u64, spool.next_seq()), (WEEK, WEEK));
     let (reports, thread) = start(broker(mosquitto.port), spool, None);
     drop(reports);
-    reconcile(&rest(&subscriber), WEEK);
     assert_eq!(thread.join().unwrap().undelivered, 0);
+    reconcile(&rest(&subscriber, WEEK), WEEK);
     let left = std::fs::read_dir(folder.path().join("disk")).unwrap().count();
     assert_eq!(left, 1, "only the lock is left on the disk");
 }
@@ -410,9 +420,9 @@ fn a_full_disk_is_told_and_loses_nothing() {
         subscriber.until(|topic, payload| topic.ends_with("/status") && payload["spool"] == "memory");
     // With room again the disk is used again, after a while; what waits in memory is delivered anyway.
     drop(reports);
-    messages.extend(rest(&subscriber));
-    reconcile(&messages, 500);
     assert_eq!(thread.join().unwrap().undelivered, 0);
+    messages.extend(subscriber.soon());
+    reconcile(&messages, 500);
 }
 
 /// A disk of 128 KiB in memory.

@@ -83,8 +83,8 @@ fn memory_and_files_are_flat_over_a_thousand_reconnects() {
     };
     let (files, memory) = reach(200);
     let (files_after, memory_after) = reach(1200);
-    // A connection more or less may be open at the moment.
-    assert!(files_after <= files + 4, "{files} files, then {files_after}");
+    // At that moment one connection more may be open, with its five sockets on the way through here.
+    assert!(files_after <= files + 8, "{files} files, then {files_after}");
     assert!(memory_after <= memory + 1024, "{memory} KiB, then {memory_after}");
     cut.store(false, Ordering::SeqCst);
     drop(reports);

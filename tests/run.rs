@@ -163,7 +163,9 @@ fn secrets_are_told_to_nobody() {
     std::fs::write(&secret, "Xyzzy-42\n").unwrap();
     std::fs::set_permissions(&secret, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
     let mut command = common::lectern();
-    command.env("LECTERN_LOG", "trace,rumqttc=trace,rustls=trace").env("LECTERN_DEPLOYMENT_BASIS", "test");
+    command
+        .env("LECTERN_LOG", "lectern=trace,rumqttc=trace,rustls=trace")
+        .env("LECTERN_DEPLOYMENT_BASIS", "test");
     command.env("LECTERN_MQTT_USERNAME", "lectern").env("LECTERN_MQTT_PASSWORD_FILE", &secret);
     command.env("LECTERN_MQTT_URL", format!("mqtt://127.0.0.1:{}", broker.port));
     command.env("LECTERN_CAMERA_DEVICE", format!("file:{}", video.display()));

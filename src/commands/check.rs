@@ -287,6 +287,8 @@ fn try_models(models: Option<&Path>, settings: Option<&Settings>) -> Result<(boo
     let picture = Frame::black(width as usize, height as usize);
     // The first one also plans the networks for this size.
     let empty = analyzer.analyze(&picture)?.is_empty();
+    // Else nothing has moved, and nothing would be searched.
+    analyzer.forget();
     let began = SystemClock.boot();
     analyzer.analyze(&picture)?;
     Ok((sane && empty, SystemClock.boot().saturating_sub(began)))

@@ -88,7 +88,9 @@ fn pem(error: rustls::pki_types::pem::Error) -> String {
 pub(super) fn explain(error: &ConnectionError, host: &str) -> Option<String> {
     let io: &io::Error = match error {
         ConnectionError::Tls(TlsError::Io(io)) | ConnectionError::Io(io) => io,
-        ConnectionError::MqttState(StateError::Io(io)) => io,
+        ConnectionError::MqttState(
+            StateError::Io(io) | StateError::Deserialization(rumqttc::mqttbytes::Error::Io(io)),
+        ) => io,
         ConnectionError::Tls(other) => return Some(other.to_string()),
         _ => return None,
     };

@@ -282,7 +282,7 @@ mod tests {
             Some("starting, broker away, minutes wait")
         );
         machine.health.set_broker_connected(true);
-        machine.live(20, &ALL);
+        machine.live(40, &ALL);
         assert_eq!(machine.pulse.status, "watching, 2.0 frames/s, broker connected");
         // Nothing new, nothing told.
         assert_eq!(machine.pulse.words("watching").status, None);

@@ -223,6 +223,11 @@ impl Subscriber {
         self.messages.recv_timeout(PATIENCE).expect("a message")
     }
 
+    /// What comes until nothing has come for half a second.
+    pub(crate) fn soon(&self) -> Vec<(String, Value)> {
+        std::iter::from_fn(|| self.messages.recv_timeout(Duration::from_millis(500)).ok()).collect()
+    }
+
     /// Everything up to and including the first message for which `last` is true.
     pub(crate) fn until(&self, last: impl Fn(&str, &Value) -> bool) -> Vec<(String, Value)> {
         let mut messages = Vec::new();
