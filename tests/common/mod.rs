@@ -88,6 +88,17 @@ impl Mosquitto {
         Self::start_with("allow_anonymous true", tempfile::tempdir().unwrap())
     }
 
+    /// One that takes everybody and any number of messages for whoever is away.
+    pub(crate) fn unbounded() -> Self {
+        let who = "allow_anonymous true\nmax_queued_messages 0\nmax_connections -1";
+        Self::start_with(who, tempfile::tempdir().unwrap())
+    }
+
+    /// Its process, until it is restarted.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// One that takes only this user.
     pub(crate) fn with_password(user: &str, password: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();

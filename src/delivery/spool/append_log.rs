@@ -112,9 +112,13 @@ impl Log {
             if places.is_empty() {
                 log.storage.remove(name)?;
             } else {
-                // The process that wrote it may have died before it did this.
-                log.storage.sync(name)?;
-                log.segments.push_back(Segment { name: name.clone(), bytes: bytes.len() as u64, places });
+                // The process that wrote it may have died before it did this. A disk that is full can be read all the same.
+                if let Err(error) = log.storage.sync(name) {
+                    log::warn!("records on the disk may not survive a power loss: {error}");
+                }
+                // Two torn records one after the other would look like a damaged one.
+                let size = if scan.ends_well { bytes.len() as u64 } else { SEGMENT.max(bytes.len() as u64) };
+                log.segments.push_back(Segment { name: name.clone(), bytes: size, places });
             }
         }
         Ok((log, found))
@@ -260,6 +264,8 @@ struct Scan {
     records: Vec<Record>,
     /// Whether the file ends in a record that is all there, and damaged; not in a torn one.
     damaged_at_end: bool,
+    /// Whether the last record is good, so that the file can be added to.
+    ends_well: bool,
 }
 
 /// Finds the good records in a file's bytes.
@@ -280,7 +286,8 @@ fn scan(bytes: &[u8]) -> Scan {
             Decoded::Torn | Decoded::Nothing => at += 1,
         }
     }
-    Scan { records, damaged_at_end }
+    let end = records.last().map_or(0, |Record { place, .. }| place.offset + place.length as u64);
+    Scan { records, damaged_at_end, ends_well: end == bytes.len() as u64 }
 }
 
 enum Decoded {

@@ -78,7 +78,7 @@ struct State {
     dropped: u64,
     /// How many damaged records on the disk are counted in `dropped` already.
     damaged: u64,
-    /// The folder that the positions on the disk belong to.
+    /// The folder that the positions on the disk belong to; none while it cannot be used.
     disk: Option<String>,
     /// The open window as it would be published if the process died now: `seq`, topic, payload.
     open: Option<(u64, String, String)>,
@@ -161,7 +161,8 @@ impl Spool {
             first: from,
             next: old.next,
             dropped: old.dropped,
-            disk: disk_name,
+            // The positions of a disk that is away are not gone past: what waits there is published when it is back.
+            disk: disk_name.filter(|_| disk.is_some()),
             kernel_boot: kernel_boot.to_owned(),
             ..State::default()
         };

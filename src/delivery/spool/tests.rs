@@ -255,6 +255,53 @@ fn a_crash_between_a_record_and_its_state_uses_no_seq_twice() {
 }
 
 #[test]
+fn what_is_on_a_disk_that_is_full_at_the_start_is_not_passed_over() {
+    let device = Device::new(10);
+    let mut spool = device.start();
+    let first = [push(&mut spool), push(&mut spool)];
+    spool.store();
+    drop(spool);
+    device.disk.inner().fails_in = Some(0);
+    let mut spool = device.start();
+    let third = push(&mut spool);
+    assert_eq!(drain(&mut spool), [&first[..], &[third]].concat());
+}
+
+#[test]
+fn torn_records_of_several_runs_on_a_full_disk_are_no_damaged_ones() {
+    let device = Device::new(10);
+    let mut spool = device.start();
+    let mut all = vec![push(&mut spool)];
+    spool.store();
+    for _ in 0..3 {
+        all.push(push(&mut spool));
+        device.disk.inner().fails_in = Some(0);
+        spool.store();
+        device.disk.inner().fails_in = None;
+        spool = device.start();
+    }
+    assert_eq!((drain(&mut spool), spool.dropped()), (all, 0));
+}
+
+#[test]
+fn what_is_on_a_disk_that_is_away_for_a_run_is_published_after_it() {
+    let device = Device::new(10);
+    let mut spool = device.start();
+    let first = [push(&mut spool), push(&mut spool)];
+    spool.store();
+    drop(spool);
+    let folders = Folders {
+        disk: Some(("disk".to_owned(), Err(io::ErrorKind::NotFound.into()))),
+        runtime: Some(("runtime".to_owned(), Ok(device.runtime.boxed()))),
+    };
+    let mut spool = Spool::open_in_boot(folders, 10, MOST_BYTES, "0").unwrap();
+    let third = push(&mut spool);
+    assert_eq!(drain(&mut spool), [third]);
+    drop(spool);
+    assert_eq!(drain(&mut device.start()), first);
+}
+
+#[test]
 fn another_state_directory_loses_nothing_that_waits_in_memory() {
     let device = Device::new(100);
     let mut spool = device.start();

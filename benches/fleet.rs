@@ -1,0 +1,238 @@
+//! What a broker and its devices cost: `cargo bench --bench fleet`.
+//!
+//! ```text
+//! cargo bench --bench fleet -- [--devices 2000] [--windows 5]
+//! ```
+//! Every device is the real publisher with a spool in memory; all run on one thread, against one real mosquitto, which is
+//! restarted in the middle. A subscriber with a persistent session must get every record, counted once after removal
+//! of repeats by device, boot and `seq`.
+#![allow(clippy::unwrap_used, reason = "a load test that cannot go on fails")]
+
+#[path = "../tests/common/mod.rs"]
+mod common;
+
+use std::collections::HashSet;
+use std::net::Ipv4Addr;
+use std::process::ExitCode;
+use std::sync::{Arc, mpsc};
+use std::time::{Duration, Instant};
+
+use clap::Parser;
+use common::{Mosquitto, number};
+use lectern::clock::{Clock, Stop, SystemClock};
+use lectern::delivery::payload::{Identity, State};
+use lectern::delivery::spool::Spool;
+use lectern::delivery::topics::Topics;
+use lectern::delivery::{Broker, Delivery, Report, Timing};
+use lectern::service::health::Health;
+use lectern::tally::{Counts, MinuteRecord};
+use rumqttc::{Client, Event, MqttOptions, Packet, QoS};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use serde_json::Value;
+
+/// The time from one record of a device to its next.
+const WINDOW: Duration = Duration::from_secs(2);
+
+/// How long the broker is away.
+const AWAY: Duration = Duration::from_secs(2);
+
+/// Longest wait for a record, once every device has left.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// What `/proc` counts CPU time in, on every Linux.
+const TICKS_PER_SECOND: u64 = 100;
+
+const TIMING: Timing = Timing {
+    first_backoff: Duration::from_secs(1),
+    longest_backoff: Duration::from_secs(5),
+    acknowledge_within: Duration::from_secs(15),
+    store_after: Duration::from_secs(5),
+    leave_within: Duration::from_secs(120),
+    pace: Duration::from_millis(20),
+};
+
+/// A fleet of devices at one broker.
+#[derive(Parser)]
+struct Arguments {
+    /// How many devices.
+    #[arg(long, default_value_t = 2000)]
+    devices: u32,
+    /// How many records each of them publishes.
+    #[arg(long, default_value_t = 5)]
+    windows: u32,
+    /// Given by `cargo bench`.
+    #[arg(long, hide = true)]
+    bench: bool,
+}
+
+fn main() -> ExitCode {
+    let Arguments { devices, windows, .. } = Arguments::parse();
+    // A connection is a file on both sides; the broker inherits this.
+    let most = getrlimit(Resource::Nofile).maximum;
+    setrlimit(Resource::Nofile, Rlimit { current: most, maximum: most }).unwrap();
+
+    let began = Instant::now();
+    let mut broker = Mosquitto::unbounded();
+    let port = broker.port;
+    let subscriber = Subscriber::start(port);
+    let (every_window, middle) = (WINDOW * windows, WINDOW * windows / 2);
+    let restarter = std::thread::spawn(move || {
+        std::thread::sleep(middle);
+        let before = Usage::of(&broker.pid().to_string());
+        broker.stop();
+        std::thread::sleep(AWAY);
+        broker.restart();
+        (broker, before)
+    });
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let undelivered: usize = runtime.block_on(async {
+        let tasks: Vec<_> =
+            (0..devices).map(|device| tokio::spawn(run(device, devices, windows, port))).collect();
+        let mut undelivered = 0;
+        for task in tasks {
+            undelivered += task.await.unwrap();
+        }
+        undelivered
+    });
+    let (broker, before) = restarter.join().unwrap();
+    let (devices, windows) = (u64::from(devices), u64::from(windows));
+    let (records, repeats) = subscriber.finish(devices * windows);
+    let after = Usage::of(&broker.pid().to_string());
+    let clients = Usage::of("self");
+    let missing = devices * windows - records;
+    println!(
+        "{devices} devices, {windows} records each within {} s, one broker restart, {} s in all: {records} records \
+         received, {repeats} repeats, {missing} missing, {undelivered} undelivered",
+        every_window.as_secs(),
+        began.elapsed().as_secs(),
+    );
+    println!("broker before its restart: {before}");
+    println!("broker after its restart: {after}");
+    println!("clients, with the subscriber: {clients}");
+    if missing == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// One device, from its first connection to its last; returns what it could not deliver.
+async fn run(index: u32, devices: u32, windows: u32, port: u16) -> usize {
+    let clock = Arc::new(SystemClock);
+    let device = format!("device-{index}");
+    let spool = Spool::in_memory(1000).unwrap();
+    let delivery = Delivery {
+        broker: Broker {
+            host: Ipv4Addr::LOCALHOST.to_string(),
+            port,
+            client_id: device.clone(),
+            login: None,
+            tls: None,
+        },
+        topics: Topics::new("lectern/v1", "campus", "building", "room", &device),
+        identity: Identity { device, boot: spool.boot().to_owned() },
+        basis: "load test".to_owned(),
+        spool,
+        discovery: None,
+        timing: TIMING,
+        clock: clock.clone(),
+        stop: Stop::default(),
+        signals: None,
+        health: Arc::new(Health::new(clock, WINDOW)),
+    };
+    let (reports, receiver) = tokio::sync::mpsc::channel(16);
+    let running = tokio::spawn(delivery.run(receiver));
+    // Spread over a window, as devices are that started at different times.
+    tokio::time::sleep(WINDOW * index / devices).await;
+    reports.send(Report::State(State::Watching)).await.unwrap();
+    for seq in 0..windows {
+        tokio::time::sleep(WINDOW).await;
+        reports.send(Report::Record(record(seq.into()))).await.unwrap();
+    }
+    drop(reports);
+    running.await.unwrap().undelivered
+}
+
+/// An ordinary minute.
+fn record(seq: u64) -> MinuteRecord {
+    MinuteRecord {
+        seq,
+        start: SystemClock.wall(),
+        seconds: 60,
+        frames_expected: 120,
+        counts: Counts { frames: 120, no_face: 120, ..Counts::default() },
+        clock_synced: true,
+        partial: false,
+    }
+}
+
+/// What a process has used so far.
+struct Usage {
+    cpu: Duration,
+    /// Kibibytes.
+    peak_rss: u64,
+}
+
+impl Usage {
+    /// `process` is a name in `/proc`.
+    fn of(process: &str) -> Self {
+        let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap();
+        // The program's name, in parentheses, may have spaces; user and system time are the 12th and 13th field after it.
+        let fields: Vec<_> = stat.rsplit_once(") ").unwrap().1.split(' ').collect();
+        let ticks: u64 = [11, 12].map(|field| fields[field].parse::<u64>().unwrap()).iter().sum();
+        let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap();
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+        Self {
+            cpu: Duration::from_millis(ticks * 1000 / TICKS_PER_SECOND),
+            peak_rss: peak.trim().trim_end_matches(" kB").parse().unwrap(),
+        }
+    }
+}
+
+impl std::fmt::Display for Usage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:.2} s CPU, {} KiB peak RSS", self.cpu.as_secs_f64(), self.peak_rss)
+    }
+}
+
+/// A client with a persistent session that tells of every record.
+struct Subscriber {
+    records: mpsc::Receiver<(String, String, u64)>,
+}
+
+impl Subscriber {
+    fn start(port: u16) -> Self {
+        let mut options = MqttOptions::new("fleet-subscriber", Ipv4Addr::LOCALHOST.to_string(), port);
+        options.set_clean_session(false);
+        let (client, mut connection) = Client::new(options, 16);
+        let (sender, records) = mpsc::channel();
+        let (subscribed, ready) = mpsc::channel();
+        std::thread::spawn(move || {
+            for event in connection.iter() {
+                match event {
+                    Ok(Event::Incoming(Packet::ConnAck(_))) => {
+                        client.try_subscribe("lectern/v1/+/+/+/+/minute", QoS::AtLeastOnce).unwrap();
+                    }
+                    Ok(Event::Incoming(Packet::SubAck(_))) => drop(subscribed.send(())),
+                    Ok(Event::Incoming(Packet::Publish(publish))) => {
+                        let record: Value = serde_json::from_slice(&publish.payload).unwrap();
+                        let text = |field: &str| record[field].as_str().unwrap().to_owned();
+                        if sender.send((text("device"), text("boot"), number(&record, "seq"))).is_err() {
+                            return;
+                        }
+                    }
+                    Ok(_) => {}
+                    Err(_) => std::thread::sleep(Duration::from_millis(50)),
+                }
+            }
+        });
+        ready.recv_timeout(PATIENCE).expect("a subscription");
+        Self { records }
+    }
+
+    /// Waits for so many records; returns how many came, and how many repeats.
+    fn finish(self, expected: u64) -> (u64, u64) {
+        let (mut seen, mut records, mut repeats) = (HashSet::new(), 0, 0);
+        while records < expected {
+            let Ok(key) = self.records.recv_timeout(PATIENCE) else { break };
+            if seen.insert(key) { records += 1 } else { repeats += 1 }
+        }
+        (records, repeats)
+    }
+}

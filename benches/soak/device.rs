@@ -1,0 +1,299 @@
+//! The device under test: the real publisher, spool and windows; frames and folders with faults.
+
+use std::collections::HashMap;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::net::Ipv4Addr;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use fastrand::Rng;
+use jiff::{SignedDuration, Timestamp};
+use lectern::clock::{BootTime, Clock, Stop, SystemClock};
+use lectern::delivery::payload::{Identity, State};
+use lectern::delivery::spool::storage::{Directory, Storage};
+use lectern::delivery::spool::{Folders, MOST_BYTES, Spool};
+use lectern::delivery::topics::Topics;
+use lectern::delivery::{Broker, Delivery, Report, Timing};
+use lectern::expression::{Expression, Sighting};
+use lectern::service::health::Health;
+use lectern::tally::{Grid, Window};
+
+/// The runtime directory.
+pub(crate) const RUNTIME: &str = "runtime";
+/// The state directory.
+const DISK: &str = "disk";
+/// While this exists, the disk is full.
+pub(crate) const DISK_FULL: &str = "disk-full";
+/// By how many seconds the wall clock is wrong.
+pub(crate) const CLOCK_OFFSET: &str = "clock-offset";
+/// Once this exists, the device delivers what is left and ends.
+pub(crate) const FINISH: &str = "finish";
+/// Payloads of records that the runtime directory has.
+pub(crate) const ACCEPTED: &str = "accepted.ledger";
+/// Payloads of open windows that the runtime directory has.
+pub(crate) const KEPT: &str = "kept.ledger";
+/// Payloads of records that were synced to the disk.
+pub(crate) const STORED: &str = "stored.ledger";
+
+/// How much faster the device's clock runs: a minute takes 100 ms.
+const SPEED: u32 = 600;
+const GRID: Grid = Grid { seconds: 60, origin: Timestamp::UNIX_EPOCH };
+const RATE_HZ: f64 = 0.1;
+const TICK: Duration = Duration::from_secs(10);
+/// More records than ever wait, so that none is dropped.
+const CAPACITY: usize = 100_000;
+
+const TIMING: Timing = Timing {
+    first_backoff: Duration::from_millis(20),
+    longest_backoff: Duration::from_millis(200),
+    acknowledge_within: Duration::from_millis(500),
+    store_after: Duration::from_millis(50),
+    leave_within: Duration::from_secs(60),
+    pace: Duration::from_millis(1),
+};
+
+/// Watches and delivers until it is killed, or asked to finish.
+pub(crate) fn run(folder: &Path, port: u16) -> ExitCode {
+    let clock = Arc::new(FastClock { offset: folder.join(CLOCK_OFFSET) });
+    let folders = Folders {
+        disk: Some((DISK.to_owned(), Disk::open(folder).map(|disk| Box::new(disk) as Box<dyn Storage>))),
+        runtime: Some((
+            RUNTIME.to_owned(),
+            Runtime::open(folder).map(|runtime| Box::new(runtime) as Box<dyn Storage>),
+        )),
+    };
+    let spool = Spool::open(folders, CAPACITY, MOST_BYTES).unwrap();
+    let first_seq = spool.next_seq();
+    let stop = Stop::default();
+    let delivery = Delivery {
+        broker: Broker {
+            host: Ipv4Addr::LOCALHOST.to_string(),
+            port,
+            client_id: "soak-device".to_owned(),
+            login: None,
+            tls: None,
+        },
+        topics: Topics::new("lectern/v1", "here", "desk", "soak", "soak"),
+        identity: Identity { device: "soak".to_owned(), boot: spool.boot().to_owned() },
+        basis: "soak".to_owned(),
+        spool,
+        discovery: None,
+        timing: TIMING,
+        clock: clock.clone(),
+        stop: stop.clone(),
+        signals: None,
+        health: Arc::new(Health::new(clock.clone(), Duration::from_secs(60))),
+    };
+    let (reports, thread) = delivery.start().unwrap();
+    reports.send(Report::State(State::Watching));
+    let finish = folder.join(FINISH);
+    watch(&*clock, first_seq, &stop, || finish.exists(), |report| reports.send(report));
+    reports.send(Report::State(State::Stopping));
+    drop(reports);
+    if thread.join().unwrap().undelivered == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// As `lectern::watch` does it, with faces that are drawn by lot.
+fn watch(
+    clock: &dyn Clock,
+    first_seq: u64,
+    stop: &Stop,
+    finish: impl Fn() -> bool,
+    mut report: impl FnMut(Report),
+) {
+    let mut random = Rng::new();
+    let (mut seq, mut opens) = (first_seq, clock.boot());
+    loop {
+        let mut window = Window::open(GRID, clock, opens);
+        opens = window.ends();
+        let mut tick = window.opened();
+        while tick < window.ends() && !finish() {
+            clock.sleep_until(tick, stop);
+            let face = random.choice(Expression::ALL).map(Sighting::Certain);
+            window.add_frame(face.as_slice());
+            report(Report::Open(window.record_at(clock.boot(), seq, RATE_HZ, GRID, clock)));
+            tick += TICK;
+        }
+        if finish() {
+            return report(Report::Record(window.record_at(clock.boot(), seq, RATE_HZ, GRID, clock)));
+        }
+        clock.sleep_until(window.ends(), stop);
+        report(Report::Record(window.record_at(window.ends(), seq, RATE_HZ, GRID, clock)));
+        seq += 1;
+    }
+}
+
+/// A fast clock whose wall time is stepped by a file.
+struct FastClock {
+    offset: PathBuf,
+}
+
+impl FastClock {
+    fn offset(&self) -> i64 {
+        // Read while it is written, it is no number: a step of its own.
+        fs::read_to_string(&self.offset).ok().and_then(|text| text.parse().ok()).unwrap_or_default()
+    }
+}
+
+impl Clock for FastClock {
+    fn boot(&self) -> BootTime {
+        SystemClock.boot() * SPEED
+    }
+
+    fn wall(&self) -> Timestamp {
+        let wall = Timestamp::UNIX_EPOCH.saturating_add(self.boot());
+        wall.and_then(|wall| wall.saturating_add(SignedDuration::from_secs(self.offset()))).unwrap()
+    }
+
+    fn synced(&self) -> bool {
+        self.offset() == 0
+    }
+
+    fn sleep_until(&self, deadline: BootTime, stop: &Stop) {
+        SystemClock.sleep_until(deadline / SPEED, stop);
+    }
+}
+
+/// A file that lines are added to, each in one piece.
+struct Ledger(File);
+
+impl Ledger {
+    fn open(path: PathBuf) -> io::Result<Self> {
+        Ok(Self(OpenOptions::new().append(true).create(true).open(path)?))
+    }
+
+    fn note(&mut self, line: &str) {
+        self.0.write_all(format!("{line}\n").as_bytes()).unwrap();
+    }
+}
+
+/// The payload in a record of the spool: the last line.
+fn payload(record: &[u8]) -> String {
+    let start = record.iter().rposition(|byte| *byte == b'\n').map_or(0, |newline| newline + 1);
+    String::from_utf8(record[start..].to_vec()).unwrap()
+}
+
+/// The runtime directory, with a ledger of what it holds.
+struct Runtime {
+    inner: Directory,
+    accepted: Ledger,
+    kept: Ledger,
+}
+
+impl Runtime {
+    fn open(folder: &Path) -> io::Result<Self> {
+        Ok(Self {
+            inner: Directory::open(&folder.join(RUNTIME))?,
+            accepted: Ledger::open(folder.join(ACCEPTED))?,
+            kept: Ledger::open(folder.join(KEPT))?,
+        })
+    }
+}
+
+impl Storage for Runtime {
+    fn list(&self) -> io::Result<Vec<String>> {
+        self.inner.list()
+    }
+
+    fn read(&self, name: &str) -> io::Result<Vec<u8>> {
+        self.inner.read(name)
+    }
+
+    fn read_at(&self, name: &str, offset: u64, length: usize) -> io::Result<Vec<u8>> {
+        self.inner.read_at(name, offset, length)
+    }
+
+    fn append(&mut self, name: &str, bytes: &[u8]) -> io::Result<()> {
+        self.inner.append(name, bytes)?;
+        self.accepted.note(&payload(bytes));
+        Ok(())
+    }
+
+    fn sync(&mut self, name: &str) -> io::Result<()> {
+        self.inner.sync(name)
+    }
+
+    fn replace(&mut self, name: &str, bytes: &[u8]) -> io::Result<()> {
+        self.inner.replace(name, bytes)?;
+        let state: serde_json::Value = serde_json::from_slice(bytes).unwrap();
+        if let Some(open) = state["open"][2].as_str() {
+            self.kept.note(open);
+        }
+        Ok(())
+    }
+
+    fn remove(&mut self, name: &str) -> io::Result<()> {
+        self.inner.remove(name)
+    }
+}
+
+/// The state directory, which can be full, with a ledger of what was synced.
+struct Disk {
+    inner: Directory,
+    full: PathBuf,
+    stored: Ledger,
+    /// What was appended to each file since it was synced.
+    unsynced: HashMap<String, Vec<String>>,
+}
+
+impl Disk {
+    fn open(folder: &Path) -> io::Result<Self> {
+        Ok(Self {
+            inner: Directory::open(&folder.join(DISK))?,
+            full: folder.join(DISK_FULL),
+            stored: Ledger::open(folder.join(STORED))?,
+            unsynced: HashMap::new(),
+        })
+    }
+
+    fn room(&self) -> io::Result<()> {
+        if self.full.exists() { Err(io::ErrorKind::StorageFull.into()) } else { Ok(()) }
+    }
+}
+
+impl Storage for Disk {
+    fn list(&self) -> io::Result<Vec<String>> {
+        self.inner.list()
+    }
+
+    fn read(&self, name: &str) -> io::Result<Vec<u8>> {
+        self.inner.read(name)
+    }
+
+    fn read_at(&self, name: &str, offset: u64, length: usize) -> io::Result<Vec<u8>> {
+        self.inner.read_at(name, offset, length)
+    }
+
+    fn append(&mut self, name: &str, bytes: &[u8]) -> io::Result<()> {
+        if let Err(full) = self.room() {
+            // As much as fits.
+            self.inner.append(name, &bytes[..fastrand::usize(..bytes.len())])?;
+            return Err(full);
+        }
+        self.inner.append(name, bytes)?;
+        self.unsynced.entry(name.to_owned()).or_default().push(payload(bytes));
+        Ok(())
+    }
+
+    fn sync(&mut self, name: &str) -> io::Result<()> {
+        self.room()?;
+        self.inner.sync(name)?;
+        for payload in self.unsynced.remove(name).unwrap_or_default() {
+            self.stored.note(&payload);
+        }
+        Ok(())
+    }
+
+    fn replace(&mut self, name: &str, bytes: &[u8]) -> io::Result<()> {
+        self.room()?;
+        self.inner.replace(name, bytes)
+    }
+
+    fn remove(&mut self, name: &str) -> io::Result<()> {
+        self.unsynced.remove(name);
+        self.inner.remove(name)
+    }
+}

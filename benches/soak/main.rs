@@ -1,0 +1,293 @@
+//! No record that ended is lost, and none comes with two contents, whatever happens: `cargo bench --bench soak`.
+//!
+//! ```text
+//! cargo bench --bench soak -- [--seed 1] [--faults 2000]      # CI: --faults 40
+//! ```
+//! A device (a child process with the real publisher and spool, its windows made up, its minutes 100 ms long) talks
+//! to a real mosquitto through a small proxy, while faults come at random: the device is killed, loses power, finds
+//! its disk full or its clock stepped; the network is cut or swallows what is sent; the broker restarts. Faults that
+//! last overlap with others. What the spool accepted is noted by the folders themselves, in ledgers that no fault
+//! reaches. In the end everything noted must have arrived at a subscriber:
+//!
+//! - a record that was accepted, and an open window that was kept, in every boot that lost no power;
+//! - a record that was synced to the disk, always; what a power loss takes is younger, and the last of its boot;
+//! - with the same bytes each time, `seq` from 0 on without a gap, and in order once repeats are removed.
+#![allow(clippy::unwrap_used, reason = "a soak that cannot go on fails")]
+
+#[path = "../../tests/common/mod.rs"]
+mod common;
+mod device;
+mod proxy;
+mod reconcile;
+
+use std::fs;
+use std::net::Ipv4Addr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitCode};
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+use clap::Parser;
+use common::Mosquitto;
+use fastrand::Rng;
+use proxy::{Network, Proxy};
+use rumqttc::{Client, Event, MqttOptions, Packet, QoS};
+
+/// Longest wait for anything that should come.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// What the subscriber tells itself when everything has come.
+const END: &str = "soak/end";
+
+const HOUR: i64 = 3_600;
+const TEN_YEARS: i64 = 10 * 8_766 * HOUR;
+
+/// A soak with random faults.
+#[derive(Parser)]
+struct Arguments {
+    /// The same seed gives the same faults in the same order, though not at the same instants.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// How many faults.
+    #[arg(long, default_value_t = 2000)]
+    faults: u32,
+    /// Runs the device instead: its folder, and the port of its broker.
+    #[arg(long, hide = true, num_args = 2)]
+    device: Option<Vec<String>>,
+    /// Given by `cargo bench`.
+    #[arg(long, hide = true)]
+    bench: bool,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    if let Some([folder, port]) = arguments.device.as_deref() {
+        return device::run(Path::new(folder), port.parse().unwrap());
+    }
+    soak(&arguments)
+}
+
+/// Everything that can go wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fault {
+    Kill,
+    PowerLoss,
+    BrokerRestart,
+    Cut,
+    Silence,
+    DiskFull,
+    ClockStep,
+}
+
+impl Fault {
+    const ALL: [Self; 7] = [
+        Self::Kill,
+        Self::PowerLoss,
+        Self::BrokerRestart,
+        Self::Cut,
+        Self::Silence,
+        Self::DiskFull,
+        Self::ClockStep,
+    ];
+}
+
+/// What faults happen to.
+struct Scene {
+    folder: PathBuf,
+    device: Device,
+    broker: Mosquitto,
+    proxy: Proxy,
+    random: Rng,
+    /// The boots that ended in a power loss.
+    powerless: Vec<String>,
+    /// After how many more faults the network is good again.
+    network_back: Option<u32>,
+    disk_back: Option<u32>,
+}
+
+fn soak(arguments: &Arguments) -> ExitCode {
+    let folder = tempfile::tempdir().unwrap();
+    let broker = Mosquitto::unbounded();
+    let subscriber = Subscriber::start(broker.port);
+    let proxy = Proxy::start(broker.port);
+    let mut scene = Scene {
+        folder: folder.path().to_owned(),
+        device: Device::start(folder.path(), proxy.port),
+        broker,
+        proxy,
+        random: Rng::with_seed(arguments.seed),
+        powerless: Vec::new(),
+        network_back: None,
+        disk_back: None,
+    };
+    let mut happened = [0_u32; Fault::ALL.len()];
+    let began = Instant::now();
+    for count in 1..=arguments.faults {
+        std::thread::sleep(Duration::from_millis(scene.random.u64(10..250)));
+        let fault = scene.random.choice(Fault::ALL).unwrap();
+        happened[fault as usize] += 1;
+        scene.inflict(fault);
+        scene.heal();
+        if count % 200 == 0 {
+            eprintln!("{count} faults in {} s", began.elapsed().as_secs());
+        }
+    }
+    let (broker, powerless) = scene.finish();
+    let received = subscriber.finish();
+    drop(broker);
+    let outcome = reconcile::reconcile(folder.path(), &received, &powerless);
+    let faults: Vec<_> =
+        Fault::ALL.iter().zip(happened).map(|(fault, times)| format!("{fault:?} {times}")).collect();
+    println!("seed {}, {} faults ({}): {outcome}", arguments.seed, arguments.faults, faults.join(", "));
+    if outcome.is_good() {
+        ExitCode::SUCCESS
+    } else {
+        println!("what was noted and received is kept in {}", folder.keep().display());
+        ExitCode::FAILURE
+    }
+}
+
+/// The process of the device; killed when it is dropped.
+struct Device(Child);
+
+impl Device {
+    fn start(folder: &Path, port: u16) -> Self {
+        let program = std::env::current_exe().unwrap();
+        Self(Command::new(program).arg("--device").arg(folder).arg(port.to_string()).spawn().unwrap())
+    }
+
+    /// Kills it; it may not have ended by itself.
+    fn end(&mut self) {
+        self.0.kill().unwrap();
+        let status = self.0.wait().unwrap();
+        assert_eq!(status.code(), None, "the device ended by itself: {status}");
+    }
+}
+
+impl Drop for Device {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+impl Scene {
+    fn inflict(&mut self, fault: Fault) {
+        match fault {
+            Fault::Kill => self.kill(),
+            Fault::PowerLoss => {
+                // A device that was killed before it had opened its folders has named no boot.
+                self.device.end();
+                self.powerless.extend(reconcile::boot_in(&self.folder.join(device::RUNTIME)));
+                let _ = fs::remove_dir_all(self.folder.join(device::RUNTIME));
+                self.device = Device::start(&self.folder, self.proxy.port);
+            }
+            Fault::BrokerRestart => {
+                self.broker.stop();
+                self.pause();
+                self.broker.restart();
+            }
+            Fault::Cut => self.network(Network::Refused),
+            Fault::Silence => self.network(Network::Silent),
+            Fault::DiskFull => {
+                fs::write(self.folder.join(device::DISK_FULL), "").unwrap();
+                self.disk_back = Some(self.random.u32(1..5));
+            }
+            Fault::ClockStep => {
+                let offset = self.random.choice([0, HOUR, -HOUR, TEN_YEARS, -TEN_YEARS]).unwrap();
+                fs::write(self.folder.join(device::CLOCK_OFFSET), offset.to_string()).unwrap();
+            }
+        }
+    }
+
+    /// Ends the faults that have lasted long enough.
+    fn heal(&mut self) {
+        let over = |left: &mut Option<u32>| {
+            *left = left.map(|faults| faults - 1);
+            left.take_if(|faults| *faults == 0).is_some()
+        };
+        if over(&mut self.network_back) {
+            self.proxy.set(Network::Up);
+        }
+        if over(&mut self.disk_back) {
+            fs::remove_file(self.folder.join(device::DISK_FULL)).unwrap();
+        }
+    }
+
+    fn network(&mut self, state: Network) {
+        self.proxy.set(state);
+        self.network_back = Some(self.random.u32(1..5));
+    }
+
+    fn kill(&mut self) {
+        self.device.end();
+        self.pause();
+        self.device = Device::start(&self.folder, self.proxy.port);
+    }
+
+    fn pause(&mut self) {
+        std::thread::sleep(Duration::from_millis(self.random.u64(0..100)));
+    }
+
+    /// Ends all faults and waits until the device has delivered everything; returns the broker, and the boots
+    /// that lost power.
+    fn finish(mut self) -> (Mosquitto, Vec<String>) {
+        self.proxy.set(Network::Up);
+        let _ = fs::remove_file(self.folder.join(device::DISK_FULL));
+        fs::write(self.folder.join(device::FINISH), "").unwrap();
+        let status = self.device.0.wait().unwrap();
+        assert!(status.success(), "the device could not deliver what was left");
+        (self.broker, self.powerless)
+    }
+}
+
+/// A client directly at the broker with a session that outlives connections.
+struct Subscriber {
+    client: Client,
+    received: mpsc::Receiver<Option<String>>,
+}
+
+impl Subscriber {
+    fn start(port: u16) -> Self {
+        let mut options = MqttOptions::new("soak-subscriber", Ipv4Addr::LOCALHOST.to_string(), port);
+        options.set_clean_session(false);
+        let (client, mut connection) = Client::new(options, 16);
+        let (sender, received) = mpsc::channel();
+        let (subscribed, ready) = mpsc::channel();
+        let subscribing = client.clone();
+        std::thread::spawn(move || {
+            for event in connection.iter() {
+                match event {
+                    Ok(Event::Incoming(Packet::ConnAck(_))) => {
+                        for topic in ["lectern/#", END] {
+                            subscribing.try_subscribe(topic, QoS::AtLeastOnce).unwrap();
+                        }
+                    }
+                    Ok(Event::Incoming(Packet::SubAck(_))) => drop(subscribed.send(())),
+                    Ok(Event::Incoming(Packet::Publish(publish))) => {
+                        let payload = String::from_utf8(publish.payload.to_vec()).unwrap();
+                        let told = (publish.topic != END).then_some(payload);
+                        if sender.send(told).is_err() {
+                            return;
+                        }
+                    }
+                    Ok(_) => {}
+                    Err(_) => std::thread::sleep(Duration::from_millis(20)),
+                }
+            }
+        });
+        ready.recv_timeout(PATIENCE).expect("a subscription");
+        Self { client, received }
+    }
+
+    /// Everything that came, after the last of it.
+    fn finish(self) -> Vec<String> {
+        self.client.publish(END, QoS::AtLeastOnce, false, "").unwrap();
+        let mut all = Vec::new();
+        while let Some(payload) = self.received.recv_timeout(PATIENCE).expect("the end") {
+            all.push(payload);
+        }
+        all
+    }
+}

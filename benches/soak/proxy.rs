@@ -1,0 +1,78 @@
+//! A proxy between the device and its broker, in which the network breaks.
+
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
+use std::sync::{Arc, Mutex};
+
+/// How the network is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Network {
+    Up,
+    /// Connections are cut, and new ones too.
+    Refused,
+    /// Connections stand, and nothing comes through.
+    Silent,
+}
+
+struct State {
+    network: Network,
+    connections: Vec<TcpStream>,
+}
+
+/// The proxy; it lives as long as the process.
+pub(crate) struct Proxy {
+    pub(crate) port: u16,
+    state: Arc<Mutex<State>>,
+}
+
+impl Proxy {
+    pub(crate) fn start(broker: u16) -> Self {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let state = Arc::new(Mutex::new(State { network: Network::Up, connections: Vec::new() }));
+        let shared = Arc::clone(&state);
+        std::thread::spawn(move || {
+            for device in listener.incoming().map(Result::unwrap) {
+                let mut state = shared.lock().unwrap();
+                if state.network == Network::Refused {
+                    continue;
+                }
+                // The broker may be down; the device sees its connection closed.
+                let Ok(broker) = TcpStream::connect((Ipv4Addr::LOCALHOST, broker)) else { continue };
+                state.connections.extend([device.try_clone().unwrap(), broker.try_clone().unwrap()]);
+                drop(state);
+                for (from, to) in
+                    [(device.try_clone().unwrap(), broker.try_clone().unwrap()), (broker, device)]
+                {
+                    let shared = Arc::clone(&shared);
+                    std::thread::spawn(move || pump(from, to, &shared));
+                }
+            }
+        });
+        Self { port, state }
+    }
+
+    pub(crate) fn set(&self, network: Network) {
+        let mut state = self.state.lock().unwrap();
+        state.network = network;
+        if network != Network::Silent {
+            // Also those that were silent: what they swallowed is missing.
+            for connection in state.connections.drain(..) {
+                let _ = connection.shutdown(Shutdown::Both);
+            }
+        }
+    }
+}
+
+/// Carries bytes in one direction, until an end closes or the network is cut.
+fn pump(mut from: TcpStream, mut to: TcpStream, state: &Mutex<State>) {
+    // Small, so that a cut falls between two parts of a packet, too.
+    let mut bytes = [0; 128];
+    while let Ok(count @ 1..) = from.read(&mut bytes) {
+        let swallowed = state.lock().unwrap().network == Network::Silent;
+        if !swallowed && to.write_all(&bytes[..count]).is_err() {
+            break;
+        }
+    }
+    let _ = (from.shutdown(Shutdown::Both), to.shutdown(Shutdown::Both));
+}
