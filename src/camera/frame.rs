@@ -1,7 +1,8 @@
 //! The picture. It is born in `camera`, read in `vision`, and wiped where it is dropped.
 
-use fast_image_resize::images::{Image, ImageRef};
-use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
+use fast_image_resize::images::{TypedImage, TypedImageRef};
+use fast_image_resize::pixels::U8x3;
+use fast_image_resize::{FilterType, ResizeAlg, ResizeOptions, Resizer};
 use zeroize::Zeroize;
 
 /// One picture: packed RGB, 8 bits a channel, rows from top to bottom without padding.
@@ -66,11 +67,12 @@ impl Frame {
     pub fn scaled(&self, width: usize, height: usize) -> Self {
         let mut scaled = Self::black(width, height);
         let side = |length: usize| u32::try_from(length).unwrap_or(u32::MAX);
-        let from = ImageRef::new(side(self.width), side(self.height), &self.rgb, PixelType::U8x3);
-        let into = Image::from_slice_u8(side(width), side(height), &mut scaled.rgb, PixelType::U8x3);
+        let from = TypedImageRef::<U8x3>::from_buffer(side(self.width), side(self.height), &self.rgb);
+        let into = TypedImage::<U8x3>::from_buffer(side(width), side(height), &mut scaled.rgb);
         let (from, mut into) = from.ok().zip(into.ok()).expect("a frame holds width * height * 3 bytes");
         let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(FilterType::Bilinear));
-        Resizer::new().resize(&from, &mut into, &options).expect("both pictures are packed RGB");
+        // Typed, or the program would hold the code for every other type of pixel.
+        Resizer::new().resize_typed(&from, &mut into, &options).expect("both pictures are packed RGB");
         scaled
     }
 
