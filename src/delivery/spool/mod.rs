@@ -315,7 +315,9 @@ impl Spool {
             if self.disk.as_ref().is_some_and(|log| log.len() == 0) {
                 self.state.damaged = 0;
             }
-        } else if self.tail.pop_front_if(|(front, _)| *front == position).is_none() {
+        } else if self.tail.front().is_some_and(|(front, _)| *front == position) {
+            self.tail.pop_front();
+        } else {
             return;
         }
         self.state.first = position + 1;
