@@ -142,6 +142,7 @@ fn soak(arguments: &Arguments) -> ExitCode {
     if outcome.is_good() {
         ExitCode::SUCCESS
     } else {
+        fs::write(folder.path().join("received"), received.join("\n")).unwrap();
         println!("what was noted and received is kept in {}", folder.keep().display());
         ExitCode::FAILURE
     }
