@@ -39,6 +39,10 @@ impl Proxy {
                 }
                 // The broker may be down; the device sees its connection closed.
                 let Ok(broker) = TcpStream::connect((Ipv4Addr::LOCALHOST, broker)) else { continue };
+                // Else each record of a backlog waits 40 ms for a delayed acknowledgement of TCP.
+                for end in [&device, &broker] {
+                    end.set_nodelay(true).unwrap();
+                }
                 state.connections.extend([device.try_clone().unwrap(), broker.try_clone().unwrap()]);
                 drop(state);
                 for (from, to) in
