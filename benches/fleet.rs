@@ -14,17 +14,15 @@ mod common;
 use std::collections::HashSet;
 use std::net::Ipv4Addr;
 use std::process::ExitCode;
-use std::sync::{Arc, mpsc};
+use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use clap::Parser;
 use common::{Mosquitto, number};
-use lectern::clock::{Clock, Stop, SystemClock};
-use lectern::delivery::payload::{Identity, State};
+use lectern::clock::{Clock, SystemClock};
+use lectern::delivery::payload::State;
 use lectern::delivery::spool::Spool;
-use lectern::delivery::topics::Topics;
-use lectern::delivery::{Broker, Delivery, Report, Timing};
-use lectern::service::health::Health;
+use lectern::delivery::{Report, Timing};
 use lectern::tally::{Counts, MinuteRecord};
 use rumqttc::{Client, Event, MqttOptions, Packet, QoS};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -114,28 +112,9 @@ fn main() -> ExitCode {
 
 /// One device, from its first connection to its last; returns what it could not deliver.
 async fn run(index: u32, devices: u32, windows: u32, port: u16) -> usize {
-    let clock = Arc::new(SystemClock);
     let device = format!("device-{index}");
     let spool = Spool::in_memory(1000).unwrap();
-    let delivery = Delivery {
-        broker: Broker {
-            host: Ipv4Addr::LOCALHOST.to_string(),
-            port,
-            client_id: device.clone(),
-            login: None,
-            tls: None,
-        },
-        topics: Topics::new("lectern/v1", "campus", "building", "room", &device),
-        identity: Identity { device, boot: spool.boot().to_owned() },
-        basis: "load test".to_owned(),
-        spool,
-        discovery: None,
-        timing: TIMING,
-        clock: clock.clone(),
-        stop: Stop::default(),
-        signals: None,
-        health: Arc::new(Health::new(clock, WINDOW)),
-    };
+    let delivery = common::delivery(&device, common::local_broker(port, &device), spool, TIMING);
     let (reports, receiver) = tokio::sync::mpsc::channel(16);
     let running = tokio::spawn(delivery.run(receiver));
     // Spread over a window, as devices are that started at different times.

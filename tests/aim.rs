@@ -4,21 +4,13 @@
 mod common;
 
 use std::fs;
-use std::process::Command;
 
-use common::lectern;
+use common::{lectern, still};
 
 /// What is said of the portrait after ffmpeg's `filter`, one line a look.
 fn aim(filter: &str) -> String {
     let folder = tempfile::tempdir().unwrap();
-    let stills = folder.path().join("stills");
-    fs::create_dir(&stills).unwrap();
-    let status = Command::new("ffmpeg")
-        .args(["-v", "error", "-i", "tests/fixtures/portrait.png", "-vf", filter])
-        .arg(stills.join("0.png"))
-        .status()
-        .expect("ffmpeg is installed");
-    assert!(status.success());
+    let stills = still(folder.path(), filter);
     let file = folder.path().join("lectern.toml");
     let text = format!("deployment.basis = \"test\"\ncamera.device = \"file:{}\"\n", stills.display());
     fs::write(&file, text).unwrap();

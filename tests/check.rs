@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use common::{Mosquitto, Subscriber, free_port, lectern, portrait_video};
+use common::{Mosquitto, Subscriber, free_port, lectern, portrait_video, still};
 use serde_json::Value;
 
 /// A configuration with these sections beside the basis.
@@ -28,19 +28,6 @@ fn line(file: &Path, part: &str, code: i32) -> String {
     assert_eq!(output.status.code(), Some(code), "{said}");
     assert_eq!(said.lines().count(), 1, "{said}");
     said
-}
-
-/// A folder with one still of the portrait, `filter`ed by ffmpeg.
-fn still(folder: &Path, filter: &str) -> PathBuf {
-    let stills = folder.join("stills");
-    fs::create_dir(&stills).unwrap();
-    let status = Command::new("ffmpeg")
-        .args(["-v", "error", "-i", "tests/fixtures/portrait.png", "-vf", filter])
-        .arg(stills.join("0.png"))
-        .status()
-        .expect("ffmpeg is installed");
-    assert!(status.success());
-    stills
 }
 
 #[test]

@@ -9,12 +9,8 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 use common::Mosquitto;
-use lectern::clock::{Stop, SystemClock};
-use lectern::delivery::payload::Identity;
+use lectern::delivery::Timing;
 use lectern::delivery::spool::Spool;
-use lectern::delivery::topics::Topics;
-use lectern::delivery::{Broker, Delivery, Timing};
-use lectern::service::health::Health;
 
 /// Open files, and resident memory in KiB.
 fn held() -> (usize, u64) {
@@ -52,27 +48,9 @@ fn memory_and_files_are_flat_over_a_thousand_reconnects() {
         }
     });
     let spool = Spool::in_memory(10).unwrap();
-    let clock = Arc::new(SystemClock);
     let millisecond = Duration::from_millis(1);
-    let delivery = Delivery {
-        broker: Broker {
-            host: Ipv4Addr::LOCALHOST.to_string(),
-            port,
-            client_id: "cam1".to_owned(),
-            login: None,
-            tls: None,
-        },
-        topics: Topics::new("lectern/v1", "north", "main", "101", "cam1"),
-        identity: Identity { device: "cam1".to_owned(), boot: spool.boot().to_owned() },
-        basis: "test".to_owned(),
-        spool,
-        discovery: None,
-        timing: Timing { first_backoff: millisecond, longest_backoff: millisecond, ..Timing::default() },
-        clock: clock.clone(),
-        stop: Stop::default(),
-        signals: None,
-        health: Arc::new(Health::new(clock, Duration::from_secs(60))),
-    };
+    let timing = Timing { first_backoff: millisecond, longest_backoff: millisecond, ..Timing::default() };
+    let delivery = common::delivery("cam1", common::local_broker(port, "cam1"), spool, timing);
     let (reports, thread) = delivery.start().unwrap();
     let reach = |wanted: u32| {
         while connections.load(Ordering::SeqCst) < wanted {

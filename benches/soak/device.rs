@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
-use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -12,14 +11,15 @@ use std::time::Duration;
 use fastrand::Rng;
 use jiff::{SignedDuration, Timestamp};
 use lectern::clock::{BootTime, Clock, Stop, SystemClock};
-use lectern::delivery::payload::{Identity, State};
+use lectern::delivery::payload::State;
 use lectern::delivery::spool::storage::{Directory, Storage};
 use lectern::delivery::spool::{Folders, MOST_BYTES, Spool};
-use lectern::delivery::topics::Topics;
-use lectern::delivery::{Broker, Delivery, Report, Timing};
+use lectern::delivery::{Delivery, Report, Timing};
 use lectern::expression::{Expression, Sighting};
 use lectern::service::health::Health;
 use lectern::tally::{Grid, Window};
+
+use crate::common::{delivery, local_broker};
 
 /// The runtime directory.
 pub(crate) const RUNTIME: &str = "runtime";
@@ -68,24 +68,12 @@ pub(crate) fn run(folder: &Path, port: u16) -> ExitCode {
     let spool = Spool::open(folders, CAPACITY, MOST_BYTES).unwrap();
     let first_seq = spool.next_seq();
     let stop = Stop::default();
+    let broker = local_broker(port, "soak-device");
     let delivery = Delivery {
-        broker: Broker {
-            host: Ipv4Addr::LOCALHOST.to_string(),
-            port,
-            client_id: "soak-device".to_owned(),
-            login: None,
-            tls: None,
-        },
-        topics: Topics::new("lectern/v1", "here", "desk", "soak", "soak"),
-        identity: Identity { device: "soak".to_owned(), boot: spool.boot().to_owned() },
-        basis: "soak".to_owned(),
-        spool,
-        discovery: None,
-        timing: TIMING,
         clock: clock.clone(),
         stop: stop.clone(),
-        signals: None,
         health: Arc::new(Health::new(clock.clone(), Duration::from_secs(60))),
+        ..delivery("soak", broker, spool, TIMING)
     };
     let (reports, thread) = delivery.start().unwrap();
     reports.send(Report::State(State::Watching));

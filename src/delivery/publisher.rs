@@ -186,9 +186,10 @@ impl Publisher {
                     Err(error) => return Ended::Failed(LinkError::network(&self.setup.broker, error)),
                 }
             }
-            // Whichever is nearest; none while the connection is idle, which the keep-alive watches.
+            // Whichever is nearest, and soon enough to show that this thread lives.
             let acknowledged_by = in_flight.map(|(_, limit)| limit);
-            let wake = [acknowledged_by, self.leave_by, self.store_at, paced].into_iter().flatten().min();
+            let limits = [acknowledged_by, self.leave_by, self.store_at, paced];
+            let wake = limits.into_iter().flatten().fold(now + DELIVERY_ROUND, Instant::min);
             tokio::select! {
                 report = reports.recv(), if self.leave_by.is_none() => self.accept(report),
                 event = link.event() => match event {
@@ -206,7 +207,7 @@ impl Publisher {
                     Some(LinkEvent::Failed(error)) => return Ended::Failed(error),
                     None => return Ended::Failed(LinkError::network(&self.setup.broker, "connection closed")),
                 },
-                () = sleep_until(wake.unwrap_or(now)), if wake.is_some() => {
+                () = sleep_until(wake) => {
                     let now = Instant::now();
                     if [acknowledged_by, self.leave_by].into_iter().flatten().any(|limit| limit <= now) {
                         return Ended::Failed(LinkError::network(&self.setup.broker, "does not acknowledge"));
@@ -215,8 +216,6 @@ impl Publisher {
                         self.store();
                     }
                 }
-                // Nothing to do but to show that this thread lives.
-                () = sleep_until(Instant::now() + DELIVERY_ROUND) => {}
             }
         }
     }

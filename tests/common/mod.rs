@@ -5,9 +5,15 @@
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
+use lectern::clock::{Stop, SystemClock};
+use lectern::delivery::payload::Identity;
+use lectern::delivery::spool::Spool;
+use lectern::delivery::topics::Topics;
+use lectern::delivery::{Broker, Delivery, Timing};
+use lectern::service::health::Health;
 use rumqttc::{Client, Event, MqttOptions, Packet, QoS};
 use serde_json::Value;
 
@@ -48,6 +54,19 @@ pub(crate) fn portrait_video(folder: &Path, name: &str, seconds: u32) -> PathBuf
     path
 }
 
+/// A folder with one still of the portrait, `filter`ed by ffmpeg.
+pub(crate) fn still(folder: &Path, filter: &str) -> PathBuf {
+    let stills = folder.join("stills");
+    std::fs::create_dir(&stills).unwrap();
+    let status = Command::new("ffmpeg")
+        .args(["-v", "error", "-i", "tests/fixtures/portrait.png", "-vf", filter])
+        .arg(stills.join("0.png"))
+        .status()
+        .expect("ffmpeg is installed");
+    assert!(status.success());
+    stills
+}
+
 /// A validator of `lectern schema`.
 pub(crate) fn schema() -> jsonschema::Validator {
     let output = lectern().arg("schema").output().unwrap();
@@ -69,6 +88,30 @@ pub(crate) fn check_minute(record: &Value) {
     assert_eq!(number(record, "faces"), kinds().map(|kind| number(record, kind)).sum::<u64>());
     let seen = number(record, "no_face") + number(record, "uncertain") + number(record, "faces");
     assert_eq!(number(record, "frames"), seen, "{record}");
+}
+
+/// A broker without TLS or login on this machine.
+pub(crate) fn local_broker(port: u16, client_id: &str) -> Broker {
+    let host = Ipv4Addr::LOCALHOST.to_string();
+    Broker { host, port, client_id: client_id.to_owned(), login: None, tls: None }
+}
+
+/// The delivery of `device` on the topics `lectern/v1/north/main/101/<device>`, under the system's clock.
+pub(crate) fn delivery(device: &str, broker: Broker, spool: Spool, timing: Timing) -> Delivery {
+    let clock = Arc::new(SystemClock);
+    Delivery {
+        broker,
+        topics: Topics::new("lectern/v1", "north", "main", "101", device),
+        identity: Identity { device: device.to_owned(), boot: spool.boot().to_owned() },
+        basis: "test".to_owned(),
+        spool,
+        discovery: None,
+        timing,
+        clock: clock.clone(),
+        stop: Stop::default(),
+        signals: None,
+        health: Arc::new(Health::new(clock, Duration::from_secs(60))),
+    }
 }
 
 /// A port that nobody listens on.

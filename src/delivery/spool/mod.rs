@@ -457,6 +457,9 @@ impl Spool {
     }
 
     fn write_state(&mut self) {
+        if self.runtime.is_none() {
+            return;
+        }
         let Ok(bytes) = serde_json::to_vec(&self.state) else { return };
         self.in_runtime(|log| log.storage().replace(STATE, &bytes));
     }

@@ -331,18 +331,21 @@ fn another_state_directory_loses_nothing_that_waits_in_memory() {
     }
 }
 
-#[test]
-fn one_damaged_byte_costs_one_record_at_most_and_is_counted() {
+/// So many records on a disk: their payloads, and the name and the bytes of their file.
+fn stored(records: usize) -> (Vec<String>, String, Vec<u8>) {
     let device = Device::new(1000);
     let mut spool = device.start();
-    let pushed: Vec<_> = (0..5).map(|_| push(&mut spool)).collect();
+    let pushed = (0..records).map(|_| push(&mut spool)).collect();
     spool.store();
     drop(spool);
-    let (name, good) = {
-        let inner = device.disk.inner();
-        let (name, file) = inner.files.iter().next().unwrap();
-        (name.clone(), file.bytes.clone())
-    };
+    let inner = device.disk.inner();
+    let (name, file) = inner.files.iter().next().unwrap();
+    (pushed, name.clone(), file.bytes.clone())
+}
+
+#[test]
+fn one_damaged_byte_costs_one_record_at_most_and_is_counted() {
+    let (pushed, name, good) = stored(5);
     let record = good.len() / 5;
     for at in 0..good.len() {
         let disk = Fake::default();
@@ -365,16 +368,7 @@ fn one_damaged_byte_costs_one_record_at_most_and_is_counted() {
 
 #[test]
 fn every_length_that_a_power_loss_can_leave_is_read() {
-    let device = Device::new(1000);
-    let mut spool = device.start();
-    let pushed: Vec<_> = (0..3).map(|_| push(&mut spool)).collect();
-    spool.store();
-    drop(spool);
-    let (name, good) = {
-        let inner = device.disk.inner();
-        let (name, file) = inner.files.iter().next().unwrap();
-        (name.clone(), file.bytes.clone())
-    };
+    let (pushed, name, good) = stored(3);
     for length in 0..=good.len() {
         let mut device = Device::new(1000);
         device.boot = 1;
