@@ -114,9 +114,11 @@ pub(crate) fn delivery(device: &str, broker: Broker, spool: Spool, timing: Timin
     }
 }
 
-/// A port that nobody listens on.
+/// A port that nobody listens on. Not one of those that the kernel gives to whoever connects: a broker that is away for a
+/// moment must find its port free when it comes back.
 pub(crate) fn free_port() -> u16 {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port()
+    let is_free = |port: &u16| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok();
+    std::iter::repeat_with(|| fastrand::u16(10_000..30_000)).take(1000).find(is_free).expect("a free port")
 }
 
 /// A mosquitto of this test's own, stopped when it is dropped.
@@ -190,7 +192,13 @@ impl Mosquitto {
         self.child.wait().unwrap();
     }
 
-    /// Starts it again after [`Mosquitto::stop`].
+    /// Ends it as a crash would: what it had only in memory is gone.
+    pub(crate) fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// Starts it again after [`Mosquitto::stop`] or [`Mosquitto::kill`].
     pub(crate) fn restart(&mut self) {
         self.child = spawn_mosquitto(self.folder.path(), self.port);
     }
@@ -219,7 +227,7 @@ fn spawn_mosquitto(folder: &Path, port: u16) -> Child {
 }
 
 /// Sends SIGTERM.
-fn terminate(child: &Child) {
+pub(crate) fn terminate(child: &Child) {
     let pid = rustix::process::Pid::from_child(child);
     rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
 }

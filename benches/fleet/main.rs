@@ -1,15 +1,17 @@
 //! What a broker and its devices cost: `cargo bench --bench fleet`.
 //!
 //! ```text
-//! cargo bench --bench fleet -- [--devices 2000] [--windows 5]
+//! cargo bench --bench fleet -- [--devices 2000] [--windows 5] [--cluster]
 //! ```
 //! Every device is the real publisher with a spool in memory; all run on one thread, against one real mosquitto, which is
-//! restarted in the middle. A subscriber with a persistent session must get every record, counted once after removal
-//! of repeats by device, boot and `seq`.
+//! restarted in the middle, or (`--cluster`) spread over two real RabbitMQ nodes, of which one is restarted while the
+//! subscriber listens at the other. A subscriber with a persistent session must get every record, counted once after
+//! removal of repeats by device, boot and `seq`.
 #![allow(clippy::unwrap_used, reason = "a load test that cannot go on fails")]
 
-#[path = "../tests/common/mod.rs"]
+#[path = "../../tests/common/mod.rs"]
 mod common;
+mod rabbitmq;
 
 use std::collections::HashSet;
 use std::net::Ipv4Addr;
@@ -24,6 +26,7 @@ use lectern::delivery::payload::State;
 use lectern::delivery::spool::Spool;
 use lectern::delivery::{Report, Timing};
 use lectern::tally::{Counts, MinuteRecord};
+use rabbitmq::Cluster;
 use rumqttc::{Client, Event, MqttOptions, Packet, QoS};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde_json::Value;
@@ -58,45 +61,76 @@ struct Arguments {
     /// How many records each of them publishes.
     #[arg(long, default_value_t = 5)]
     windows: u32,
+    /// Two RabbitMQ nodes in place of one mosquitto.
+    #[arg(long)]
+    cluster: bool,
     /// Given by `cargo bench`.
     #[arg(long, hide = true)]
     bench: bool,
 }
 
+/// One broker, or one node of a cluster.
+#[derive(Clone, Copy)]
+struct Node {
+    pid: u32,
+    port: u16,
+}
+
+/// What the fleet talks to. The last node goes away and comes back; the subscriber is at the first.
+trait Brokers: Send {
+    /// The nodes while all of them run.
+    fn nodes(&self) -> Vec<Node>;
+    /// Stops the last node as systemd does.
+    fn stop(&mut self);
+    /// Starts it again, and returns when it listens.
+    fn restart(&mut self);
+}
+
+impl Brokers for Mosquitto {
+    fn nodes(&self) -> Vec<Node> {
+        vec![Node { pid: self.pid(), port: self.port }]
+    }
+
+    fn stop(&mut self) {
+        Mosquitto::stop(self);
+    }
+
+    fn restart(&mut self) {
+        Mosquitto::restart(self);
+    }
+}
+
 fn main() -> ExitCode {
-    let Arguments { devices, windows, .. } = Arguments::parse();
+    let Arguments { devices, windows, cluster, .. } = Arguments::parse();
     // A connection is a file on both sides; the broker inherits this.
     let most = getrlimit(Resource::Nofile).maximum;
     setrlimit(Resource::Nofile, Rlimit { current: most, maximum: most }).unwrap();
-
-    let began = Instant::now();
-    let mut broker = Mosquitto::unbounded();
-    let port = broker.port;
-    let subscriber = Subscriber::start(port);
-    let (every_window, middle) = (WINDOW * windows, WINDOW * windows / 2);
-    let restarter = std::thread::spawn(move || {
-        std::thread::sleep(middle);
-        let before = Usage::of(&broker.pid().to_string());
-        broker.stop();
-        std::thread::sleep(AWAY);
-        broker.restart();
-        (broker, before)
-    });
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let undelivered: usize = runtime.block_on(async {
-        let tasks: Vec<_> =
-            (0..devices).map(|device| tokio::spawn(run(device, devices, windows, port))).collect();
-        let mut undelivered = 0;
-        for task in tasks {
-            undelivered += task.await.unwrap();
+    let brokers: Box<dyn Brokers> = match (cluster, Cluster::is_installed()) {
+        (false, _) => Box::new(Mosquitto::unbounded()),
+        (true, true) => Box::new(Cluster::start()),
+        (true, false) => {
+            println!("skipped: RabbitMQ is not installed; apt-get install rabbitmq-server");
+            return ExitCode::SUCCESS;
         }
-        undelivered
-    });
-    let (broker, before) = restarter.join().unwrap();
+    };
+    if load(brokers, devices, windows) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Runs the fleet and prints what came of it; whether every record arrived.
+fn load(mut brokers: Box<dyn Brokers>, devices: u32, windows: u32) -> bool {
+    let began = Instant::now();
+    let nodes = brokers.nodes();
+    let subscriber = Subscriber::start(nodes[0].port);
+    let (every_window, middle) = (WINDOW * windows, WINDOW * windows / 2);
+    let fleet = std::thread::spawn(move || run_all(&nodes, devices, windows));
+    std::thread::sleep(middle);
+    let before = usages(&*brokers);
+    brokers.stop();
+    std::thread::sleep(AWAY);
+    brokers.restart();
+    let undelivered = fleet.join().unwrap();
     let (devices, windows) = (u64::from(devices), u64::from(windows));
     let (records, repeats) = subscriber.finish(devices * windows);
-    let after = Usage::of(&broker.pid().to_string());
-    let clients = Usage::of("self");
     let missing = devices * windows - records;
     println!(
         "{devices} devices, {windows} records each within {} s, one broker restart, {} s in all: {records} records \
@@ -104,10 +138,33 @@ fn main() -> ExitCode {
         every_window.as_secs(),
         began.elapsed().as_secs(),
     );
-    println!("broker before its restart: {before}");
-    println!("broker after its restart: {after}");
-    println!("clients, with the subscriber: {clients}");
-    if missing == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    println!("brokers before the restart of the last: {before}");
+    println!("brokers after it: {}", usages(&*brokers));
+    println!("clients, with the subscriber: {}", Usage::of("self"));
+    missing == 0
+}
+
+/// Every device from its start to its end, spread over the nodes; returns what they could not deliver.
+fn run_all(nodes: &[Node], devices: u32, windows: u32) -> usize {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let ports = nodes.iter().cycle().map(|node| node.port);
+        let tasks: Vec<_> = (0..devices)
+            .zip(ports)
+            .map(|(device, port)| tokio::spawn(run(device, devices, windows, port)))
+            .collect();
+        let mut undelivered = 0;
+        for task in tasks {
+            undelivered += task.await.unwrap();
+        }
+        undelivered
+    })
+}
+
+/// What each node has used so far.
+fn usages(brokers: &dyn Brokers) -> String {
+    let each = brokers.nodes().into_iter().map(|node| Usage::of(&node.pid.to_string()).to_string());
+    each.collect::<Vec<_>>().join("; ")
 }
 
 /// One device, from its first connection to its last; returns what it could not deliver.
