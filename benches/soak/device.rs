@@ -1,6 +1,5 @@
 //! The device under test: the real publisher, spool and windows; frames and folders with faults.
 
-use std::collections::HashMap;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -20,11 +19,12 @@ use lectern::service::health::Health;
 use lectern::tally::{Grid, Window};
 
 use crate::common::{delivery, local_broker};
+use crate::disk::Disk;
 
 /// The runtime directory.
 pub(crate) const RUNTIME: &str = "runtime";
 /// The state directory.
-const DISK: &str = "disk";
+pub(crate) const DISK: &str = "disk";
 /// While this exists, the disk is full.
 pub(crate) const DISK_FULL: &str = "disk-full";
 /// By how many seconds the wall clock is wrong.
@@ -146,20 +146,20 @@ impl Clock for FastClock {
 }
 
 /// A file that lines are added to, each in one piece.
-struct Ledger(File);
+pub(crate) struct Ledger(File);
 
 impl Ledger {
-    fn open(path: PathBuf) -> io::Result<Self> {
+    pub(crate) fn open(path: PathBuf) -> io::Result<Self> {
         Ok(Self(OpenOptions::new().append(true).create(true).open(path)?))
     }
 
-    fn note(&mut self, line: &str) {
+    pub(crate) fn note(&mut self, line: &str) {
         self.0.write_all(format!("{line}\n").as_bytes()).unwrap();
     }
 }
 
 /// The payload in a record of the spool: the last line.
-fn payload(record: &[u8]) -> String {
+pub(crate) fn payload(record: &[u8]) -> String {
     let start = record.iter().rposition(|byte| *byte == b'\n').map_or(0, |newline| newline + 1);
     String::from_utf8(record[start..].to_vec()).unwrap()
 }
@@ -214,74 +214,6 @@ impl Storage for Runtime {
     }
 
     fn remove(&mut self, name: &str) -> io::Result<()> {
-        self.inner.remove(name)
-    }
-}
-
-/// The state directory, which can be full, with a ledger of what was synced.
-struct Disk {
-    inner: Directory,
-    full: PathBuf,
-    stored: Ledger,
-    /// What was appended to each file since it was synced.
-    unsynced: HashMap<String, Vec<String>>,
-}
-
-impl Disk {
-    fn open(folder: &Path) -> io::Result<Self> {
-        Ok(Self {
-            inner: Directory::open(&folder.join(DISK))?,
-            full: folder.join(DISK_FULL),
-            stored: Ledger::open(folder.join(STORED))?,
-            unsynced: HashMap::new(),
-        })
-    }
-
-    fn room(&self) -> io::Result<()> {
-        if self.full.exists() { Err(io::ErrorKind::StorageFull.into()) } else { Ok(()) }
-    }
-}
-
-impl Storage for Disk {
-    fn list(&self) -> io::Result<Vec<String>> {
-        self.inner.list()
-    }
-
-    fn read(&self, name: &str) -> io::Result<Vec<u8>> {
-        self.inner.read(name)
-    }
-
-    fn read_at(&self, name: &str, offset: u64, length: usize) -> io::Result<Vec<u8>> {
-        self.inner.read_at(name, offset, length)
-    }
-
-    fn append(&mut self, name: &str, bytes: &[u8]) -> io::Result<()> {
-        if let Err(full) = self.room() {
-            // As much as fits.
-            self.inner.append(name, &bytes[..fastrand::usize(..bytes.len())])?;
-            return Err(full);
-        }
-        self.inner.append(name, bytes)?;
-        self.unsynced.entry(name.to_owned()).or_default().push(payload(bytes));
-        Ok(())
-    }
-
-    fn sync(&mut self, name: &str) -> io::Result<()> {
-        self.room()?;
-        self.inner.sync(name)?;
-        for payload in self.unsynced.remove(name).unwrap_or_default() {
-            self.stored.note(&payload);
-        }
-        Ok(())
-    }
-
-    fn replace(&mut self, name: &str, bytes: &[u8]) -> io::Result<()> {
-        self.room()?;
-        self.inner.replace(name, bytes)
-    }
-
-    fn remove(&mut self, name: &str) -> io::Result<()> {
-        self.unsynced.remove(name);
         self.inner.remove(name)
     }
 }

@@ -5,8 +5,9 @@
 //! ```
 //! A device (a child process with the real publisher and spool, its windows made up, its minutes 100 ms long) talks
 //! to a real mosquitto through a small proxy, while faults come at random: the device is killed, loses power, finds
-//! its disk full or its clock stepped; the network is cut or swallows what is sent; the broker restarts. Faults that
-//! last overlap with others. What the spool accepted is noted by the folders themselves, in ledgers that no fault
+//! its disk full or its clock stepped; the network is cut or swallows what is sent; the broker is restarted, or killed and
+//! started again. Faults that last overlap with others. A power loss also tears what was not synced, and brings back files
+//! whose removal was not. What the spool accepted is noted by the folders themselves, in ledgers that no fault
 //! reaches. In the end everything noted must have arrived at a subscriber:
 //!
 //! - a record that was accepted, and an open window that was kept, in every boot that lost no power;
@@ -17,6 +18,7 @@
 #[path = "../../tests/common/mod.rs"]
 mod common;
 mod device;
+mod disk;
 mod proxy;
 mod reconcile;
 
@@ -31,7 +33,7 @@ use clap::Parser;
 use common::Mosquitto;
 use fastrand::Rng;
 use proxy::{Network, Proxy};
-use rumqttc::{Client, Event, MqttOptions, Packet, QoS};
+use rumqttc::{Client, Event, MqttOptions, Packet, QoS, SubscribeFilter};
 
 /// Longest wait for anything that should come.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -73,6 +75,7 @@ enum Fault {
     Kill,
     PowerLoss,
     BrokerRestart,
+    BrokerKill,
     Cut,
     Silence,
     DiskFull,
@@ -80,10 +83,11 @@ enum Fault {
 }
 
 impl Fault {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 8] = [
         Self::Kill,
         Self::PowerLoss,
         Self::BrokerRestart,
+        Self::BrokerKill,
         Self::Cut,
         Self::Silence,
         Self::DiskFull,
@@ -97,7 +101,10 @@ struct Scene {
     device: Device,
     broker: Mosquitto,
     proxy: Proxy,
+    subscriber: Subscriber,
     random: Rng,
+    /// Records that a power loss caught before they were synced.
+    unsynced: u64,
     /// The boots that ended in a power loss.
     powerless: Vec<String>,
     /// After how many more faults the network is good again.
@@ -115,7 +122,9 @@ fn soak(arguments: &Arguments) -> ExitCode {
         device: Device::start(folder.path(), proxy.port),
         broker,
         proxy,
+        subscriber,
         random: Rng::with_seed(arguments.seed),
+        unsynced: 0,
         powerless: Vec::new(),
         network_back: None,
         disk_back: None,
@@ -132,10 +141,8 @@ fn soak(arguments: &Arguments) -> ExitCode {
             eprintln!("{count} faults in {} s", began.elapsed().as_secs());
         }
     }
-    let (broker, powerless) = scene.finish();
-    let received = subscriber.finish();
-    drop(broker);
-    let outcome = reconcile::reconcile(folder.path(), &received, &powerless);
+    let (received, powerless, unsynced) = scene.finish();
+    let outcome = reconcile::reconcile(folder.path(), &received, &powerless, unsynced);
     let faults: Vec<_> =
         Fault::ALL.iter().zip(happened).map(|(fault, times)| format!("{fault:?} {times}")).collect();
     println!("seed {}, {} faults ({}): {outcome}", arguments.seed, arguments.faults, faults.join(", "));
@@ -182,13 +189,11 @@ impl Scene {
                 self.device.end();
                 self.powerless.extend(reconcile::boot_in(&self.folder.join(device::RUNTIME)));
                 let _ = fs::remove_dir_all(self.folder.join(device::RUNTIME));
+                self.unsynced += disk::lose_power(&self.folder, &mut self.random);
                 self.device = Device::start(&self.folder, self.proxy.port);
             }
-            Fault::BrokerRestart => {
-                self.broker.stop();
-                self.pause();
-                self.broker.restart();
-            }
+            Fault::BrokerRestart => self.restart_broker(Mosquitto::stop),
+            Fault::BrokerKill => self.restart_broker(Mosquitto::kill),
             Fault::Cut => self.network(Network::Refused),
             Fault::Silence => self.network(Network::Silent),
             Fault::DiskFull => {
@@ -221,6 +226,18 @@ impl Scene {
         self.network_back = Some(self.random.u32(1..5));
     }
 
+    /// What the broker acknowledges while no subscriber is there is lost by the broker, not by the device: so the device
+    /// gets through to it only when the subscriber is back.
+    fn restart_broker(&mut self, end: fn(&mut Mosquitto)) {
+        self.proxy.close(true);
+        end(&mut self.broker);
+        self.subscriber.subscribed.try_iter().for_each(drop);
+        self.pause();
+        self.broker.restart();
+        self.subscriber.wait();
+        self.proxy.close(false);
+    }
+
     fn kill(&mut self) {
         self.device.end();
         self.pause();
@@ -231,41 +248,43 @@ impl Scene {
         std::thread::sleep(Duration::from_millis(self.random.u64(0..100)));
     }
 
-    /// Ends all faults and waits until the device has delivered everything; returns the broker, and the boots
-    /// that lost power.
-    fn finish(mut self) -> (Mosquitto, Vec<String>) {
+    /// Ends all faults and waits until the device has delivered everything; returns what the subscriber got, the
+    /// boots that lost power, and how many records they had not synced.
+    fn finish(mut self) -> (Vec<String>, Vec<String>, u64) {
         self.proxy.set(Network::Up);
         let _ = fs::remove_file(self.folder.join(device::DISK_FULL));
         fs::write(self.folder.join(device::FINISH), "").unwrap();
         let status = self.device.0.wait().unwrap();
         assert!(status.success(), "the device could not deliver what was left");
-        (self.broker, self.powerless)
+        (self.subscriber.finish(), self.powerless, self.unsynced)
     }
 }
 
-/// A client directly at the broker with a session that outlives connections.
+/// A client directly at the broker. It never writes once it has subscribed (QoS 0, no ping), so that it reads to
+/// the end what a killed broker had sent; and a broker sends to it before it acknowledges to the device.
 struct Subscriber {
     client: Client,
+    subscribed: mpsc::Receiver<()>,
     received: mpsc::Receiver<Option<String>>,
 }
 
 impl Subscriber {
     fn start(port: u16) -> Self {
         let mut options = MqttOptions::new("soak-subscriber", Ipv4Addr::LOCALHOST.to_string(), port);
-        options.set_clean_session(false);
+        options.set_keep_alive(Duration::ZERO);
         let (client, mut connection) = Client::new(options, 16);
         let (sender, received) = mpsc::channel();
-        let (subscribed, ready) = mpsc::channel();
+        let (ready, subscribed) = mpsc::channel();
         let subscribing = client.clone();
         std::thread::spawn(move || {
             for event in connection.iter() {
                 match event {
                     Ok(Event::Incoming(Packet::ConnAck(_))) => {
-                        for topic in ["lectern/#", END] {
-                            subscribing.try_subscribe(topic, QoS::AtLeastOnce).unwrap();
-                        }
+                        let topics = ["lectern/#", END]
+                            .map(|topic| SubscribeFilter::new(topic.to_owned(), QoS::AtMostOnce));
+                        subscribing.try_subscribe_many(topics).unwrap();
                     }
-                    Ok(Event::Incoming(Packet::SubAck(_))) => drop(subscribed.send(())),
+                    Ok(Event::Incoming(Packet::SubAck(_))) => drop(ready.send(())),
                     Ok(Event::Incoming(Packet::Publish(publish))) => {
                         let payload = String::from_utf8(publish.payload.to_vec()).unwrap();
                         let told = (publish.topic != END).then_some(payload);
@@ -278,8 +297,14 @@ impl Subscriber {
                 }
             }
         });
-        ready.recv_timeout(PATIENCE).expect("a subscription");
-        Self { client, received }
+        let this = Self { client, subscribed, received };
+        this.wait();
+        this
+    }
+
+    /// Waits for the next subscription.
+    fn wait(&self) {
+        self.subscribed.recv_timeout(PATIENCE).expect("a subscription");
     }
 
     /// Everything that came, after the last of it.

@@ -16,6 +16,8 @@ pub(crate) enum Network {
 
 struct State {
     network: Network,
+    /// Nobody is let through to the broker.
+    closed: bool,
     connections: Vec<TcpStream>,
 }
 
@@ -29,12 +31,13 @@ impl Proxy {
     pub(crate) fn start(broker: u16) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let port = listener.local_addr().unwrap().port();
-        let state = Arc::new(Mutex::new(State { network: Network::Up, connections: Vec::new() }));
+        let state =
+            Arc::new(Mutex::new(State { network: Network::Up, closed: false, connections: Vec::new() }));
         let shared = Arc::clone(&state);
         std::thread::spawn(move || {
             for device in listener.incoming().map(Result::unwrap) {
                 let mut state = shared.lock().unwrap();
-                if state.network == Network::Refused {
+                if state.closed || state.network == Network::Refused {
                     continue;
                 }
                 // The broker may be down; the device sees its connection closed.
@@ -54,6 +57,11 @@ impl Proxy {
             }
         });
         Self { port, state }
+    }
+
+    /// Lets nobody new through, or lets them through again, whatever else is wrong with the network.
+    pub(crate) fn close(&self, closed: bool) {
+        self.state.lock().unwrap().closed = closed;
     }
 
     pub(crate) fn set(&self, network: Network) {

@@ -15,7 +15,10 @@
 //! What a crash leaves behind. Of the process: everything appended. Of the machine: everything up to the last
 //! `sync`, and after it anything: a torn record, zeroes, nothing. A reader looks for the next marker with a right
 //! checksum (the marker begins with FF, which is in no UTF-8), so it skips what is torn or damaged and finds what comes
-//! after, also where a file was appended to after a torn record. A gap in the positions counts what was skipped.
+//! after, also where a file was appended to after a torn record. A gap in the positions counts what was skipped. A
+//! removed file may be there again, and its entries, which the broker has, are published once more. But it is not there
+//! beside a file begun later: the folder is synced with the name of each new file. Else the entries between the two, which
+//! were never written, would count as skipped.
 
 use std::collections::VecDeque;
 use std::io;

@@ -1,0 +1,164 @@
+//! The state directory, on a disk that can be full, takes its time, and forgets in a power loss what was not synced.
+
+use std::collections::{HashMap, HashSet};
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use fastrand::Rng;
+use lectern::delivery::spool::storage::{Directory, Storage};
+
+use crate::device::{DISK, DISK_FULL, Ledger, STORED, payload};
+
+/// Of each file, how many bytes are synced, whenever that changes: lines of a name and a number.
+const SYNCED: &str = "synced.ledger";
+/// Files that were removed since the folder itself was synced, which is when a new file is.
+const REMOVED: &str = "removed";
+/// A sync takes up to so many milliseconds, as on a worn SD card, so that a power loss often falls into one.
+const SLOWEST_SYNC_MS: u64 = 60;
+/// How many removals a power loss undoes at most.
+const MOST_REVIVED: usize = 3;
+/// What each record begins with.
+const MARKER: &[u8] = b"\xffLR\x01";
+
+/// The device's side of it, with ledgers of what was synced.
+pub(crate) struct Disk {
+    inner: Directory,
+    folder: PathBuf,
+    stored: Ledger,
+    synced: Ledger,
+    synced_names: HashSet<String>,
+    /// What was appended to each file since it was synced.
+    unsynced: HashMap<String, Vec<String>>,
+}
+
+impl Disk {
+    pub(crate) fn open(folder: &Path) -> io::Result<Self> {
+        fs::create_dir_all(folder.join(REMOVED))?;
+        Ok(Self {
+            inner: Directory::open(&folder.join(DISK))?,
+            folder: folder.to_owned(),
+            stored: Ledger::open(folder.join(STORED))?,
+            synced: Ledger::open(folder.join(SYNCED))?,
+            synced_names: HashSet::new(),
+            unsynced: HashMap::new(),
+        })
+    }
+
+    fn room(&self) -> io::Result<()> {
+        if self.folder.join(DISK_FULL).exists() { Err(io::ErrorKind::StorageFull.into()) } else { Ok(()) }
+    }
+}
+
+impl Storage for Disk {
+    fn list(&self) -> io::Result<Vec<String>> {
+        self.inner.list()
+    }
+
+    fn read(&self, name: &str) -> io::Result<Vec<u8>> {
+        self.inner.read(name)
+    }
+
+    fn read_at(&self, name: &str, offset: u64, length: usize) -> io::Result<Vec<u8>> {
+        self.inner.read_at(name, offset, length)
+    }
+
+    fn append(&mut self, name: &str, bytes: &[u8]) -> io::Result<()> {
+        if let Err(full) = self.room() {
+            // As much as fits.
+            self.inner.append(name, &bytes[..fastrand::usize(..bytes.len())])?;
+            return Err(full);
+        }
+        self.inner.append(name, bytes)?;
+        self.unsynced.entry(name.to_owned()).or_default().push(payload(bytes));
+        Ok(())
+    }
+
+    fn sync(&mut self, name: &str) -> io::Result<()> {
+        self.room()?;
+        std::thread::sleep(Duration::from_millis(fastrand::u64(..SLOWEST_SYNC_MS)));
+        self.inner.sync(name)?;
+        if self.synced_names.insert(name.to_owned()) {
+            fs::remove_dir_all(self.folder.join(REMOVED))?;
+            fs::create_dir(self.folder.join(REMOVED))?;
+        }
+        let bytes = fs::metadata(self.folder.join(DISK).join(name))?.len();
+        self.synced.note(&format!("{name} {bytes}"));
+        for payload in self.unsynced.remove(name).unwrap_or_default() {
+            self.stored.note(&payload);
+        }
+        Ok(())
+    }
+
+    fn replace(&mut self, name: &str, bytes: &[u8]) -> io::Result<()> {
+        self.room()?;
+        self.inner.replace(name, bytes)
+    }
+
+    fn remove(&mut self, name: &str) -> io::Result<()> {
+        self.unsynced.remove(name);
+        self.synced_names.remove(name);
+        let grave = self.folder.join(REMOVED).join(name);
+        // A file of that name may have been removed before, and there may be none now.
+        let _ = fs::remove_file(&grave);
+        let _ = fs::hard_link(self.folder.join(DISK).join(name), grave);
+        self.inner.remove(name)?;
+        self.synced.note(&format!("{name} 0"));
+        Ok(())
+    }
+}
+
+/// Does to the disk of a device that does not run what a power loss may do: of what was not synced, it leaves a part,
+/// zeroes or anything; and the last removals did not happen. Returns how many records were not synced.
+pub(crate) fn lose_power(folder: &Path, random: &mut Rng) -> u64 {
+    let ledger = fs::read_to_string(folder.join(SYNCED)).unwrap_or_default();
+    let notes: Vec<_> = ledger.lines().filter_map(|line| line.split_once(' ')).collect();
+    let safe: HashMap<&str, usize> =
+        notes.iter().map(|(name, bytes)| (*name, bytes.parse().unwrap())).collect();
+    let (mut caught, mut new_name_stayed) = (0, false);
+    let disk = folder.join(DISK);
+    for entry in fs::read_dir(&disk).into_iter().flatten().map(Result::unwrap) {
+        let name = entry.file_name().into_string().unwrap();
+        if !name.starts_with("entries-") {
+            continue;
+        }
+        let mut bytes = fs::read(entry.path()).unwrap();
+        let safe = safe.get(&*name).copied().unwrap_or(0).min(bytes.len());
+        let unsynced = &mut bytes[safe..];
+        if unsynced.is_empty() {
+            continue;
+        }
+        caught += unsynced.windows(MARKER.len()).filter(|window| *window == MARKER).count() as u64;
+        let left = random.usize(..=unsynced.len());
+        match random.u8(..4) {
+            // Not even its name was synced.
+            0 if safe == 0 => {
+                fs::remove_file(entry.path()).unwrap();
+                continue;
+            }
+            0 | 1 => bytes.truncate(safe + left),
+            2 => unsynced[left..].fill(0),
+            _ => random.fill(&mut unsynced[left..]),
+        }
+        fs::write(entry.path(), bytes).unwrap();
+        new_name_stayed |= safe == 0;
+    }
+    let removals = notes.iter().rev().filter(|(_, bytes)| *bytes == "0");
+    // File systems keep the order in which names come and go.
+    let revived = if new_name_stayed { 0 } else { random.usize(..=MOST_REVIVED) };
+    for (name, _) in removals.take(revived) {
+        if !disk.join(name).exists() {
+            // It may be gone for good, or have been made and removed more than once.
+            let _ = fs::rename(folder.join(REMOVED).join(name), disk.join(name));
+        }
+    }
+    // What is there now stays.
+    let _ = fs::remove_dir_all(folder.join(REMOVED));
+    let sizes = fs::read_dir(&disk).into_iter().flatten().map(|entry| {
+        let entry = entry.unwrap();
+        format!("{} {}\n", entry.file_name().display(), entry.metadata().unwrap().len())
+    });
+    fs::write(folder.join(SYNCED), sizes.collect::<String>()).unwrap();
+    caught
+}
