@@ -47,7 +47,8 @@ pub enum Command {
     ///
     /// One line each for the configuration, the camera, the light, the models, the broker, the clock, the disk and
     /// the unit: `ok`, `warning` or `failed`, and what to do. Exit code 1 if any failed. Run it as root, so that it
-    /// sees what the daemon sees. A test message goes to the device's topic `check`; no picture is kept or shown.
+    /// sees what the daemon sees. A test message goes to the device's topic `check`, and should come back from there;
+    /// no picture is kept or shown.
     Check(Check),
     /// Aim a camera without seeing its picture: the face's size and place, light, blur, and what to change
     ///
@@ -113,7 +114,7 @@ pub enum Part {
     Light,
     /// Their hashes and a test run
     Models,
-    /// Connection, login and a test message
+    /// Connection, login and a test message that comes back
     Broker,
     /// Whether it is synchronised
     Clock,

@@ -144,6 +144,17 @@ fn a_broker_that_is_down_and_a_wrong_password_are_told_apart() {
 }
 
 #[test]
+fn a_broker_that_throws_messages_away_is_a_warning_and_one_that_throws_the_device_out_a_failure() {
+    for (most_queued, code, verdict) in [(1000, 0, "warning"), (0, 1, "failed")] {
+        let folder = tempfile::tempdir().unwrap();
+        let (_broker, port) = Mosquitto::with_access_rules("topic read lectern/#\n", most_queued);
+        let text = format!("camera.device = \"/dev/null\"\nmqtt.url = \"mqtt://127.0.0.1:{port}\"\n");
+        let said = line(&configuration(folder.path(), &text), "broker", code);
+        assert!(said.starts_with(verdict) && said.contains("access rules"), "{said}");
+    }
+}
+
+#[test]
 fn models_are_checked_by_hash_and_by_running_them() {
     let folder = tempfile::tempdir().unwrap();
     let file = configuration(folder.path(), "camera.device = \"/dev/null\"\n");

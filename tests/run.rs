@@ -5,7 +5,8 @@ mod common;
 
 use std::time::Duration;
 
-use common::{Daemon, Mosquitto, Subscriber, check_minute, number, portrait_video, schema};
+use common::{Daemon, Mosquitto, Subscriber, check_minute, number, portrait_video};
+use lectern::config::Settings;
 use serde_json::Value;
 
 const MINUTE: &str = "lectern/v1/north/main/101/cam1/minute";
@@ -42,25 +43,21 @@ fn records_come_in_order_and_a_stop_publishes_the_open_window() {
     let (code, said) = daemon.finish();
     assert_eq!(code, Some(0), "{said}");
 
-    let schema = schema();
-    for (topic, payload) in &messages {
-        assert!(topic == MINUTE || topic == STATUS, "{topic}");
-        assert!(schema.is_valid(payload), "{payload}");
-    }
+    assert!(messages.iter().all(|(topic, _)| topic == MINUTE || topic == STATUS));
     let minutes = minutes(&messages);
-    assert_eq!((minutes.len(), number(minutes[0], "seq")), (4, 0));
+    assert_eq!(number(minutes[0], "seq"), 0);
     assert!(gapless(&minutes));
     for minute in &minutes {
         check_minute(minute);
-        assert!(number(minute, "faces") + number(minute, "uncertain") > 0, "{minute}");
         assert_eq!(minute["boot"], minutes[0]["boot"]);
-        assert_eq!(minute["replayed"], false);
     }
+    // The first one may have ended before there was a frame or a connection.
     for whole in &minutes[1..3] {
+        assert!(number(whole, "faces") + number(whole, "uncertain") > 0, "{whole}");
         assert_eq!((number(whole, "seconds"), number(whole, "frames_expected")), (5, 10));
-        assert_eq!(whole["partial"], false);
+        assert_eq!((&whole["partial"], &whole["replayed"]), (&false.into(), &false.into()));
     }
-    assert_eq!(minutes[3]["partial"], true);
+    assert_eq!(minutes[minutes.len() - 1]["partial"], true);
     let states = states(&messages);
     assert_eq!(states[states.len() - 2..], ["stopping", "offline"]);
     assert!(states.contains(&"watching"));
@@ -99,12 +96,14 @@ fn a_broker_that_never_comes_is_named_and_the_windows_are_kept() {
     let folder = tempfile::tempdir().unwrap();
     let video = portrait_video(folder.path(), "lecture.mkv", 3);
     let port = common::free_port();
-    let daemon = Daemon::start(port, &video, 1);
-    std::thread::sleep(Duration::from_secs(3));
+    let mut daemon = Daemon::start(port, &video, 1);
+    let complaint = format!("broker 127.0.0.1:{port}: Connection refused");
+    daemon.wait_until_it_says(&complaint);
+    // Time for more attempts, about which nothing new is to be said.
+    std::thread::sleep(Duration::from_secs(2));
     daemon.terminate();
     let (code, said) = daemon.finish();
     assert_eq!(code, Some(0), "{said}");
-    let complaint = format!("broker 127.0.0.1:{port}: Connection refused");
     assert_eq!(said.matches(&complaint).count(), 1, "{said}");
     assert!(said.contains("check mqtt.url and the network"), "{said}");
     assert!(said.contains("they are kept for the next run"), "{said}");
@@ -120,9 +119,7 @@ fn a_killed_daemon_is_reported_offline_by_its_will() {
     subscriber.until(|_, payload| payload["state"] == "watching");
     daemon.child.kill().unwrap();
     let messages = subscriber.until(|_, payload| payload["state"] == "offline");
-    let (topic, status) = messages.last().unwrap();
-    assert_eq!(topic, STATUS);
-    assert!(schema().is_valid(status));
+    assert_eq!(messages.last().unwrap().0, STATUS);
 }
 
 #[test]
@@ -162,26 +159,26 @@ fn secrets_are_told_to_nobody() {
     let secret = folder.path().join("password");
     std::fs::write(&secret, "Xyzzy-42\n").unwrap();
     std::fs::set_permissions(&secret, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
-    let mut command = common::lectern();
-    command
-        .env("LECTERN_LOG", "lectern=trace,rumqttc=trace,rustls=trace")
-        .env("LECTERN_DEPLOYMENT_BASIS", "test");
-    command.env("LECTERN_MQTT_USERNAME", "lectern").env("LECTERN_MQTT_PASSWORD_FILE", &secret);
-    command.env("LECTERN_MQTT_URL", format!("mqtt://127.0.0.1:{}", broker.port));
-    command.env("LECTERN_CAMERA_DEVICE", format!("file:{}", video.display()));
-    let config = folder.path().join("lectern.toml");
-    std::fs::write(&config, "").unwrap();
-    let child =
-        command.args(["run", "--config"]).arg(&config).stderr(std::process::Stdio::piped()).spawn().unwrap();
-    let daemon = Daemon { child, folder };
-    std::thread::sleep(Duration::from_secs(3));
+    let text = format!(
+        "deployment.basis = \"test\"\ncamera.device = \"file:{}\"\n[mqtt]\nurl = \"mqtt://127.0.0.1:{}\"\nusername = \
+         \"lectern\"\npassword_file = \"{}\"\n",
+        video.display(),
+        broker.port,
+        secret.display()
+    );
+    let mut daemon = Daemon::start_with(folder, &text, "lectern=trace,rumqttc=trace,rustls=trace");
+    daemon.wait_until_it_says("password is wrong");
+    let settings = Settings::load(&daemon.folder.path().join("lectern.toml")).unwrap();
     let pid = daemon.child.id();
-    for file in ["cmdline", "environ"] {
-        let text = std::fs::read(format!("/proc/{pid}/{file}")).unwrap_or_default();
-        assert!(!String::from_utf8_lossy(&text).contains("Xyzzy"), "{file}");
+    let of = |file: &str| {
+        String::from_utf8_lossy(&std::fs::read(format!("/proc/{pid}/{file}")).unwrap()).into_owned()
+    };
+    for (told, sign) in
+        [(of("cmdline"), "run"), (of("environ"), "LECTERN_LOG"), (format!("{settings:?}"), "password")]
+    {
+        assert!(told.contains(sign) && !told.contains("Xyzzy"), "{told}");
     }
     daemon.terminate();
     let (_, said) = daemon.finish();
-    assert!(said.contains("password is wrong"), "{said}");
     assert!(!said.contains("Xyzzy"), "{said}");
 }

@@ -15,7 +15,7 @@ use crate::camera::{Capture, Frame, FrameSource};
 use crate::cli::{Check, Part};
 use crate::clock::{Clock, SystemClock, synced_by_timesyncd};
 use crate::config::{CameraSource, Settings};
-use crate::delivery::probe;
+use crate::delivery::{Answer, probe};
 use crate::vision::classifier::Classifier;
 use crate::vision::engine::ModelStore;
 use crate::vision::look::Looker;
@@ -297,9 +297,17 @@ fn try_models(models: Option<&Path>, settings: Option<&Settings>) -> Result<(boo
 fn broker(settings: &Settings) -> Finding {
     let payload = format!("{{\"schema\":1,\"device\":\"{}\",\"check\":true}}", settings.device);
     match probe(&settings.broker, &settings.topics.check, &payload) {
-        Ok(()) => {
+        Ok(Answer::Returned) => {
             let told = format!("{} takes messages on {}", settings.broker, settings.topics.check);
             Finding::ok(Part::Broker, told)
+        }
+        Ok(Answer::Acknowledged) => {
+            let told = format!(
+                "{} acknowledged the test message and did not give it back; its access rules may throw away what this \
+                 device publishes: let it read {} and check again, or look for the message on the other side",
+                settings.broker, settings.topics.check
+            );
+            Finding::new(Part::Broker, Verdict::Warning, told)
         }
         Err(error) => Finding::new(Part::Broker, Verdict::Failed, error),
     }

@@ -19,6 +19,15 @@ pub(super) fn topic(topics: &Topics) -> String {
     format!("{PREFIX}/device/{}/config", object_id(topics))
 }
 
+/// Whether this may have been the topic of an announcement.
+pub(super) fn is_topic(topic: &str) -> bool {
+    let id =
+        topic.strip_prefix(PREFIX).and_then(|rest| rest.strip_prefix("/device/")?.strip_suffix("/config"));
+    id.is_some_and(|id| {
+        !id.is_empty() && id.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_'))
+    })
+}
+
 /// The place of the device, which is unique on a broker, written with what Home Assistant allows in an id.
 fn object_id(topics: &Topics) -> String {
     topics.status.trim_end_matches("/status").replace('_', "__").replace('/', "_").replace('.', "_-")

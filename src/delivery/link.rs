@@ -20,7 +20,7 @@ use super::tls;
 /// PINGREQ after this much silence; a second one without an answer ends the connection.
 const KEEP_ALIVE: Duration = Duration::from_secs(30);
 
-/// Longest wait for TCP, TLS and CONNACK together.
+/// Longest wait for the address of a name, TCP, TLS and CONNACK together.
 const CONNECT_WITHIN: Duration = Duration::from_secs(15);
 
 /// Requests that rumqttc may hold: one publish in flight and the DISCONNECT after it.
@@ -38,13 +38,20 @@ pub(super) enum LinkError {
          the credential, and the broker's access rules"
     )]
     NotAuthorised { broker: String },
-    #[error("broker {broker}: refused the connection ({code:?})")]
+    #[error("broker {broker}: is not available at the moment; it is tried again, and its own log says why")]
+    Unavailable { broker: String },
+    #[error("broker {broker}: refused the connection ({code:?}); its own log says why")]
     Refused { broker: String, code: ConnectReturnCode },
+    #[error(
+        "broker {broker}: closed the connection; it restarts, another client has the same id, or its access rules forbid \
+         what this device publishes"
+    )]
+    Closed { broker: String },
     #[error("broker {broker}: {problem}; check mqtt.url and the network")]
     Network { broker: String, problem: String },
     #[error("broker {broker}: {problem}")]
     Tls { broker: String, problem: String },
-    #[error("mqtt password file {file}: {cause}")]
+    #[error("mqtt password file {file}: {cause}; check mqtt.password_file or the credential mqtt-password")]
     Password { file: String, cause: io::Error },
     #[error(transparent)]
     BadFile(#[from] tls::BadFile),
@@ -67,14 +74,15 @@ impl LinkError {
             ConnectionError::ConnectionRefused(ConnectReturnCode::NotAuthorized) => {
                 Self::NotAuthorised { broker: name }
             }
+            ConnectionError::ConnectionRefused(ConnectReturnCode::ServiceUnavailable) => {
+                Self::Unavailable { broker: name }
+            }
             ConnectionError::ConnectionRefused(code) => Self::Refused { broker: name, code },
             ConnectionError::NetworkTimeout | ConnectionError::FlushTimeout => {
                 Self::network(broker, "does not answer")
             }
             ConnectionError::Io(cause) => Self::network(broker, cause),
-            ConnectionError::MqttState(StateError::ConnectionAborted) => {
-                Self::network(broker, "closed the connection; perhaps another client has the same id")
-            }
+            ConnectionError::MqttState(StateError::ConnectionAborted) => Self::Closed { broker: name },
             other => Self::network(broker, other),
         }
     }
@@ -91,6 +99,10 @@ pub(super) enum LinkEvent {
     Connected,
     /// The one publish in flight is acknowledged.
     Acknowledged,
+    /// A subscription is answered, with yes or no.
+    Answered,
+    /// A message that was subscribed to: its payload.
+    Received(Vec<u8>),
     Disconnected,
     Failed(LinkError),
 }
@@ -145,6 +157,10 @@ impl Link {
                         in_flight = None;
                         LinkEvent::Acknowledged
                     }
+                    Ok(Event::Incoming(Packet::SubAck(_))) => LinkEvent::Answered,
+                    Ok(Event::Incoming(Packet::Publish(publish))) => {
+                        LinkEvent::Received(publish.payload.to_vec())
+                    }
                     Ok(Event::Outgoing(Outgoing::Disconnect)) => LinkEvent::Disconnected,
                     Ok(_) => continue,
                     Err(error) => LinkEvent::Failed(LinkError::from_rumqttc(&broker, error)),
@@ -172,6 +188,11 @@ impl Link {
     ) -> Result<(), rumqttc::ClientError> {
         // `try_publish`, because `publish` waits where the channel is full.
         self.client.try_publish(topic, QoS::AtLeastOnce, retain, payload)
+    }
+
+    /// Asks for what is published on a topic, with QoS 0; [`LinkEvent::Answered`] follows. The daemon never does.
+    pub(super) fn subscribe(&self, topic: &str) -> Result<(), rumqttc::ClientError> {
+        self.client.try_subscribe(topic, QoS::AtMostOnce)
     }
 
     /// Asks to disconnect; [`LinkEvent::Disconnected`] follows, and the will is not sent.

@@ -20,7 +20,7 @@ use crate::clock::{Clock, Stop};
 use crate::service::health::Health;
 use crate::tally::MinuteRecord;
 use payload::{Identity, State};
-pub use probe::{ProbeError, probe};
+pub use probe::{Answer, ProbeError, probe};
 use spool::Spool;
 use topics::Topics;
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::Broker;
 use super::link::{Link, LinkError, LinkEvent};
@@ -10,19 +10,33 @@ use super::link::{Link, LinkError, LinkEvent};
 /// Longest wait for CONNACK and PUBACK together.
 const ANSWER_WITHIN: Duration = Duration::from_secs(20);
 
+/// A message that has not come back so long after its PUBACK will not come.
+const RETURNS_WITHIN: Duration = Duration::from_secs(3);
+
 /// Why the broker cannot be used, with the way out.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct ProbeError(String);
 
-/// Connects as the daemon does, publishes `payload` on `topic` (QoS 1, not retained), and leaves.
+/// What became of the test message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Answer {
+    /// The broker took it and gave it back.
+    Returned,
+    /// The broker took it, and it did not come back: the broker threw it away, or this client may not read.
+    Acknowledged,
+}
+
+/// Connects as the daemon does, publishes `payload` on `topic` (QoS 1, not retained), looks whether it comes back, and
+/// leaves.
 ///
-/// The client id is the daemon's with `-check` at its end, so that a running daemon is not thrown out; no will is
-/// left. Blocks for some 20 s at most.
+/// MQTT 3.1.1 acknowledges also what access rules throw away, and only who reads can see the difference. The client id is
+/// the daemon's with `-check` at its end, so that a running daemon is not thrown out; no will is left. Blocks for
+/// some 20 s at most.
 ///
 /// # Errors
 /// [`ProbeError`] when the broker cannot be reached, refuses the login, or does not acknowledge.
-pub fn probe(broker: &Broker, topic: &str, payload: &str) -> Result<(), ProbeError> {
+pub fn probe(broker: &Broker, topic: &str, payload: &str) -> Result<Answer, ProbeError> {
     let broker = Broker { client_id: format!("{}-check", broker.client_id), ..broker.clone() };
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -37,19 +51,43 @@ pub fn probe(broker: &Broker, topic: &str, payload: &str) -> Result<(), ProbeErr
     outcome.map_err(|error| ProbeError(error.to_string()))
 }
 
-async fn talk(broker: &Broker, topic: &str, payload: &str) -> Result<(), LinkError> {
-    let mut link = Link::connect(broker, None)?;
-    loop {
-        match link.event().await {
-            Some(LinkEvent::Connected) => {
-                link.publish(topic, false, payload).map_err(|e| LinkError::network(broker, e))?;
-            }
-            Some(LinkEvent::Acknowledged) => {
-                link.disconnect().map_err(|e| LinkError::network(broker, e))?;
-            }
-            Some(LinkEvent::Disconnected) => return Ok(()),
-            Some(LinkEvent::Failed(error)) => return Err(error),
-            None => return Err(LinkError::network(broker, "connection closed")),
+async fn talk(broker: &Broker, topic: &str, payload: &str) -> Result<Answer, LinkError> {
+    let network = |error| LinkError::network(broker, error);
+    let mut link = connect(broker).await?;
+    link.subscribe(topic).map_err(network)?;
+    // There are brokers that end the connection of a client which asks to read and may not.
+    if next(&mut link, broker).await.is_err() {
+        link = connect(broker).await?;
+    }
+    link.publish(topic, false, payload).map_err(network)?;
+    let (mut returned, mut acknowledged) = (false, None);
+    while !returned || acknowledged.is_none() {
+        let limit = acknowledged.map_or_else(|| Instant::now() + ANSWER_WITHIN, |at| at + RETURNS_WITHIN);
+        match timeout_at(limit, next(&mut link, broker)).await {
+            Ok(Ok(LinkEvent::Acknowledged)) => acknowledged = Some(Instant::now()),
+            Ok(Ok(LinkEvent::Received(received))) => returned |= received == payload.as_bytes(),
+            Ok(Ok(_)) => {}
+            Ok(Err(error)) => return Err(error),
+            Err(_) => break,
         }
+    }
+    link.disconnect().map_err(network)?;
+    // Whatever happens now, the message is where it is.
+    while next(&mut link, broker).await.is_ok_and(|event| !matches!(event, LinkEvent::Disconnected)) {}
+    Ok(if returned { Answer::Returned } else { Answer::Acknowledged })
+}
+
+async fn connect(broker: &Broker) -> Result<Link, LinkError> {
+    let mut link = Link::connect(broker, None)?;
+    next(&mut link, broker).await?;
+    Ok(link)
+}
+
+/// The next event that is no failure.
+async fn next(link: &mut Link, broker: &Broker) -> Result<LinkEvent, LinkError> {
+    match link.event().await {
+        Some(LinkEvent::Failed(error)) => Err(error),
+        Some(event) => Ok(event),
+        None => Err(LinkError::network(broker, "connection closed")),
     }
 }

@@ -199,9 +199,16 @@ impl Publisher {
                         (self.connected, self.status_due, self.complaint) = (true, true, None);
                     }
                     Some(LinkEvent::Acknowledged) => {
-                        *failures = 0;
-                        self.acknowledged(in_flight.take().map(|(what, _)| what));
+                        let what = in_flight.take().map(|(what, _)| what);
+                        // Not at the status, or one that takes it and then throws this device out would be asked for ever at
+                        // the shortest back-off.
+                        if matches!(what, Some(InFlight::Record(_))) {
+                            *failures = 0;
+                        }
+                        self.acknowledged(what);
                     }
+                    // Nothing was subscribed to.
+                    Some(LinkEvent::Answered | LinkEvent::Received(_)) => {}
                     Some(LinkEvent::Disconnected) => return Ended::Left,
                     Some(LinkEvent::Failed(_)) if leaving => return Ended::Left,
                     Some(LinkEvent::Failed(error)) => return Ended::Failed(error),
@@ -256,14 +263,19 @@ impl Publisher {
         let Delivery { topics, identity, spool, discovery, .. } = &mut self.setup;
         let topic = discovery::topic(topics);
         // A device that was renamed, or that is no longer to be found. Its ghost would stay for ever.
-        let earlier = spool.discovered();
-        if let Some(old) = earlier.filter(|old| discovery.is_none() || *old != topic) {
-            link.publish(&old, true, "")?;
+        // What a power loss made of the note is no topic, and a broker would throw out who publishes on it.
+        let earlier = spool.discovered().filter(|topic| discovery::is_topic(topic));
+        if let Some(old) = &earlier
+            && (discovery.is_none() || *old != topic)
+        {
+            link.publish(old, true, "")?;
             return Ok(Some(InFlight::Withdrawal));
         }
         let Some(window_seconds) = *discovery else { return Ok(None) };
         // Noted first: what may have been announced can be withdrawn.
-        spool.set_discovered(Some(&topic));
+        if earlier.is_none() {
+            spool.set_discovered(Some(&topic));
+        }
         link.publish(&topic, true, &discovery::payload(identity, topics, window_seconds))?;
         Ok(Some(InFlight::Announcement))
     }

@@ -159,6 +159,16 @@ mod tests {
     }
 
     #[test]
+    fn a_window_says_whether_the_clock_that_labels_it_was_synchronised() {
+        for synced in [false, true] {
+            let clock = SimulatedClock::starting_at("1970-01-01T00:00:00Z".parse().unwrap(), synced);
+            let window = Window::open(MINUTES, &clock, clock.boot());
+            clock.sleep_until(window.ends(), &Stop::default());
+            assert_eq!(window.record_at(clock.boot(), 0, 2.0, MINUTES, &clock).clock_synced, synced);
+        }
+    }
+
+    #[test]
     fn a_window_ended_early_expects_the_ticks_it_had() {
         let clock = at("2026-11-23T10:15:00Z");
         for (millis, ticks) in [(0, 0), (1, 1), (500, 1), (501, 2), (2500, 5)] {

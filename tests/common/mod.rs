@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 #![allow(dead_code, reason = "each test file uses its part")]
 
+use std::io::{BufRead, BufReader};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -9,7 +10,7 @@ use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use lectern::clock::{Stop, SystemClock};
-use lectern::delivery::payload::Identity;
+use lectern::delivery::payload::{self, Identity};
 use lectern::delivery::spool::Spool;
 use lectern::delivery::topics::Topics;
 use lectern::delivery::{Broker, Delivery, Timing};
@@ -167,9 +168,16 @@ impl Mosquitto {
         (Self::start_with(&who, folder), second)
     }
 
-    /// The folder of its files.
-    pub(crate) fn folder(&self) -> &Path {
-        self.folder.path()
+    /// One with a second listener, on the port that comes back, with these access rules; the first one is open to all. Where
+    /// it queues without limit (`max_queued_messages 0`), mosquitto 2.0.11 acknowledges what it denies, as MQTT 3.1.1 wants, and
+    /// closes the connection as well.
+    pub(crate) fn with_access_rules(rules: &str, most_queued: u32) -> (Self, u16) {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("rules");
+        std::fs::write(&file, rules).unwrap();
+        let options =
+            format!("allow_anonymous true\nacl_file {}\nmax_queued_messages {most_queued}", file.display());
+        Self::with_listener(&options, folder)
     }
 
     fn start_with(who: &str, folder: tempfile::TempDir) -> Self {
@@ -240,9 +248,11 @@ impl Drop for Mosquitto {
     }
 }
 
-/// A client that subscribes to everything and keeps what comes, over reconnects.
+/// A client that subscribes to everything and keeps what comes, over reconnects. Whatever comes must be as the schema says.
 pub(crate) struct Subscriber {
     messages: mpsc::Receiver<(String, Value)>,
+    subscribed: mpsc::Receiver<()>,
+    schema: jsonschema::Validator,
 }
 
 impl Subscriber {
@@ -251,14 +261,14 @@ impl Subscriber {
         options.set_clean_session(false);
         let (client, mut connection) = Client::new(options, 16);
         let (sender, messages) = mpsc::channel();
-        let (subscribed, ready) = mpsc::channel();
+        let (ready, subscribed) = mpsc::channel();
         std::thread::spawn(move || {
             for event in connection.iter() {
                 match event {
                     Ok(Event::Incoming(Packet::ConnAck(_))) => {
                         client.try_subscribe("#", QoS::AtLeastOnce).unwrap();
                     }
-                    Ok(Event::Incoming(Packet::SubAck(_))) => drop(subscribed.send(())),
+                    Ok(Event::Incoming(Packet::SubAck(_))) => drop(ready.send(())),
                     Ok(Event::Incoming(Packet::Publish(publish))) => {
                         // A retained message that is taken back.
                         if publish.payload.is_empty() {
@@ -276,18 +286,22 @@ impl Subscriber {
                 }
             }
         });
-        ready.recv_timeout(PATIENCE).expect("a subscription");
-        Self { messages }
+        let schema: Value = serde_json::from_str(payload::JSON_SCHEMA).unwrap();
+        let this = Self { messages, subscribed, schema: jsonschema::validator_for(&schema).unwrap() };
+        this.wait_for_subscription();
+        this
+    }
+
+    /// Waits until the broker has accepted the subscription, once for each connection.
+    pub(crate) fn wait_for_subscription(&self) {
+        self.subscribed.recv_timeout(PATIENCE).expect("a subscription");
     }
 
     /// The next message.
     pub(crate) fn next(&self) -> (String, Value) {
-        self.messages.recv_timeout(PATIENCE).expect("a message")
-    }
-
-    /// What comes until nothing has come for half a second.
-    pub(crate) fn soon(&self) -> Vec<(String, Value)> {
-        std::iter::from_fn(|| self.messages.recv_timeout(Duration::from_millis(500)).ok()).collect()
+        let (topic, payload) = self.messages.recv_timeout(PATIENCE).expect("a message");
+        assert!(self.schema.is_valid(&payload), "{topic}: {payload}");
+        (topic, payload)
     }
 
     /// Everything up to and including the first message for which `last` is true.
@@ -308,6 +322,9 @@ impl Subscriber {
 pub(crate) struct Daemon {
     pub(crate) child: Child,
     pub(crate) folder: tempfile::TempDir,
+    /// What it says on standard error, as it says it, and what was taken of that.
+    lines: mpsc::Receiver<String>,
+    said: String,
 }
 
 impl Daemon {
@@ -318,7 +335,6 @@ impl Daemon {
 
     /// Starts it where another one may have run before: with its state and runtime directory.
     pub(crate) fn start_in(folder: tempfile::TempDir, port: u16, recording: &Path, seconds: u32) -> Self {
-        let config = folder.path().join("lectern.toml");
         let text = format!(
             "[device]\nid = \"cam1\"\nsite = \"north\"\nbuilding = \"main\"\nroom = \"101\"\n[deployment]\nbasis = \
              \"test\"\n[camera]\ndevice = \"file:{}\"\n[window]\nseconds = {seconds}\n[mqtt]\nurl = \
@@ -326,16 +342,36 @@ impl Daemon {
             recording.display(),
             folder.path().display()
         );
-        std::fs::write(&config, text).unwrap();
-        let child = lectern()
+        Self::start_with(folder, &text, "info")
+    }
+
+    /// Starts it with this configuration and log level.
+    pub(crate) fn start_with(folder: tempfile::TempDir, configuration: &str, log: &str) -> Self {
+        let config = folder.path().join("lectern.toml");
+        std::fs::write(&config, configuration).unwrap();
+        let mut child = lectern()
             .args(["run", "--config"])
             .arg(&config)
+            .env("LECTERN_LOG", log)
             .env("RUNTIME_DIRECTORY", folder.path().join("run"))
-            .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
-        Self { child, folder }
+        let (sender, lines) = mpsc::channel();
+        let stderr = BufReader::new(child.stderr.take().unwrap());
+        std::thread::spawn(move || {
+            stderr.lines().map_while(Result::ok).try_for_each(|line| sender.send(line))
+        });
+        Self { child, folder, lines, said: String::new() }
+    }
+
+    /// Waits until it has said this on standard error.
+    pub(crate) fn wait_until_it_says(&mut self, words: &str) {
+        while !self.said.contains(words) {
+            let line = self.lines.recv_timeout(PATIENCE);
+            self.said += &line.unwrap_or_else(|_| panic!("`{words}` should be said after {}", self.said));
+            self.said += "\n";
+        }
     }
 
     /// Asks it to stop, as systemd does.
@@ -352,8 +388,8 @@ impl Daemon {
 
     /// Waits for its end: exit code and what it said on standard error.
     pub(crate) fn finish(mut self) -> (Option<i32>, String) {
-        let mut said = String::new();
-        std::io::Read::read_to_string(&mut self.child.stderr.take().unwrap(), &mut said).unwrap();
+        let said = std::mem::take(&mut self.said);
+        let said = self.lines.iter().fold(said, |said, line| said + &line + "\n");
         (self.child.wait().unwrap().code(), said)
     }
 }

@@ -365,7 +365,9 @@ impl Spool {
     pub fn set_discovered(&mut self, topic: Option<&str>) {
         let Some(storage) = self.disk.as_mut().map(Log::storage) else { return };
         let done = match topic {
-            Some(topic) => storage.replace(DISCOVERED, topic.as_bytes()),
+            Some(topic) => {
+                storage.replace(DISCOVERED, topic.as_bytes()).and_then(|()| storage.sync(DISCOVERED))
+            }
             None => storage.remove(DISCOVERED),
         };
         if let Err(error) = done {
