@@ -20,12 +20,11 @@ use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use clap::Parser;
+use common::device::record;
 use common::{Mosquitto, number};
-use lectern::clock::{Clock, SystemClock};
 use lectern::delivery::payload::State;
 use lectern::delivery::spool::Spool;
 use lectern::delivery::{Report, Timing};
-use lectern::tally::{Counts, MinuteRecord};
 use rabbitmq::Cluster;
 use rumqttc::{Client, Event, MqttOptions, Packet, QoS};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -183,19 +182,6 @@ async fn run(index: u32, devices: u32, windows: u32, port: u16) -> usize {
     }
     drop(reports);
     running.await.unwrap().undelivered
-}
-
-/// An ordinary minute.
-fn record(seq: u64) -> MinuteRecord {
-    MinuteRecord {
-        seq,
-        start: SystemClock.wall(),
-        seconds: 60,
-        frames_expected: 120,
-        counts: Counts { frames: 120, no_face: 120, ..Counts::default() },
-        clock_synced: true,
-        partial: false,
-    }
 }
 
 /// What a process has used so far.

@@ -1,0 +1,94 @@
+//! A device with made-up minutes, and the dashboard that keeps its account.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use lectern::delivery::payload::State;
+use lectern::delivery::spool::Spool;
+use lectern::delivery::{Broker, Delivery, DeliveryThread, Report, Reports, Timing};
+use lectern::tally::{Counts, MinuteRecord};
+use serde_json::Value;
+
+use super::{PATIENCE, Subscriber, delivery, local_broker, number};
+
+/// Where its minutes come.
+pub(crate) const MINUTE: &str = "lectern/v1/north/main/101/cam1/minute";
+
+/// The broker on this machine, by its name, for that is what certificates are for.
+pub(crate) fn broker(port: u16) -> Broker {
+    Broker { host: "localhost".to_owned(), ..local_broker(port, "cam1") }
+}
+
+/// Less patient than a device.
+pub(crate) fn timing() -> Timing {
+    Timing {
+        first_backoff: Duration::from_millis(20),
+        longest_backoff: Duration::from_millis(200),
+        acknowledge_within: Duration::from_millis(500),
+        store_after: Duration::from_millis(100),
+        leave_within: 5 * PATIENCE,
+        pace: Duration::ZERO,
+    }
+}
+
+/// A minute whose counts tell it from others.
+pub(crate) fn record(seq: u64) -> MinuteRecord {
+    let frames = u32::try_from(seq % 1000).unwrap();
+    MinuteRecord {
+        seq,
+        start: "2026-11-23T10:15:00Z".parse().unwrap(),
+        seconds: 60,
+        frames_expected: 120,
+        counts: Counts { frames, no_face: frames, ..Counts::default() },
+        clock_synced: true,
+        partial: false,
+    }
+}
+
+/// A device that watches.
+pub(crate) fn start(broker: Broker, spool: Spool, discovery: Option<u32>) -> (Reports, DeliveryThread) {
+    let delivery = Delivery { discovery, ..delivery("cam1", broker, spool, timing()) };
+    let (reports, thread) = delivery.start().unwrap();
+    reports.send(Report::State(State::Watching));
+    (reports, thread)
+}
+
+/// What a dashboard keeps of the messages: each key once. Checks that repeats are equal, that nothing is missing, and
+/// that each record came first after the one before it.
+pub(crate) fn reconcile(messages: &[(String, Value)], expected: u64) {
+    let mut kept = BTreeMap::new();
+    for (topic, payload) in messages {
+        if topic == MINUTE {
+            let seq = number(payload, "seq");
+            let key = (payload["boot"].as_str().unwrap().to_owned(), seq);
+            assert!(seq <= kept.len() as u64, "{seq} came before its time");
+            let known = kept.entry(key).or_insert_with(|| payload.clone());
+            assert_eq!(known, payload, "a repeat with another content");
+        }
+    }
+    assert_eq!(kept.len() as u64, expected);
+}
+
+/// Everything until `expected` records have come and the device has left.
+pub(crate) fn rest(subscriber: &Subscriber, expected: u64) -> Vec<(String, Value)> {
+    rest_of(Vec::new(), subscriber, expected)
+}
+
+/// The same where some have come already.
+pub(crate) fn rest_of(
+    mut messages: Vec<(String, Value)>,
+    subscriber: &Subscriber,
+    expected: u64,
+) -> Vec<(String, Value)> {
+    let seq = |payload: &Value| payload.get("seq").and_then(Value::as_u64);
+    let mut seen: BTreeSet<_> = messages.iter().filter_map(|(_, payload)| seq(payload)).collect();
+    loop {
+        let (topic, payload) = subscriber.next();
+        seen.extend(seq(&payload));
+        let left = payload["state"] == "offline";
+        messages.push((topic, payload));
+        if left && seen.len() as u64 == expected {
+            return messages;
+        }
+    }
+}

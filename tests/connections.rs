@@ -1,0 +1,207 @@
+//! Connections that must be made, or refused and explained, against a real mosquitto: TLS, logins, access rules.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod common;
+
+use std::net::{Ipv4Addr, TcpListener};
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::Duration;
+
+use common::device::{broker, reconcile, record, rest, start, timing};
+use common::proxy::Proxy;
+use common::{Mosquitto, PATIENCE, Subscriber};
+use lectern::delivery::spool::Spool;
+use lectern::delivery::{Answer, Broker, Report, Timing, Tls, probe};
+
+/// An authority, a server's certificate for `localhost`, an expired one, and a client's; the password of the user lectern
+/// (`right`) and the broker's file of it: files in a folder.
+struct Certificates(tempfile::TempDir);
+
+impl Certificates {
+    fn make() -> Self {
+        let this = Self(tempfile::tempdir().unwrap());
+        std::fs::write(this.0.path().join("names"), "subjectAltName=DNS:localhost\n").unwrap();
+        for authority in ["ca", "other"] {
+            this.run(&format!(
+                "req -x509 {KEY} -keyout {authority}.key -out {authority}.pem -days 30 -subj /CN={authority}"
+            ));
+        }
+        for (name, days) in [("server", 30), ("expired", -1), ("client", 30)] {
+            this.run(&format!("req -new {KEY} -keyout {name}.key -out {name}.csr -subj /CN={name}"));
+            this.run(&format!(
+                "x509 -req -in {name}.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days {days} -extfile names -out \
+                 {name}.pem"
+            ));
+        }
+        std::fs::write(this.file("right"), "Xyzzy-42\n").unwrap();
+        this.command("mosquitto_passwd", "-b -c passwords lectern Xyzzy-42");
+        this
+    }
+
+    fn run(&self, arguments: &str) {
+        self.command("openssl", arguments);
+    }
+
+    fn command(&self, program: &str, arguments: &str) {
+        let output = Command::new(program)
+            .args(arguments.split(' '))
+            .current_dir(self.0.path())
+            .output()
+            .expect("openssl and mosquitto are installed");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    /// A broker that shows this certificate, beside a plain listener; `{place}` in the other options is its folder.
+    fn broker(&self, certificate: &str, more: &str) -> (Mosquitto, u16) {
+        let folder = tempfile::tempdir().unwrap();
+        let (shown, key) = (format!("{certificate}.pem"), format!("{certificate}.key"));
+        for file in ["ca.pem", "passwords", &shown, &key] {
+            std::fs::copy(self.file(file), folder.path().join(file)).unwrap();
+        }
+        let place = folder.path().display().to_string();
+        let more = more.replace("{place}", &place);
+        let options =
+            format!("cafile {place}/ca.pem\ncertfile {place}/{shown}\nkeyfile {place}/{key}\n{more}");
+        Mosquitto::with_listener(&options, folder)
+    }
+
+    fn tls(&self, authority: &str, client: bool) -> Option<Tls> {
+        let identity = client.then(|| (self.file("client.pem"), self.file("client.key")));
+        Some(Tls { ca: Some(self.file(authority)), identity })
+    }
+}
+
+const KEY: &str = "-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes";
+
+fn delivers(mosquitto: &Mosquitto, broker: Broker) {
+    let subscriber = Subscriber::start(mosquitto.port);
+    let (reports, thread) = start(broker, Spool::in_memory(10).unwrap(), None);
+    (0..3).for_each(|seq| reports.send(Report::Record(record(seq))));
+    drop(reports);
+    assert_eq!(thread.join().unwrap().undelivered, 0);
+    reconcile(&rest(&subscriber, 3), 3);
+}
+
+#[test]
+fn tls_and_mutual_tls_deliver() {
+    let certificates = Certificates::make();
+    let (mosquitto, port) = certificates.broker("server", "allow_anonymous true");
+    delivers(&mosquitto, Broker { tls: certificates.tls("ca.pem", false), ..broker(port) });
+    let (mosquitto, port) = certificates.broker("server", "allow_anonymous true\nrequire_certificate true");
+    delivers(&mosquitto, Broker { tls: certificates.tls("ca.pem", true), ..broker(port) });
+}
+
+#[test]
+fn a_connection_that_cannot_be_made_is_explained() {
+    let certificates = Certificates::make();
+    let secret = certificates.file("password");
+    std::fs::write(&secret, "Xyzzy-42\n").unwrap();
+    let (plain, good) = certificates.broker("server", "allow_anonymous true");
+    let (_expired, expired) = certificates.broker("expired", "allow_anonymous true");
+    let (_mutual, mutual) = certificates.broker("server", "allow_anonymous true\nrequire_certificate true");
+    let (_closed, closed) = certificates.broker("server", "allow_anonymous false");
+    let trusted = || certificates.tls("ca.pem", false);
+    let login = Some(("lectern".to_owned(), Some(secret.clone())));
+    let ip = Ipv4Addr::LOCALHOST.to_string();
+    let cases = [
+        (Broker { tls: certificates.tls("other.pem", false), ..broker(good) }, "mqtt.ca"),
+        (Broker { tls: trusted(), ..broker(expired) }, "its certificate has expired"),
+        (Broker { tls: trusted(), host: ip, ..broker(good) }, "is not for the name 127.0.0.1"),
+        (Broker { tls: trusted(), ..broker(mutual) }, "refuses this device's certificate"),
+        (Broker { tls: trusted(), ..broker(plain.port) }, "check mqtt.url"),
+        (broker(good), "check mqtt.url"),
+        (Broker { tls: trusted(), ..broker(closed) }, "not authorised"),
+        (Broker { tls: trusted(), login, ..broker(closed) }, "password is wrong"),
+        (Broker { tls: certificates.tls("none.pem", false), ..broker(good) }, "mqtt.ca"),
+        (broker(common::free_port()), "check mqtt.url and the network"),
+    ];
+    for (broker, words) in cases {
+        let error = probe(&broker, "lectern/v1/test", "{}").unwrap_err().to_string();
+        assert!(error.contains(words), "{error}\nshould contain {words}");
+        assert!(!error.contains("Xyzzy") && !format!("{broker:?}").contains("Xyzzy"), "{error}");
+    }
+}
+
+#[test]
+fn what_access_rules_throw_away_is_acknowledged_and_only_a_reader_can_tell() {
+    let (mosquitto, denied) = Mosquitto::with_access_rules("topic readwrite elsewhere/#\n", 1000);
+    let subscriber = Subscriber::start(mosquitto.port);
+    let (reports, thread) = start(broker(denied), Spool::in_memory(10).unwrap(), None);
+    (0..3).for_each(|seq| reports.send(Report::Record(record(seq))));
+    drop(reports);
+    assert_eq!(thread.join().unwrap().undelivered, 0, "each one has its PUBACK");
+    // Nothing of it comes before what is published on the open port afterwards.
+    let (reports, thread) = start(broker(mosquitto.port), Spool::in_memory(10).unwrap(), None);
+    reports.send(Report::Record(record(0)));
+    drop(reports);
+    assert_eq!(thread.join().unwrap().undelivered, 0);
+    reconcile(&rest(&subscriber, 1), 1);
+
+    let answer = |port| probe(&broker(port), "lectern/v1/check", "{}").unwrap();
+    assert_eq!(answer(denied), Answer::Acknowledged);
+    let (_writing, may_only_write) = Mosquitto::with_access_rules("topic write lectern/#\n", 1000);
+    assert_eq!(answer(may_only_write), Answer::Acknowledged);
+    let (_open, may_both) = Mosquitto::with_access_rules("topic readwrite lectern/#\n", 1000);
+    assert_eq!(answer(may_both), Answer::Returned);
+}
+
+#[test]
+fn a_broker_that_takes_the_status_and_closes_is_asked_less_and_less_often() {
+    let (_mosquitto, port) = Mosquitto::with_access_rules("topic read lectern/#\n", 0);
+    let proxy = Proxy::before(port);
+    let patient = Timing { longest_backoff: PATIENCE, leave_within: Duration::ZERO, ..timing() };
+    let (reports, thread) =
+        common::delivery("cam1", broker(proxy.port), Spool::in_memory(10).unwrap(), patient).start().unwrap();
+    proxy.wait_for_connection_after(2);
+    std::thread::sleep(Duration::from_secs(2));
+    drop(reports);
+    thread.join().unwrap();
+    // At the shortest back-off it would be some two hundred.
+    assert!(proxy.connections() < 30, "{}", proxy.connections());
+}
+
+#[test]
+fn a_corrected_authority_and_password_need_no_restart() {
+    let certificates = Certificates::make();
+    let folder = tempfile::tempdir().unwrap();
+    let (ca, password) = (folder.path().join("ca.pem"), folder.path().join("password"));
+    std::fs::copy(certificates.file("other.pem"), &ca).unwrap();
+    std::fs::write(&password, "wrong").unwrap();
+    let (mosquitto, port) = certificates.broker("server", "password_file {place}/passwords");
+    let subscriber = Subscriber::start(mosquitto.port);
+    let proxy = Proxy::before(port);
+    let device = Broker {
+        tls: Some(Tls { ca: Some(ca.clone()), identity: None }),
+        login: Some(("lectern".to_owned(), Some(password.clone()))),
+        ..broker(proxy.port)
+    };
+    let (reports, thread) = start(device, Spool::in_memory(10).unwrap(), None);
+    (0..3).for_each(|seq| reports.send(Report::Record(record(seq))));
+    // Refused for one reason, then for the other.
+    for (from, to) in [(certificates.file("ca.pem"), &ca), (certificates.file("right"), &password)] {
+        proxy.wait_for_connection_after(proxy.connections() + 1);
+        std::fs::copy(from, to).unwrap();
+    }
+    drop(reports);
+    assert_eq!(thread.join().unwrap().undelivered, 0);
+    reconcile(&rest(&subscriber, 3), 3);
+}
+
+#[test]
+fn a_broker_that_says_nothing_is_given_up() {
+    // The kernel accepts for it.
+    let silent = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let port = silent.local_addr().unwrap().port();
+    let certificates = Certificates::make();
+    let devices = [broker(port), Broker { tls: certificates.tls("ca.pem", false), ..broker(port) }];
+    let probes = devices.map(|device| std::thread::spawn(move || probe(&device, "lectern/v1/check", "{}")));
+    for outcome in probes.map(|probe| probe.join().unwrap()) {
+        let error = outcome.unwrap_err().to_string();
+        assert!(error.contains("does not answer; check mqtt.url and the network"), "{error}");
+    }
+}
