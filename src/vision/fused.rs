@@ -7,13 +7,17 @@
 use tract_onnx::tract_core::internal::*;
 use tract_onnx::tract_core::model::Rewriter;
 use tract_onnx::tract_core::ops::binary::TypedBinOp;
-use tract_onnx::tract_core::ops::cnn::{MaxPool, PoolSpec, SumPool};
+use tract_onnx::tract_core::ops::cnn::conv::DirectSpatialConv;
+use tract_onnx::tract_core::ops::cnn::pools::ConcretePoolGeometry;
+use tract_onnx::tract_core::ops::cnn::{Conv, KernelFormat, MaxPool, PoolSpec, SumPool};
 use tract_onnx::tract_core::ops::nn::{DataFormat, Reduce, Reducer};
 use tract_onnx::tract_core::tract_data::itertools::Itertools;
+use tract_onnx::tract_core::tract_linalg::routines::{conv_w4_f32, depthwise_w_f32};
 
 /// Replaces what can be replaced.
 pub(super) fn replace(model: &mut TypedModel) -> TractResult<()> {
     Rewriter::<()>::default()
+        .with_rule_for("direct", |(), model, node, name, conv| direct(model, node, name, conv))
         .with_rule_for("prelu", |(), model, node, name, add| prelu(model, node, name, add))
         .with_rule_for("prelu-pool", |(), model, node, name, pool| prelu_pool(model, node, name, pool))
         .with_rule_for("by-plane", |(), model, node, name, mul| by_plane(model, node, name, mul))
@@ -50,6 +54,30 @@ fn channels_of(model: &TypedModel, outlet: OutletId) -> Option<[usize; 4]> {
 fn binary<'a>(model: &'a TypedModel, outlet: OutletId, name: &str) -> Option<&'a TypedNode> {
     let node = model.node(outlet.node);
     node.op_as::<TypedBinOp>().filter(|op| op.0.name() == name).map(|_| node)
+}
+
+/// Up to so many taps of a kernel times input channels, and to so many output channels, which are few for a matrix product,
+const MOST_TAPS: usize = 90;
+const MOST_CHANNELS: usize = 16;
+/// and from so many pixels in a row, a convolution is done directly, by the kernel that tract keeps for wide rows.
+const NARROWEST: usize = 24;
+
+/// P-Net's first two convolutions without gathering what they multiply.
+fn direct(model: &TypedModel, node: &TypedNode, name: &str, conv: &Conv) -> Patched {
+    let spec = &conv.pool_spec;
+    rule_if!(conv.q_params.is_none() && conv.group == 1 && conv.kernel_fmt == KernelFormat::OIHW);
+    rule_if!(spec.data_format == DataFormat::NCHW && spec.kernel_shape.len() == 2);
+    let channels = spec.output_channels;
+    let taps = spec.input_channels * spec.kernel_shape.iter().product::<usize>();
+    rule_if!(taps <= MOST_TAPS && channels <= MOST_CHANNELS);
+    rule_if!(conv_w4_f32().is_some() && (channels.is_multiple_of(4) || depthwise_w_f32().is_some()));
+    let [x, _, bias] = node.inputs[..] else { return Ok(None) };
+    rule_if_some!(shape = channels_of(model, x));
+    rule_if!(model.outlet_fact(bias)?.shape.as_concrete() == Some(&[channels]));
+    let geometry = spec.compute_geo(&model.outlet_fact(x)?.shape)?.to_concrete(&shape)?.into_owned();
+    let ConcretePoolGeometry { input_shape, patch, output_shape } = geometry;
+    rule_if!(output_shape.hw_dims()[1] >= NARROWEST);
+    put(model, node, name, DirectSpatialConv::new(patch, input_shape, output_shape), &node.inputs)
 }
 
 /// `x + slope * min(x, 0)`, as `models/training/convert_mtcnn.py` writes PReLU, and what follows it.
@@ -129,8 +157,8 @@ impl EvalOp for Prelu {
             let mut x = x.into_tensor();
             let mut plain = x.try_as_plain_ram_mut()?;
             let planes = plain.as_slice_mut::<f32>()?.chunks_exact_mut(height * width);
-            for (plane, slope) in planes.zip(slopes) {
-                plane.iter_mut().for_each(|value| *value = sloped(*value, *slope));
+            for (plane, &slope) in planes.zip(slopes) {
+                plane.iter_mut().for_each(|value| *value = sloped(*value, slope));
             }
             return Ok(tvec!(x.into_tvalue()));
         };
@@ -141,15 +169,15 @@ impl EvalOp for Prelu {
         let planes = x.as_slice::<f32>()?.chunks_exact(height * width);
         // What is beyond the border is no maximum.
         let mut tallest = vec![f32::NEG_INFINITY; width.max(2 * pool.width + 2)];
-        for ((plane, output), slope) in planes.zip(outputs).zip(slopes) {
+        for ((plane, output), &slope) in planes.zip(outputs).zip(slopes) {
             for (y, output) in output.chunks_exact_mut(pool.width).enumerate() {
                 let (first, rest) = plane[2 * y * width..].split_at(width);
                 for (most, value) in tallest.iter_mut().zip(first) {
-                    *most = sloped(*value, *slope);
+                    *most = sloped(*value, slope);
                 }
                 for row in rest.chunks_exact(width).take(pool.kernel - 1) {
                     for (most, value) in tallest.iter_mut().zip(row) {
-                        *most = larger(*most, sloped(*value, *slope));
+                        *most = larger(*most, sloped(*value, slope));
                     }
                 }
                 let pairs = tallest.as_chunks::<2>().0;
