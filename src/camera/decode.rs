@@ -90,9 +90,8 @@ pub fn yuyv(bytes: &[u8], width: usize, height: usize, stride: usize, spare: Opt
             unpack(packed, out);
         }
         for (pair, pixels) in rest.as_chunks::<4>().0.iter().zip(border.chunks_mut(6)) {
-            let colour = Colour::new(pair[1], pair[3]);
             for (luma, pixel) in [pair[0], pair[2]].into_iter().zip(pixels.chunks_exact_mut(3)) {
-                pixel.copy_from_slice(&colour.with(luma));
+                pixel.copy_from_slice(&ycbcr(luma, pair[1], pair[3]));
             }
         }
     }
@@ -102,20 +101,38 @@ pub fn yuyv(bytes: &[u8], width: usize, height: usize, stride: usize, spare: Opt
 /// Pixels that are unpacked at once.
 const STRIP: usize = 64;
 
-/// In two loops of a fixed length, which compilers turn into vector instructions: into planes, then into pixels.
+/// In loops of a fixed length over 16-bit numbers, which compilers turn into vector instructions.
 #[inline]
 fn unpack(packed: &[u8; 2 * STRIP], out: &mut [u8; 3 * STRIP]) {
-    let mut planes = [[0; STRIP]; 3];
+    // Luma lies in the lower bytes of 16-bit words, colour in the upper ones.
+    let mut words = [0u16; STRIP];
+    for (word, bytes) in words.iter_mut().zip(packed.as_chunks::<2>().0) {
+        *word = u16::from_le_bytes(*bytes);
+    }
+    let [mut red, mut green, mut blue] = [[0u16; STRIP]; 3];
     for i in 0..STRIP / 2 {
-        let colour = Colour::new(packed[4 * i + 1], packed[4 * i + 3]);
-        let (left, right) = (colour.with(packed[4 * i]), colour.with(packed[4 * i + 2]));
-        for ((plane, left), right) in planes.iter_mut().zip(left).zip(right) {
-            plane[2 * i] = left;
-            plane[2 * i + 1] = right;
+        let colour = Colour::new(words[2 * i] & 0xff00, words[2 * i + 1] & 0xff00);
+        for at in [2 * i, 2 * i + 1] {
+            (red[at], green[at], blue[at]) = (colour.red, colour.green, colour.blue);
         }
     }
-    for (i, pixel) in out.as_chunks_mut::<3>().0.iter_mut().enumerate() {
-        *pixel = [planes[0][i], planes[1][i], planes[2][i]];
+    let mut pixels = [0u32; STRIP];
+    for i in 0..STRIP {
+        let colour = Colour { red: red[i], green: green[i], blue: blue[i] };
+        let [r, g, b] = colour.with(words[i] << 8);
+        pixels[i] = u32::from(r) | u32::from(g) << 8 | u32::from(b) << 16;
+    }
+    // Eight pixels of three bytes are three words of eight.
+    for (pixels, out) in pixels.as_chunks::<8>().0.iter().zip(out.as_chunks_mut::<24>().0) {
+        let p = pixels.map(u64::from);
+        let words = [
+            p[0] | p[1] << 24 | p[2] << 48,
+            p[2] >> 16 | p[3] << 8 | p[4] << 32 | p[5] << 56,
+            p[5] >> 8 | p[6] << 16 | p[7] << 40,
+        ];
+        for (word, out) in words.into_iter().zip(out.as_chunks_mut::<8>().0) {
+            *out = word.to_le_bytes();
+        }
     }
 }
 
@@ -274,28 +291,60 @@ fn convert(
     Some(frame)
 }
 
+#[expect(clippy::cast_possible_truncation, reason = "clamped to 0 to 255")]
 fn ycbcr(y: u8, cb: u8, cr: u8) -> [u8; 3] {
-    Colour::new(cb, cr).with(y)
+    let high = |byte| u16::from(byte) << 8;
+    Colour::new(high(cb), high(cr)).with(high(y)).map(|value| value as u8)
 }
 
-/// What two colour samples add to luma: BT.601 in limited range, in 16.16 fixed point.
+/// What two colour samples add to or take from luma: BT.601 in limited range, in sixty-fourths.
+///
+/// Samples come in the upper byte of 16 bits, so that the upper half of a product of 16 bits is what is wanted; every
+/// sum fits 16 bits without a sign, and saturates at black.
 #[derive(Clone, Copy)]
-struct Colour([i32; 3]);
+struct Colour {
+    red: u16,
+    green: u16,
+    blue: u16,
+}
 
 impl Colour {
+    /// 1.164384, luma's factor, and the others of BT.601 times 64, for a sample times 256 of 65536.
+    const LUMA: u16 = 19_077;
+    const RED_OF_CR: u16 = 26_149;
+    const GREEN_OF_CB: u16 = 6_419;
+    const GREEN_OF_CR: u16 = 13_320;
+    const BLUE_OF_CB: u16 = 33_050;
+    /// What the offsets of luma (16) and colour (128) come to, less half a step for rounding.
+    const RED: u16 = 14_234;
+    const GREEN: u16 = 8_709;
+    const BLUE: u16 = 17_685;
+
     #[inline]
-    fn new(cb: u8, cr: u8) -> Self {
-        let (cb, cr) = (i32::from(cb) - 128, i32::from(cr) - 128);
-        // Half a step for rounding, and luma's offset of 16.
-        Self([104_597 * cr, -25_674 * cb - 53_278 * cr, 132_201 * cb].map(|v| v + 32_768 - 16 * 76_309))
+    fn new(cb: u16, cr: u16) -> Self {
+        Self {
+            red: upper(cr, Self::RED_OF_CR),
+            green: upper(cb, Self::GREEN_OF_CB) + upper(cr, Self::GREEN_OF_CR),
+            blue: upper(cb, Self::BLUE_OF_CB),
+        }
     }
 
     #[inline]
-    #[expect(clippy::cast_sign_loss, reason = "clamped to 0 to 255")]
-    fn with(self, y: u8) -> [u8; 3] {
-        let y = i32::from(y) * 76_309;
-        self.0.map(|colour| ((y + colour) >> 16).clamp(0, 255) as u8)
+    fn with(self, y: u16) -> [u16; 3] {
+        let y = upper(y, Self::LUMA);
+        let sums = [
+            (y + self.red).saturating_sub(Self::RED),
+            (y + Self::GREEN).saturating_sub(self.green),
+            (y + self.blue).saturating_sub(Self::BLUE),
+        ];
+        sums.map(|sum| (sum >> 6).min(255))
     }
+}
+
+/// The upper 16 bits of a product.
+#[inline]
+fn upper(a: u16, b: u16) -> u16 {
+    ((u32::from(a) * u32::from(b)) >> 16) as u16
 }
 
 #[cfg(test)]
@@ -312,6 +361,28 @@ mod tests {
         {
             let found = ycbcr(ycc.0, ycc.1, ycc.2);
             assert!(found.iter().zip(rgb).all(|(a, b): (&u8, u8)| a.abs_diff(b) <= 2), "{found:?}");
+        }
+    }
+
+    #[test]
+    fn every_colour_is_within_one_level_of_the_formula() {
+        for y in (0..=255).step_by(5) {
+            for cb in (0..=255).step_by(3) {
+                for cr in (0..=255).step_by(3) {
+                    let [luma, blue, red] =
+                        [f64::from(y) - 16.0, f64::from(cb) - 128.0, f64::from(cr) - 128.0];
+                    let luma = 255.0 / 219.0 * luma;
+                    let exact = [
+                        luma + 1.596_027 * red,
+                        luma - 0.391_762 * blue - 0.812_968 * red,
+                        luma + 2.017_232 * blue,
+                    ];
+                    for (found, exact) in ycbcr(y, cb, cr).into_iter().zip(exact) {
+                        let wrong = f64::from(found) - exact.clamp(0.0, 255.0);
+                        assert!(wrong.abs() < 0.6, "{y} {cb} {cr}: {found} and not {exact}");
+                    }
+                }
+            }
         }
     }
 

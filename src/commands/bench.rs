@@ -74,7 +74,9 @@ pub fn run(arguments: &Bench, models: Option<&Path>) -> anyhow::Result<()> {
         };
         let packed = pack(&shown);
         if frames == 0 {
-            // Plans are made for the size of the first picture; that belongs to the start, not to a frame.
+            // Plans are made for the size of the first picture, and memory is taken; that belongs to the start, not to a
+            // frame.
+            spare = decode::yuyv(&packed, shown.width(), shown.height(), 0, None);
             analyzer.analyze(&shown)?;
             analyzer.forget();
         }

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use sha2::{Digest, Sha256};
 use tract_onnx::prelude::*;
 
-use super::VisionError;
+use super::{VisionError, fused};
 
 /// One network, as the manifest names it.
 #[derive(Debug, Clone, Deserialize)]
@@ -164,6 +164,8 @@ impl Network {
             if let Some(shape) = shape {
                 model = model.with_input_fact(0, f32::fact(shape).into())?;
             }
+            let mut model = model.into_typed()?.into_decluttered()?;
+            fused::replace(&mut model)?;
             let model = model.into_optimized()?;
             let shape = model
                 .input_fact(0)?

@@ -45,10 +45,16 @@ impl BBox {
         self.width() * self.height()
     }
 
+    /// Width or height, whichever is more, in pixels.
+    #[must_use]
+    pub fn longer_side(&self) -> f32 {
+        self.width().max(self.height())
+    }
+
     /// The square with the same centre whose side is the longer one.
     #[must_use]
     pub fn square(&self) -> Self {
-        let side = self.width().max(self.height());
+        let side = self.longer_side();
         let x1 = self.x1 + self.width() * 0.5 - side * 0.5;
         let y1 = self.y1 + self.height() * 0.5 - side * 0.5;
         Self { x1, y1, x2: x1 + side, y2: y1 + side }

@@ -4,6 +4,7 @@
 
 pub mod classifier;
 pub mod engine;
+mod fused;
 pub mod geometry;
 pub mod look;
 pub mod mtcnn;
