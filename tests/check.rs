@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use common::{Mosquitto, Subscriber, free_port, lectern, portrait_video, still};
+use common::{Mosquitto, Subscriber, copy_models, damage, free_port, lectern, portrait_video, still};
 use serde_json::Value;
 
 /// A configuration with these sections beside the basis.
@@ -148,16 +148,8 @@ fn models_are_checked_by_hash_and_by_running_them() {
     let folder = tempfile::tempdir().unwrap();
     let file = configuration(folder.path(), "camera.device = \"/dev/null\"\n");
     assert!(!line(&file, "models", 0).starts_with("failed"));
-    let models = folder.path().join("models");
-    fs::create_dir(&models).unwrap();
-    for entry in fs::read_dir("models").unwrap().map(Result::unwrap) {
-        if entry.file_type().unwrap().is_file() {
-            fs::copy(entry.path(), models.join(entry.file_name())).unwrap();
-        }
-    }
-    let mut network = fs::read(models.join("onet.onnx")).unwrap();
-    network[1000] ^= 1;
-    fs::write(models.join("onet.onnx"), network).unwrap();
+    let models = copy_models(folder.path());
+    damage(&models.join("onet.onnx"));
     let output = lectern()
         .args(["check", "--only", "models", "--config"])
         .arg(&file)

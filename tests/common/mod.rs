@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 #![allow(dead_code, reason = "each test file uses its part")]
 
+use std::ffi::OsStr;
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -76,6 +77,26 @@ pub(crate) fn schema() -> jsonschema::Validator {
 /// The 13 kinds.
 pub(crate) fn kinds() -> impl Iterator<Item = &'static str> {
     lectern::expression::Expression::ALL.into_iter().map(lectern::expression::Expression::name)
+}
+
+/// A copy of the shipped networks and their manifest.
+pub(crate) fn copy_models(folder: &Path) -> PathBuf {
+    let models = folder.join("models");
+    std::fs::create_dir(&models).unwrap();
+    for entry in std::fs::read_dir("models").unwrap().map(Result::unwrap) {
+        if entry.file_type().unwrap().is_file() {
+            std::fs::copy(entry.path(), models.join(entry.file_name())).unwrap();
+        }
+    }
+    models
+}
+
+/// Turns over one bit of a file.
+pub(crate) fn damage(file: &Path) {
+    let mut bytes = std::fs::read(file).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(file, bytes).unwrap();
 }
 
 /// The number in a field.
@@ -310,6 +331,17 @@ impl Daemon {
 
     /// Starts it where another one may have run before: with its state and runtime directory.
     pub(crate) fn start_in(folder: tempfile::TempDir, port: u16, recording: &Path, seconds: u32) -> Self {
+        Self::start_with(folder, port, recording, seconds, &[])
+    }
+
+    /// Starts it with more arguments.
+    pub(crate) fn start_with(
+        folder: tempfile::TempDir,
+        port: u16,
+        recording: &Path,
+        seconds: u32,
+        arguments: &[&OsStr],
+    ) -> Self {
         let config = folder.path().join("lectern.toml");
         let text = format!(
             "[device]\nid = \"cam1\"\nsite = \"north\"\nbuilding = \"main\"\nroom = \"101\"\n[deployment]\nbasis = \
@@ -322,6 +354,7 @@ impl Daemon {
         let child = lectern()
             .args(["run", "--config"])
             .arg(&config)
+            .args(arguments)
             .env("RUNTIME_DIRECTORY", folder.path().join("run"))
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -340,6 +373,12 @@ impl Daemon {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
         std::mem::replace(&mut self.folder, tempfile::tempdir().unwrap())
+    }
+
+    /// Asks it to read its configuration again, as `systemctl reload` does.
+    pub(crate) fn hang_up(&self) {
+        let pid = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(pid, rustix::process::Signal::HUP).unwrap();
     }
 
     /// Waits for its end: exit code and what it said on standard error.
