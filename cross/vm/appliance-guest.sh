@@ -94,7 +94,7 @@ pull_camera() {
 
 # What the camera gives when it is asked as the daemon asks it, onto a disk that is not searched.
 keep_frame() {
-    v4l2-ctl -d $camera --set-fmt-video=width=640,height=480,pixelformat=YUYV --stream-mmap --stream-skip=10 \
+    v4l2-ctl -d $camera --set-fmt-video=width=720,height=576,pixelformat=YUYV --stream-mmap --stream-skip=10 \
         --stream-count=1 --stream-to=frame.yuv > /dev/null 2>&1 && [ -s frame.yuv ] || return 1
     stat -c %s frame.yuv > frame.size
     cat frame.size frame.yuv > /dev/vdc
@@ -142,8 +142,8 @@ prove_installation() {
     sed -i -e 's/^#room = .*/room = "101"/' -e 's/^#basis = .*/basis = "a test with a virtual camera"/' \
         -e "s#^device = .*#device = \"$camera\"#" -e 's#^\#url = .*#url = "mqtt://127.0.0.1:1883"#' \
         /etc/lectern/lectern.toml
-    # An emulated processor looks seldom, and for large faces only.
-    printf '[analysis]\nrate_hz = 1.0\nmin_face_px = 120\n[window]\nseconds = 10\n' > /etc/lectern/lectern.d/50-test.toml
+    # An emulated processor looks seldom, and for large faces only; the camera would be slow in another size than its own.
+    printf '[camera]\nwidth = 720\nheight = 576\n[analysis]\nrate_hz = 1.0\nmin_face_px = 120\n[window]\nseconds = 10\n' > /etc/lectern/lectern.d/50-test.toml
     lectern check > /run/check.log
     promise "check: the configuration is good" grep -q '^ok *configuration' /run/check.log
     promise "check: the camera gives pictures" grep -q '^ok *camera.*YUYV' /run/check.log
