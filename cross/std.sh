@@ -66,8 +66,18 @@ build_library() {
     # `[workspace]`, so that cargo does not take it for a part of what lies around it.
     printf '[package]\nname = "empty"\nversion = "0.0.0"\nedition = "2024"\n[workspace]\n' > "$crate/Cargo.toml"
     : > "$crate/src/lib.rs"
+    # As Rust's own build has it: with bitcode, for profiles with lto, and one crate that aborts, for those with panic.
+    cat > "$dir/rustc" << 'END'
+#!/bin/sh
+rustc=$1
+shift
+case " $* " in *" --crate-name panic_abort "*) set -- "$@" -C panic=abort ;; esac
+case " $* " in *" --crate-name "*) set -- "$@" -C embed-bitcode=yes ;; esac
+exec "$rustc" "$@"
+END
+    chmod +x "$dir/rustc"
     # build-std is an unstable option; what it builds is the stable library.
-    (cd "$crate" && PATH=$toolchain/bin:$PATH RUSTC_BOOTSTRAP=1 \
+    (cd "$crate" && PATH=$toolchain/bin:$PATH RUSTC_BOOTSTRAP=1 RUSTC_WRAPPER=$dir/rustc \
         CARGO_TARGET_DIR=$built CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER=aarch64-linux-gnu-gcc \
         cargo build --release --target $target -Zbuild-std=std,panic_unwind,panic_abort,proc_macro,test)
     find "$built/$target/release/deps" -name 'lib*.rlib' ! -name 'libempty*' -exec cp {} "$lib" \;

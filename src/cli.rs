@@ -24,16 +24,28 @@ pub struct Cli {
     pub models: Option<PathBuf>,
 }
 
-const AFTER_HELP: &str = "\
-Start here:
-  lectern demo                            see it work: no camera, no broker needed
-  lectern analyze lecture.mp4             the counts of a recorded lecture
+/// What `--help` ends with.
+macro_rules! after_help {
+    ($demo:literal) => {
+        concat!(
+            "Start here:\n",
+            $demo,
+            "  lectern analyze lecture.mp4             the counts of a recorded lecture
   lectern check                           is everything ready? what is missing?
   lectern run --config ./lectern.toml     the daemon, as systemd starts it
 
 LECTERN_LOG sets what is logged: error, warn, info, debug, or MODULE=LEVEL,…
 
-An expression is not a feeling. Do not use this to judge people: see the README.";
+An expression is not a feeling. Do not use this to judge people: see the README."
+        )
+    };
+}
+
+#[cfg(feature = "demo")]
+const AFTER_HELP: &str =
+    after_help!("  lectern demo                            see it work: no camera, no broker needed\n");
+#[cfg(not(feature = "demo"))]
+const AFTER_HELP: &str = after_help!("");
 
 /// The subcommands.
 #[derive(Debug, Subcommand)]

@@ -64,3 +64,22 @@ fn blur_asks_for_focus() {
 fn an_empty_room_asks_for_somebody() {
     assert!(aim("drawbox=c=gray:t=fill").contains("no face is seen"));
 }
+
+#[test]
+fn a_camera_that_is_away_is_told_at_each_look_and_none_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("lectern.toml");
+    let look = |camera: &str| {
+        let text = format!("deployment.basis = \"test\"\ncamera.device = \"{camera}\"\n");
+        fs::write(&file, text).unwrap();
+        let output = lectern().args(["aim", "--looks", "2", "--config"]).arg(&file).output().unwrap();
+        let said = [output.stdout, output.stderr].map(|said| String::from_utf8(said).unwrap());
+        (output.status.code(), said)
+    };
+    let (code, [looks, _]) = look("/dev/no-such-camera");
+    assert_eq!((code, looks.lines().count()), (Some(0), 2), "{looks}");
+    assert!(looks.lines().all(|line| line.contains("plug it in again")), "{looks}");
+    let (code, [looks, error]) = look("/dev/null");
+    assert_eq!((code, looks.as_str()), (Some(1), ""), "{looks}");
+    assert!(error.contains("is no camera that can be read: name the capture node"), "{error}");
+}

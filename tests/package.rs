@@ -118,3 +118,20 @@ fn message_ids_are_unique_and_stand_in_the_readme() {
         assert!(readme.contains(id), "{id} is not in the README");
     }
 }
+
+/// The search for pictures in the virtual machine makes the RGB that the program makes, or it would find none.
+#[test]
+fn the_search_for_pictures_knows_how_they_are_decoded() {
+    let decode = fs::read_to_string("src/camera/decode.rs").unwrap();
+    let begins = decode.find("impl Colour").unwrap();
+    let arithmetic = &decode[begins..begins + decode[begins..].find("\n}\n").unwrap()];
+    let numbers = |text: &str| -> BTreeSet<String> {
+        text.split(|c: char| !(c.is_ascii_digit() || c == '_'))
+            .filter(|n| n.len() > 4)
+            .map(str::to_owned)
+            .collect()
+    };
+    let search = fs::read_to_string("cross/vm/search.py").unwrap();
+    assert_eq!(numbers(arithmetic).len(), 6, "{arithmetic}");
+    assert!(numbers(&search).is_superset(&numbers(arithmetic)), "{arithmetic}");
+}

@@ -166,7 +166,7 @@ fn secrets_are_told_to_nobody() {
         broker.port,
         secret.display()
     );
-    let mut daemon = Daemon::start_with(folder, &text, "lectern=trace,rumqttc=trace,rustls=trace");
+    let mut daemon = Daemon::start_with(folder, &text, "lectern=trace,rumqttc=trace,rustls=trace", &[]);
     daemon.wait_until_it_says("password is wrong");
     let settings = Settings::load(&daemon.folder.path().join("lectern.toml")).unwrap();
     let pid = daemon.child.id();

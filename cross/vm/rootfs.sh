@@ -114,8 +114,9 @@ make_guest() {
     printf '127.0.0.1 localhost classroom\n' > "$root/etc/hosts"
     : > "$root/etc/machine-id"
     echo '/dev/vda / ext4 rw,noatime 0 0' > "$root/etc/fstab"
-    # The journal on disk, so that it is searched for pictures too.
-    mkdir -p "$root/var/log/journal"
+    # The journal on disk and not compressed, so that it is searched for pictures too.
+    mkdir -p "$root/var/log/journal" "$root/etc/systemd/journald.conf.d"
+    printf '[Journal]\nCompress=no\n' > "$root/etc/systemd/journald.conf.d/search.conf"
     for unit in apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub_all.timer fstrim.timer \
         e2scrub_reap.service getty@tty1.service mosquitto.service; do
         ln -sf /dev/null "$root/etc/systemd/system/$unit"

@@ -34,29 +34,28 @@ const RUNTIME_DIRECTORY: &str = "RUNTIME_DIRECTORY";
 pub fn run(arguments: &Run, models: Option<&Path>) -> anyhow::Result<()> {
     lockdown::lock_memory();
     let mut settings = Settings::load(&arguments.config)?;
+    let (mut source, mut analyzer) = open(&settings, models)?;
     let mut round = Round { file: arguments.config.clone(), spool: None, leave: Stop::default() };
-    let mut previous = None;
-    loop {
-        let (source, analyzer) = match (open(&settings, models), previous.take()) {
-            (Ok(opened), _) => opened,
-            // What the file says is valid, and the machine refuses it.
-            (Err(error), Some(old)) => {
-                events::reload_refused(&format!("{error:#}"));
-                settings = old;
-                continue;
+    while let Some(new) = round.watch(&settings, source, &mut analyzer)? {
+        if kept_in(&new) != kept_in(&settings) {
+            round.close_spool();
+        }
+        match open(&new, models) {
+            Ok(opened) => {
+                (source, analyzer) = opened;
+                settings = new;
+                events::reloaded();
             }
-            (Err(error), None) => return Err(error),
-        };
-        match round.watch(&settings, source, analyzer)? {
-            None => return Ok(()),
-            Some(new) => {
-                if kept_in(&new) != kept_in(&settings) {
-                    round.spool = None;
-                }
-                previous = Some(std::mem::replace(&mut settings, new));
+            // What the file says is valid, and the machine refuses it. The networks are still there; the camera is not,
+            // for it had to be closed before it could be opened with other settings.
+            Err(error) => {
+                events::reload_refused(&format!("{error:#}"));
+                analyzer.forget();
+                source = open_camera(&settings)?;
             }
         }
     }
+    Ok(())
 }
 
 /// What of the configuration a spool depends on.
@@ -95,7 +94,7 @@ impl Round {
         &mut self,
         settings: &Settings,
         mut source: Box<dyn FrameSource>,
-        mut analyzer: Analyzer,
+        analyzer: &mut Analyzer,
     ) -> anyhow::Result<Option<Settings>> {
         let stop = Stop::default();
         let reload = Arc::new(Mutex::new(None));
@@ -125,14 +124,13 @@ impl Round {
         let watch = Watch { clock: &SystemClock, stop: &stop, grid, rate_hz: settings.rate_hz, first_seq };
         let pulse = Pulse::new(health, notify::watchdog());
         let mut reporter = Reporter { reports, state: State::Starting, pulse };
-        let outcome = watch.run(source.as_mut(), &mut analyzer, &mut reporter);
+        let outcome = watch.run(source.as_mut(), analyzer, &mut reporter);
         let reloading = !self.leave.is_set() && reload.lock().is_ok_and(|new| new.is_some());
         if !reloading {
             notify::stopping();
         }
         // The camera's light goes out now, not when the broker has everything.
         drop(source);
-        drop(analyzer);
         reporter.enter(State::Stopping);
         drop(reporter);
         let asked = stop.is_set();
@@ -152,6 +150,16 @@ impl Round {
         Ok(new.filter(|_| !self.leave.is_set()))
     }
 
+    /// Has the spool opened anew, unless that would lose what waits in memory alone. Before anything else is started,
+    /// for a child process has the lock of its folders until it has begun.
+    fn close_spool(&mut self) {
+        if self.spool.take_if(|spool| spool.survives_the_process()).is_none() {
+            log::warn!(
+                "minutes wait in memory alone, so the spool is changed at the next reload or start only"
+            );
+        }
+    }
+
     /// SIGTERM and SIGINT end the watch; SIGHUP ends it too, once a valid configuration has been read.
     fn on_signal(&self, stop: &Stop, reload: &Arc<Mutex<Option<Settings>>>) -> OnSignal {
         let (leave, ended) = (self.leave.clone(), stop.clone());
@@ -165,7 +173,6 @@ impl Round {
             hangup: Box::new(move || match Settings::load(&file) {
                 Ok(new) => {
                     notify::reloading();
-                    events::reloaded();
                     *reload.lock().unwrap_or_else(PoisonError::into_inner) = Some(new);
                     stop.set();
                 }

@@ -51,7 +51,7 @@ pub fn records_dropped() {
 
 /// Tells of a new configuration.
 pub fn reloaded() {
-    log::info!(MESSAGE_ID = RELOADED, LECTERN_STATE = "reloaded"; "the configuration was read again");
+    log::info!(MESSAGE_ID = RELOADED, LECTERN_STATE = "reloaded"; "the configuration was read again and is in use");
 }
 
 /// Tells of a new configuration that cannot be used.

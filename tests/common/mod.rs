@@ -5,6 +5,7 @@
 pub(crate) mod device;
 pub(crate) mod proxy;
 
+use std::ffi::OsStr;
 use std::io::{BufRead, BufReader};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
@@ -80,6 +81,26 @@ pub(crate) fn schema() -> jsonschema::Validator {
 /// The 13 kinds.
 pub(crate) fn kinds() -> impl Iterator<Item = &'static str> {
     lectern::expression::Expression::ALL.into_iter().map(lectern::expression::Expression::name)
+}
+
+/// A copy of the shipped networks and their manifest.
+pub(crate) fn copy_models(folder: &Path) -> PathBuf {
+    let models = folder.join("models");
+    std::fs::create_dir(&models).unwrap();
+    for entry in std::fs::read_dir("models").unwrap().map(Result::unwrap) {
+        if entry.file_type().unwrap().is_file() {
+            std::fs::copy(entry.path(), models.join(entry.file_name())).unwrap();
+        }
+    }
+    models
+}
+
+/// Turns over one bit of a file.
+pub(crate) fn damage(file: &Path) {
+    let mut bytes = std::fs::read(file).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(file, bytes).unwrap();
 }
 
 /// The number in a field.
@@ -338,23 +359,34 @@ impl Daemon {
 
     /// Starts it where another one may have run before: with its state and runtime directory.
     pub(crate) fn start_in(folder: tempfile::TempDir, port: u16, recording: &Path, seconds: u32) -> Self {
-        let text = format!(
+        let text = Self::configuration(folder.path(), port, recording, seconds);
+        Self::start_with(folder, &text, "info", &[])
+    }
+
+    /// Windows of `seconds` of a recording, kept in `folder` for the broker on `port`.
+    pub(crate) fn configuration(folder: &Path, port: u16, recording: &Path, seconds: u32) -> String {
+        format!(
             "[device]\nid = \"cam1\"\nsite = \"north\"\nbuilding = \"main\"\nroom = \"101\"\n[deployment]\nbasis = \
              \"test\"\n[camera]\ndevice = \"file:{}\"\n[window]\nseconds = {seconds}\n[mqtt]\nurl = \
              \"mqtt://127.0.0.1:{port}\"\n[spool]\ndirectory = \"{}/state\"\n",
             recording.display(),
-            folder.path().display()
-        );
-        Self::start_with(folder, &text, "info")
+            folder.display()
+        )
     }
 
-    /// Starts it with this configuration and log level.
-    pub(crate) fn start_with(folder: tempfile::TempDir, configuration: &str, log: &str) -> Self {
+    /// Starts it with this configuration, log level and further arguments.
+    pub(crate) fn start_with(
+        folder: tempfile::TempDir,
+        configuration: &str,
+        log: &str,
+        arguments: &[&OsStr],
+    ) -> Self {
         let config = folder.path().join("lectern.toml");
         std::fs::write(&config, configuration).unwrap();
         let mut child = lectern()
             .args(["run", "--config"])
             .arg(&config)
+            .args(arguments)
             .env("LECTERN_LOG", log)
             .env("RUNTIME_DIRECTORY", folder.path().join("run"))
             .stderr(Stdio::piped())
@@ -387,6 +419,12 @@ impl Daemon {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
         std::mem::replace(&mut self.folder, tempfile::tempdir().unwrap())
+    }
+
+    /// Asks it to read its configuration again, as `systemctl reload` does.
+    pub(crate) fn hang_up(&self) {
+        let pid = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(pid, rustix::process::Signal::HUP).unwrap();
     }
 
     /// Waits for its end: exit code and what it said on standard error.

@@ -25,16 +25,19 @@ mod delivery {
 }
 
 const CONFIGURATION: &str = include_str!("../../../systemd/lectern.toml");
+const SEE_ALSO: &str = ".BR lectern.toml (5),\n.BR systemctl (1),\n.BR journalctl (1)";
 const MANIFEST: &str = include_str!("../../../Cargo.toml");
 
 fn main() -> io::Result<()> {
     let folder = PathBuf::from(std::env::args_os().nth(1).expect("usage: pages FOLDER"));
     fs::create_dir_all(&folder)?;
-    let mut command = cli::Cli::command().version(product_version()).bin_name("lectern");
+    // `lectern help` has no page of its own.
+    let mut command =
+        cli::Cli::command().version(product_version()).bin_name("lectern").disable_help_subcommand(true);
     command.build();
-    page(&command, "lectern", &folder)?;
-    for sub in command.get_subcommands().filter(|sub| !sub.is_hide_set() && sub.get_name() != "help") {
-        page(sub, &format!("lectern-{}", sub.get_name()), &folder)?;
+    page(&command, "lectern", SEE_ALSO, &folder)?;
+    for sub in command.get_subcommands().filter(|sub| !sub.is_hide_set()) {
+        page(sub, &format!("lectern-{}", sub.get_name()), ".BR lectern (1)", &folder)?;
     }
     fs::write(folder.join("lectern.toml.5"), configuration_page(CONFIGURATION))?;
     for shell in [Shell::Bash, Shell::Zsh, Shell::Fish] {
@@ -49,11 +52,31 @@ fn product_version() -> &'static str {
     line.trim_end_matches('"')
 }
 
-fn page(command: &clap::Command, name: &str, folder: &Path) -> io::Result<()> {
+/// One page; what `--help` ends with becomes its examples.
+fn page(command: &clap::Command, name: &str, see_also: &str, folder: &Path) -> io::Result<()> {
+    let examples = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+    let command = command.clone().after_help(clap::builder::Resettable::Reset).display_name(name);
     let mut text = Vec::new();
-    let page = Man::new(command.clone().display_name(name)).title(name).manual("Lectern");
+    let page = Man::new(command).title(name).manual("Lectern");
     page.source(format!("lectern {}", product_version())).render(&mut text)?;
+    let mut text = String::from_utf8_lossy(&text).into_owned();
+    if !examples.is_empty() {
+        text.push_str(".SH EXAMPLES\n");
+        examples.lines().for_each(|line| text.push_str(&words(line)));
+    }
+    text.push_str(&format!(".SH SEE ALSO\n{see_also}\n"));
     fs::write(folder.join(format!("{name}.1")), text)
+}
+
+/// A line of text; an indented one is a command, shown as it is, and an empty one ends a paragraph.
+fn words(line: &str) -> String {
+    if line.is_empty() {
+        ".PP\n".to_owned()
+    } else if line.starts_with(' ') {
+        format!(".nf\n{}\n.fi\n", escape(line.trim()))
+    } else {
+        escape(line) + "\n"
+    }
 }
 
 /// lectern.toml(5): each comment of the configuration becomes the explanation of the keys below it.
@@ -100,13 +123,8 @@ impl Block<'_> {
         for (i, key) in self.keys.drain(..).enumerate() {
             page.push_str(&format!(".{}\n\\fB{}\\fR\n", if i == 0 { "TP" } else { "TQ" }, escape(key)));
         }
-        for words in self.words.drain(..) {
-            // Indented lines are commands, shown as they are.
-            if words.starts_with(' ') {
-                page.push_str(&format!(".nf\n{}\n.fi\n", escape(words.trim())));
-            } else {
-                page.push_str(&(escape(words) + "\n"));
-            }
+        for line in self.words.drain(..) {
+            page.push_str(&words(line));
         }
     }
 }
