@@ -24,9 +24,10 @@ DECOYS = {"a file": 0x55, "the journal": 0x21, "the network capture": 0x6A, "the
 
 def rgb(y: int, cb: int, cr: int) -> bytes:
     """As `Colour` in src/camera/decode.rs; tests/package.rs holds the two together."""
-    luma, cb, cr = 76_309 * (y - 16) + 32_768, cb - 128, cr - 128
-    colours = (104_597 * cr, -25_674 * cb - 53_278 * cr, 132_201 * cb)
-    return bytes(min(255, max(0, luma + colour >> 16)) for colour in colours)
+    luma, red, blue = y * 19_077 >> 8, cr * 26_149 >> 8, cb * 33_050 >> 8
+    green = (cb * 6_419 >> 8) + (cr * 13_320 >> 8)
+    sums = (luma + red - 14_234, luma + 8_709 - green, luma + blue - 17_685)
+    return bytes(min(255, max(0, colour) >> 6) for colour in sums)
 
 
 def decoded(yuyv: bytes) -> bytes:
