@@ -22,7 +22,7 @@ pub type Payload = heapless::String<MAX_BYTES>;
 /// The version of the payloads' schema.
 const SCHEMA: u32 = 1;
 
-/// The JSON Schema of both payloads, as `lectern schema` prints it.
+/// The JSON Schema of every payload, as `lectern schema` prints it.
 pub const JSON_SCHEMA: &str = include_str!("payload.schema.json");
 
 /// Whose records these are.
