@@ -19,6 +19,7 @@ pub(super) fn replace(model: &mut TypedModel) -> TractResult<()> {
     Rewriter::<()>::default()
         .with_rule_for("direct", |(), model, node, name, conv| direct(model, node, name, conv))
         .with_rule_for("prelu", |(), model, node, name, add| prelu(model, node, name, add))
+        .with_rule_for("relu", |(), model, node, name, max| relu(model, node, name, max))
         .with_rule_for("prelu-pool", |(), model, node, name, pool| prelu_pool(model, node, name, pool))
         .with_rule_for("by-plane", |(), model, node, name, mul| by_plane(model, node, name, mul))
         .with_rule_for("mean-pool", |(), model, node, name, pool| mean_pool(model, node, name, pool))
@@ -212,6 +213,47 @@ fn sloped(x: f32, slope: f32) -> f32 {
 /// Without a word on NaN, which is one instruction.
 fn larger(a: f32, b: f32) -> f32 {
     if b > a { b } else { a }
+}
+
+/// `max(x, 0)`, which tract cuts into small pieces.
+#[derive(Debug, Clone, Hash, PartialEq, Eq)]
+struct Relu;
+
+fn relu(model: &TypedModel, node: &TypedNode, name: &str, max: &TypedBinOp) -> Patched {
+    rule_if!(max.0.name() == "Max");
+    let [x, zero] = node.inputs[..] else { return Ok(None) };
+    rule_if_some!([_, _, height, width] = channels_of(model, x));
+    rule_if!(height * width > 1);
+    rule_if_some!(zero = model.outlet_fact(zero)?.konst.clone());
+    rule_if!(zero.len() == 1 && zero.cast_to_scalar::<f32>()? == 0.0);
+    put(model, node, name, Relu, &[x])
+}
+
+impl Op for Relu {
+    fn name(&self) -> StaticName {
+        "Relu".into()
+    }
+
+    op_as_typed_op!();
+}
+
+impl EvalOp for Relu {
+    op_out_of_plan!();
+
+    fn eval(&self, _: &EvalContext, inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
+        let mut x = args_1!(inputs).into_tensor();
+        let mut plain = x.try_as_plain_ram_mut()?;
+        plain.as_slice_mut::<f32>()?.iter_mut().for_each(|value| *value = larger(*value, 0.0));
+        Ok(tvec!(x.into_tvalue()))
+    }
+}
+
+impl TypedOp for Relu {
+    fn output_facts(&self, inputs: &[&TypedFact]) -> TractResult<TVec<TypedFact>> {
+        Ok(tvec!(inputs[0].without_value()))
+    }
+
+    as_op!();
 }
 
 /// Each channel times the same plane: spatial attention.
@@ -442,7 +484,8 @@ mod tests {
         }
         agree("rnet.onnx", &[1, 3, 24, 24], &[("Prelu", 1), ("PreluMaxPool", 2), ("MaxPool", 0)]);
         agree("onet.onnx", &[1, 3, 48, 48], &[("Prelu", 1), ("PreluMaxPool", 3), ("MaxPool", 0)]);
-        let attention = [("ByPlane", 4), ("LargestPixel", 4), ("SumOfChannels", 4), ("MeanPool", 2)];
+        let attention =
+            [("Relu", 10), ("ByPlane", 4), ("LargestPixel", 4), ("SumOfChannels", 4), ("MeanPool", 2)];
         agree("expression.onnx", &[1, 1, 48, 48], &attention);
     }
 }
