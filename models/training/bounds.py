@@ -8,6 +8,7 @@ and takes faces from neutral. Two numbers, added to the logits by export.py, cho
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -63,6 +64,22 @@ def search(logits: np.ndarray, faces: Faces, counted: np.ndarray) -> list[Point]
     return sorted(points, key=Point.rank)
 
 
+def halves(count: int, seed: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Masks [count] of a random half and of the rest, to choose on and to look at; then the other way round."""
+    half = np.random.default_rng(seed).permutation(count) < count // 2
+    yield half, ~half
+    yield ~half, half
+
+
+def mean_shares(several: list[dict[str, float]]) -> dict[str, float]:
+    """The mean of every figure."""
+    return {name: float(np.mean([shares[name] for shares in several])) for name in several[0]}
+
+
+def listed(shares: dict[str, float]) -> str:
+    return ", ".join(f"{name} {share:.2f}" for name, share in shares.items())
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--cache", type=Path, required=True, help="faces.npz of data.py")
@@ -79,16 +96,13 @@ def main() -> None:
         shares = " | ".join(f"{share:.2f}" for share in point.shares.values())
         print(f"| {point.neutral:.1f} | {point.rare:.2f} | {shares} |")
     # How much of this is luck: choose on one half of the faces, look at the other.
-    half = np.random.default_rng(options.seed).permutation(len(logits)) < len(logits) // 2
-    chosen, kept = ({name: 0.0 for name in plain.shares} for _ in range(2))
-    for choose, look in ((half, ~half), (~half, half)):
+    chosen, kept = [], []
+    for choose, look in halves(len(logits), options.seed):
         point = search(logits[choose], valid.rows(choose), counted)[0]
-        shifted = logits[look] + offsets(counted, point.neutral, point.rare)
-        for sums, rows in ((chosen, shifted), (kept, logits[look])):
-            for name, share in shares_of(rows, valid.rows(look)).items():
-                sums[name] += share / 2
-    for title, sums in (("chosen on the other half", chosen), ("left as they were", kept)):
-        print(f"\n{title}: " + ", ".join(f"{name} {share:.2f}" for name, share in sums.items()))
+        chosen.append(shares_of(logits[look] + offsets(counted, point.neutral, point.rare), valid.rows(look)))
+        kept.append(shares_of(logits[look], valid.rows(look)))
+    for title, both in (("chosen on the other half", chosen), ("left as they were", kept)):
+        print(f"\n{title}: {listed(mean_shares(both))}")
 
 
 if __name__ == "__main__":

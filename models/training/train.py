@@ -52,14 +52,30 @@ def refine(targets: Tensor, faces: Faces, teachers: list[Path], share: float) ->
     return torch.lerp(targets, parallel.summed(everyone), share)
 
 
-def loss_of(logits: Tensor, targets: Tensor, emotion_share: float) -> Tensor:
-    """Cross-entropy over 13 kinds, plus `emotion_share` times that over the seven emotions."""
+def firm(targets: Tensor, label: np.ndarray, share: float) -> Tensor:
+    """Move `share` of what the targets [n,13] give to the labelled emotion's other strength to the labelled one.
+
+    Soft targets lean to strong where the recipe wants it unanimous: nine of ten votes for happy are labelled weak,
+    and drawn again they are ten in 35 % of the draws.
+    """
+    rows = np.flatnonzero(label)
+    kept, other = label[rows], label[rows] + np.where(label[rows] % 2, 1, -1)
+    targets = targets.clone()
+    moved = share * targets[rows, other]
+    targets[rows, kept] += moved
+    targets[rows, other] -= moved
+    return targets
+
+
+def loss_of(logits: Tensor, targets: Tensor, emotion_share: float, strength_share: float = 0.0) -> Tensor:
+    """Cross-entropy over 13 kinds, plus `emotion_share` times that over the seven emotions, plus `strength_share`
+    times that of weak against strong, given the emotion."""
     logs = logits.log_softmax(1)
     kinds = -(targets * logs).sum(1).mean()
     pairs = logs[:, 1:].unflatten(1, (6, 2)).logsumexp(2)
     emotions = targets[:, 1:].unflatten(1, (6, 2)).sum(2)
     seven = -(targets[:, 0] * logs[:, 0] + (emotions * pairs).sum(1)).mean()
-    return kinds + emotion_share * seven
+    return kinds + emotion_share * seven + strength_share * (kinds - seven)
 
 
 def draw_weights(label: np.ndarray, power: float) -> Tensor:
@@ -116,6 +132,7 @@ class Trainer:
         self.targets = targets_of(self.train, options.soft)
         if options.teacher:
             self.targets = refine(self.targets, self.train, options.teacher, options.teacher_share)
+        self.targets = firm(self.targets, self.train.label, options.firm)
         if options.frames:
             with np.load(options.frames) as arrays:
                 self.frames = torch.from_numpy(arrays["FER2013Train/matrix"])
@@ -151,7 +168,7 @@ class Trainer:
                 answers = [teacher(faces).float().softmax(1) for teacher in self.live]
         if answers:
             targets = torch.lerp(targets, torch.stack(answers).mean(0), self.options.live_share)
-        return loss_of(logits.float(), targets, self.options.seven)
+        return loss_of(logits.float(), targets, self.options.seven, self.options.strength)
 
     def train_epoch(self) -> float:
         """One pass over as many drawn faces as there are; the mean loss of this worker."""
@@ -263,6 +280,9 @@ def main() -> None:
     parser.add_argument("--average", type=float, default=0.998, help="memory of the averaged weights")
     parser.add_argument("--soft", type=float, default=0.7, help="share of soft targets in the blend")
     parser.add_argument("--seven", type=float, default=0.5, help="weight of the loss over seven emotions")
+    parser.add_argument("--strength", type=float, default=0.0, help="weight of the loss over weak and strong")
+    parser.add_argument("--firm", type=float, default=0.0,
+                        help="how far weak and strong go by the label alone: 0 to 1")  # fmt: skip
     parser.add_argument("--balance", type=float, default=0.25, help="0: as counted, 1: all kinds alike")
     parser.add_argument("--gentle", type=float, default=0.4, help="last share of the epochs with gentle augmentation")
     parser.add_argument("--frames", type=Path, help="frames.npz of frames.py: also train on the product's own crops")
