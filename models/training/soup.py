@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bounds import Point, halves, listed, mean_shares, offsets, search, shares_of
+from bounds import Point, halves, judged_of, listed, mean_shares, search, shares_of
 from data import Faces, load
 from networks import network_of
 from train import predict
@@ -71,12 +71,11 @@ def main() -> None:
     soup, point = greedy(len(states), answers, valid, np.arange(len(valid.label)), counted)
     for each in soup:
         print(options.checkpoints[each])
-    print(f"bounds {point.neutral:.1f} and {point.rare:.2f}: {listed(point.shares)}")
+    print(f"bounds {point.neutral:.2f} and {point.rare:.2f}: {listed(point.shares)}")
     judged: list[dict[str, float]] = []
     for choose, look in halves(len(valid.label), options.seed):
         there, found = greedy(len(states), answers, valid, np.flatnonzero(choose), counted)
-        moved = answers(there)[look] + offsets(counted, found.neutral, found.rare)
-        judged.append(shares_of(moved, valid.rows(look)))
+        judged.append(shares_of(judged_of(found.moved(answers(there)[look], counted), valid.rows(look))))
     print(f"soup and bounds chosen on the other half: {listed(mean_shares(judged))}")
     options.out.parent.mkdir(parents=True, exist_ok=True)
     weights = mean_of([states[each] for each in soup])

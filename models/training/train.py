@@ -1,8 +1,8 @@
 """Train the expression network on FER2013Train, choose its best epoch by FER2013Valid.
 
 `python train.py --cache faces.npz --out FOLDER` writes to FOLDER each epoch: `log.csv`, `last.pt`
-(to go on from with --resume) and `best.pt` (the averaged weights of the best epoch). The same seed
-and number of workers give the same curve, also when resumed.
+(to go on from with --resume), `end.pt` (the averaged weights) and `best.pt` (those of the best epoch).
+The same seed and number of workers give the same curve, also when resumed.
 """
 
 from __future__ import annotations
@@ -205,13 +205,14 @@ class Trainer:
         return shares | {"mean": float(np.mean(list(shares.values()))), "valid loss": loss}
 
     def save(self, shares: dict[str, float]) -> None:
-        """Write `last.pt`, and `best.pt` when the mean of the figures has risen."""
+        """Write `last.pt` and `end.pt`, and `best.pt` when the mean of the figures has risen."""
         folder = self.options.out
         self.stale += 1
+        answers = checkpoint_of(self.average, self.shape) | {"epoch": self.epoch, "figures": shares}
+        torch.save(answers, folder / "end.pt")
         if shares["mean"] > self.best:
             self.best, self.stale = shares["mean"], 0
-            state = checkpoint_of(self.average, self.shape)
-            torch.save(state | {"epoch": self.epoch, "figures": shares}, folder / "best.pt")
+            torch.save(answers, folder / "best.pt")
         state = {name: getattr(self, name) for name in ("epoch", "best", "stale")}
         for name in ("network", "average", "optimizer"):
             state[name] = getattr(self, name).state_dict()
