@@ -15,9 +15,8 @@ import onnx
 import onnxruntime
 import torch
 from torch import nn
-from torch.nn import functional as F
 
-from bounds import offsets
+from bounds import offsets, temperature_of
 from data import load
 from figures import Judged, figures
 from model import SIDE
@@ -27,13 +26,6 @@ from train import predict, softmax
 OPSET = 13
 TOLERANCE = 1e-3
 """Largest difference of a logit between PyTorch and onnxruntime that passes."""
-
-
-def temperature_of(logits: np.ndarray, label: np.ndarray) -> float:
-    """The temperature that minimises the cross-entropy of logits/temperature with the labels."""
-    scores, truth = torch.from_numpy(logits), torch.from_numpy(label)
-    candidates = np.geomspace(0.3, 3.0, 401)
-    return float(min(candidates, key=lambda t: F.cross_entropy(scores / t, truth).item()))
 
 
 def calibration_error(probabilities: np.ndarray, label: np.ndarray, bins: int = 15) -> float:

@@ -6,6 +6,7 @@ the processes wait for each other once a batch, threads several hundred times.
 
 from __future__ import annotations
 
+import signal
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -15,12 +16,19 @@ import torch
 from torch import distributed, multiprocessing, nn
 
 
+LAST_SECONDS = 60
+"""How long a worker may take to end once another, whose work was done, has ended."""
+
+
 def begin(rank: int, workers: int, meeting: str, work: Callable[..., None], arguments: Any) -> None:
+    # torch has a worker interrupted when its parent dies; started in the background it would ignore that.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     torch.set_num_threads(1)
     distributed.init_process_group(
         "gloo", init_method=Path(meeting).as_uri(), rank=rank, world_size=workers
     )
     work(rank, arguments)
+    distributed.barrier()
     distributed.destroy_process_group()
 
 
@@ -28,7 +36,12 @@ def launch(workers: int, work: Callable[..., None], arguments: Any) -> None:
     """Call work(rank, arguments) in `workers` processes and wait for all of them."""
     with tempfile.TemporaryDirectory() as folder:
         meeting = str(Path(folder, "meeting"))
-        multiprocessing.spawn(begin, (workers, meeting, work, arguments), nprocs=workers)
+        context = multiprocessing.spawn(begin, (workers, meeting, work, arguments), nprocs=workers, join=False)
+        # Raises what the first to end has raised. Where it has not, the barrier says that all have done their work.
+        context.join()
+        for process in context.processes:
+            process.join(LAST_SECONDS)
+            process.kill()
 
 
 def average_gradients(network: nn.Module) -> None:

@@ -1,4 +1,4 @@
-"""What train.py, trunk.py and identity.py promise. Run it as it is (`python test_train.py`) or with pytest.
+"""What train.py, parallel.py, restore.py, trunk.py and identity.py promise. Run it as it is (`python test_train.py`) or with pytest.
 
 The tests of dlib's weights read the path of its file from IDENTITY_WEIGHTS and are skipped where it is not set.
 """
@@ -6,18 +6,28 @@ The tests of dlib's weights read the path of its file from IDENTITY_WEIGHTS and 
 from __future__ import annotations
 
 import os
+import signal
+import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 from unittest import mock
 
 import numpy as np
+import onnx
 import torch
+from torch import nn
 from torch.nn import functional as F
 
+import export
 import identity
 import train
 from data import KINDS
+from model import Shape
+from networks import build
+from quantise import quantise
+from restore import restore, settle, unfold
 from trunk import TrunkNet, TrunkShape, begin
 
 WEIGHTS = os.environ.get("IDENTITY_WEIGHTS")
@@ -51,6 +61,13 @@ def curve(folder: Path, cache: Path, *more: str) -> list[list[str]]:
     return [row[:1] + row[2:] for row in rows]
 
 
+def wait_for_ever(_rank: int, _arguments: None) -> None:
+    """A worker's part that never ends."""
+    os.write(sys.stdout.fileno(), b"waiting\n")
+    while True:
+        time.sleep(1)
+
+
 def test_the_same_seed_gives_the_same_curve_also_when_resumed() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -62,6 +79,69 @@ def test_the_same_seed_gives_the_same_curve_also_when_resumed() -> None:
         assert len(curve(folder / "resumed", cache, "--patience", "0")) == 2
         assert curve(folder / "resumed", cache, "--resume") == first
         assert curve(folder / "other", cache, "--seed", "14") != first
+
+
+def test_workers_end_with_a_killed_parent() -> None:
+    """Also where they were started in the background of a shell, which has them ignore interrupts."""
+    code = "import parallel, test_train; parallel.launch(2, test_train.wait_for_ever, None)"
+    parent = subprocess.Popen(
+        [sys.executable, "-c", code], cwd=Path(__file__).parent, stdout=subprocess.PIPE, text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN),
+    )  # fmt: skip
+    lines = [parent.stdout.readline() for _ in range(2)]
+    parent.kill()
+    parent.wait()
+    assert lines == ["waiting\n"] * 2
+    # The workers hold the other end of this pipe; it ends when they do.
+    reader = subprocess.Popen(["timeout", "60", "cat"], stdin=parent.stdout)
+    assert reader.wait() == 0
+
+
+def test_firm_targets_move_strength_only() -> None:
+    targets = torch.rand(FACES, len(KINDS)).softmax(1)
+    label = np.arange(FACES) % len(KINDS)
+    moved = train.firm(targets, label, 1.0)
+    rows = np.arange(FACES)
+    pairs = [each[:, 1:].unflatten(1, (6, 2)).sum(2) for each in (targets, moved)]
+    assert torch.allclose(*pairs) and torch.equal(targets[:, 0], moved[:, 0])
+    emotional = rows[label > 0]
+    other = np.where(label % 2, label + 1, label - 1)[emotional]
+    assert torch.all(moved[emotional, other] == 0) and torch.all(moved[emotional, label[emotional]] > 0)
+    assert torch.equal(train.firm(targets, label, 0.0), targets)
+
+
+def test_an_exported_file_comes_back_as_the_network_it_was() -> None:
+    torch.manual_seed(13)
+    random = np.random.default_rng(13)
+    images = random.integers(0, 256, (FACES, 48, 48), np.uint8)
+    network = build(Shape())
+    for layer in network.modules():
+        if isinstance(layer, nn.BatchNorm2d):
+            for values, low, high in ((layer.weight, 0.5, 2), (layer.bias, -1, 1), (layer.running_mean, -1, 1),
+                                      (layer.running_var, 0.5, 2)):  # fmt: skip
+                nn.init.uniform_(values, low, high)
+    expected = train.predict(network, images)
+    offset = np.linspace(-1, 1, len(KINDS), dtype=np.float32)
+    with tempfile.TemporaryDirectory() as name:
+        path = Path(name, "network.onnx")
+        export.fold(network, offset, 0.8)
+        export.write(network, path)
+        back = restore(path, Shape())
+        assert np.abs(train.predict(back, images) - export.run(path, images)).max() < 1e-4
+        model = onnx.load(path)
+        quantise(model)
+        onnx.save(model, path)
+        stored = restore(path, Shape())
+        assert np.abs(train.predict(stored, images) - export.run(path, images)).max() < 1e-4
+    unfold(back, offset, 0.8)
+    settle(back, images)
+    assert np.abs(train.predict(back, images) - expected).max() < 1e-3
+    # With the statistics of these very faces, training begins with what the file computes.
+    back.train()
+    back.dropout.p = 0.0
+    with torch.no_grad():
+        begun = back(torch.from_numpy(images).unsqueeze(1).float())
+    assert np.abs(begun.numpy() - expected).max() < 1e-2
 
 
 def test_the_trunk_begins_as_dlibs_network() -> None:
