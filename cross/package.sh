@@ -26,7 +26,7 @@ case $arch in
         folder=target/aarch64-unknown-linux-gnu
         options+=(--target aarch64-unknown-linux-gnu)
         strip=aarch64-linux-gnu-strip
-        [ -n "$program" ] || cross/build.sh
+        [ -n "$program" ] || cross/build.sh >&2
         ;;
     amd64)
         folder=target

@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 """search.py FRAME DISK: looks for parts of a picture anywhere in the image of a disk.
 
-FRAME is the picture as the camera gave it (YUYV, rows without padding). It is searched for as that, as the RGB that
-the program makes of it, and as its luma alone: in each layout as runs of 24 bytes, with at least 10 different ones so
-that none is there by chance, close enough that every row of the picture has some.
+FRAME begins with a line that tells a number of bytes, then follow so many: the picture as the camera gave it (YUYV,
+rows without padding). It is searched for as that, as the RGB that the program makes of it, and as its luma alone: in
+each layout as runs of 24 bytes, with at least 10 different ones so that none is there by chance, close enough that
+every row of the picture has some.
 
 That the search is not blind is seen from decoys: the guest puts the same bytes, each combined with a key by
 exclusive or, to where a picture could come to lie. Exits 1 if a run is found, or if a decoy is not.
@@ -70,7 +71,8 @@ def count(wanted: dict[bytes, str], disk: str) -> dict[str, int]:
 
 def main() -> int:
     with open(sys.argv[1], "rb") as file:
-        frame = file.read()
+        size, _, rest = file.read().partition(b"\n")
+    frame = rest[: int(size)] if size.isdigit() else b""
     wanted = needles(frame)
     found = count(wanted, sys.argv[2])
     blind = [name for name in DECOYS if not found.get(name)]
