@@ -3,8 +3,8 @@
 #
 #   cross/build.sh                       the program as it is packaged, into target/aarch64-unknown-linux-gnu/dist
 #   cross/build.sh CARGO ARGUMENTS…      for example: cross/build.sh build --release
-#   cross/build.sh --glibc 2.28          the same for older systems (JetPack 5, Debian 10), with Zig's linker:
-#                                        needs cargo-zigbuild and ziglang, both from PyPI
+#   cross/build.sh --glibc 2.28          the same for older systems (JetPack 5, Debian 10), with Zig's linker, into
+#                                        target/glibc-2.28/…: needs cargo-zigbuild and ziglang, both from PyPI
 #
 # It needs rustup's Rust and
 #   apt-get install build-essential libclang-dev gcc-aarch64-linux-gnu libc6-dev-arm64-cross
@@ -33,6 +33,8 @@ if ! has_library && ! { [ -z "${LECTERN_CROSS_DIR:-}" ] && command -v rustup > /
 fi
 if [ "${1:-}" = --glibc ]; then
     [ -n "${2:-}" ] || fail "--glibc needs a version, for example 2.28"
+    # A folder of its own, for cargo does not link again what only another linker would change.
+    export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-target}/glibc-$2
     exec cargo zigbuild --target "$target.$2" "${packaged[@]}"
 elif [ $# -eq 0 ]; then
     exec cargo build --target $target "${packaged[@]}"
