@@ -31,6 +31,8 @@ const MOST_FOR_LARGEST: [usize; 2] = [128, 20];
 /// The longer side of the largest face that P-Net proposes, in sides of its cell. It was trained on cells that overlap a face
 /// by .65 (IoU) and more: a face as wide as high that holds its cell is 1 / sqrt(.65) as long.
 const LARGEST_IN_CELL: f32 = 1.25;
+/// P-Net's boxes are rough: one with less than so much of the area of the largest face found is a smaller face.
+const LEAST_OF_LARGEST: f32 = 0.5;
 /// A candidate that overlaps one in which a face was found by more (IoU) is the same face.
 const SAME_FACE: f32 = 0.5;
 
@@ -137,6 +139,8 @@ impl Detector {
             self.propose_at(at, view)?;
             self.select(most);
             most -= self.candidates.len();
+            let least = LEAST_OF_LARGEST * faces.first().map_or(0.0, |face| face.bbox.area());
+            self.candidates.retain(|candidate| candidate.bbox.area() >= least);
             self.refine(view)?;
             for at in 0..self.candidates.len() {
                 if looks_left > 0 {
@@ -161,7 +165,10 @@ impl Detector {
         let known = self.found.iter().position(|found| same(&found.bbox, &candidate.bbox));
         let largest = faces.first().map_or(0.0, |face| face.bbox.area());
         let in_vain = match known {
-            Some(known) => candidate.logit <= self.found[known].logit,
+            Some(known) => {
+                candidate.logit <= self.found[known].logit
+                    || faces.first().is_some_and(|largest| !same(&largest.bbox.square(), &candidate.bbox))
+            }
             None => candidate.bbox.area() < largest,
         };
         if in_vain {
