@@ -70,8 +70,8 @@ def main() -> None:
 
     soup, point = greedy(len(states), answers, valid, np.arange(len(valid.label)), counted)
     for each in soup:
-        print(options.checkpoints[each])
-    print(f"bounds {point.neutral:.2f} and {point.rare:.2f}: {listed(point.shares)}")
+        print(options.checkpoints[each], flush=True)
+    print(f"bounds {point.neutral:.2f} and {point.rare:.2f}: {listed(point.shares)}", flush=True)
     judged: list[dict[str, float]] = []
     for choose, look in halves(len(valid.label), options.seed):
         there, found = greedy(len(states), answers, valid, np.flatnonzero(choose), counted)

@@ -1,4 +1,6 @@
-"""What train.py, parallel.py, restore.py, trunk.py and identity.py promise. Run it as it is (`python test_train.py`) or with pytest.
+"""What train.py, parallel.py, restore.py, trunk.py and identity.py promise.
+
+Run it as it is (`python test_train.py`) or with pytest.
 
 The tests of dlib's weights read the path of its file from IDENTITY_WEIGHTS and are skipped where it is not set.
 """
