@@ -28,4 +28,16 @@ fn a_minute_of_the_demo_arrives_as_the_schema_says() {
     assert!((20..30).contains(&number(minutes[0], "no_face")), "{}", minutes[0]);
     assert!(number(minutes[0], "faces") > 0);
     assert_eq!(lines.last().unwrap()["state"], "offline");
+
+    // The README shows both payloads as they are: a minute, then a status.
+    let readme = std::fs::read_to_string("README.md").unwrap();
+    let shown: Vec<_> =
+        readme.split("```json\n").skip(1).map(|text| text.split("```").next().unwrap()).collect();
+    for (shown, printed) in shown.iter().zip([minutes[0], &lines[0]]) {
+        let shown: Value = serde_json::from_str(shown).unwrap();
+        assert!(schema.is_valid(&shown), "{shown}");
+        let (shown, printed) = (shown.as_object().unwrap(), printed.as_object().unwrap());
+        assert!(shown.keys().eq(printed.keys()), "the README shows {shown:?}");
+    }
+    assert_eq!(shown.len(), 2);
 }
