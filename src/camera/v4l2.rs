@@ -113,7 +113,8 @@ impl V4l2 {
 
     /// What an error of the system means for the caller.
     fn failed(&mut self, cause: io::Error) -> CameraError {
-        if cause.raw_os_error() == Some(libc::ENOTTY) {
+        // Emulators of a processor (qemu-user) know no ioctl of V4L2, and say ENOSYS.
+        if matches!(cause.raw_os_error(), Some(libc::ENOTTY | libc::ENOSYS)) {
             return self.unusable(NO_CAMERA);
         }
         self.lost(cause)
@@ -149,7 +150,7 @@ impl V4l2 {
         let device = self.device()?;
         // Not VIDIOC_QUERYCAP: v4l 0.14 panics where the driver has cut the camera's name within a character.
         device.format().map_err(|e| match e.raw_os_error() {
-            Some(libc::EINVAL | libc::ENOTTY) => self.unusable(NO_CAMERA),
+            Some(libc::EINVAL) => self.unusable(NO_CAMERA),
             _ => self.failed(e),
         })?;
         let format = self.negotiate(&device)?;
