@@ -136,12 +136,15 @@ fn a_crash_loses_at_most_a_second_of_the_open_window() {
     let state = daemon.kill();
     broker.restart();
     let daemon = Daemon::start_in(state, broker.port, &video, 4);
-    let after = subscriber.until(|topic, payload| topic == MINUTE && payload["replayed"] == false);
-    messages.extend(after);
+    // The last window before the outage may come once more, if the broker went before it knew that it had arrived.
+    let is_new = |payload: &Value| number(payload, "seq") > 1 && payload["replayed"] == false;
+    messages.extend(subscriber.until(|topic, payload| topic == MINUTE && is_new(payload)));
     daemon.terminate();
     messages.extend(subscriber.until(|_, payload| payload["state"] == "offline"));
     assert_eq!(daemon.finish().0, Some(0));
-    let minutes = minutes(&messages);
+    let mut minutes = minutes(&messages);
+    // With equal content.
+    minutes.dedup();
     assert!(gapless(&minutes), "{minutes:?}");
     for minute in &minutes {
         check_minute(minute);
