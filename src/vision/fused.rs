@@ -57,6 +57,17 @@ fn binary<'a>(model: &'a TypedModel, outlet: OutletId, name: &str) -> Option<&'a
     node.op_as::<TypedBinOp>().filter(|op| op.0.name() == name).map(|_| node)
 }
 
+/// The constant that an outlet always has.
+fn constant(model: &TypedModel, outlet: OutletId) -> Option<Arc<Tensor>> {
+    model.outlet_fact(outlet).ok()?.konst.clone()
+}
+
+fn is_zero(model: &TypedModel, outlet: OutletId) -> bool {
+    constant(model, outlet).is_some_and(|value| {
+        value.len() == 1 && value.cast_to_scalar::<f32>().is_ok_and(|value| value == 0.0)
+    })
+}
+
 /// Up to so many taps of a kernel times input channels, and to so many output channels, which are few for a matrix product,
 const MOST_TAPS: usize = 90;
 const MOST_CHANNELS: usize = 16;
@@ -120,11 +131,8 @@ fn prelu(model: &TypedModel, node: &TypedNode, name: &str, add: &TypedBinOp) -> 
     rule_if_some!(shape = channels_of(model, x));
     rule_if_some!(mul = binary(model, product, "Mul"));
     rule_if_some!(min = binary(model, mul.inputs[0], "Min"));
-    rule_if!(min.inputs[0] == x);
-    let constant = |outlet: OutletId| model.outlet_fact(outlet).ok()?.konst.clone();
-    rule_if_some!(zero = constant(min.inputs[1]));
-    rule_if!(zero.len() == 1 && zero.cast_to_scalar::<f32>()? == 0.0);
-    rule_if_some!(slope = constant(mul.inputs[1]));
+    rule_if!(min.inputs[0] == x && is_zero(model, min.inputs[1]));
+    rule_if_some!(slope = constant(model, mul.inputs[1]));
     rule_if!(slope.shape() == [1, shape[1], 1, 1]);
     put(model, node, name, Prelu { pool: None }, &[x, mul.inputs[1]])
 }
@@ -223,9 +231,7 @@ fn relu(model: &TypedModel, node: &TypedNode, name: &str, max: &TypedBinOp) -> P
     rule_if!(max.0.name() == "Max");
     let [x, zero] = node.inputs[..] else { return Ok(None) };
     rule_if_some!([_, _, height, width] = channels_of(model, x));
-    rule_if!(height * width > 1);
-    rule_if_some!(zero = model.outlet_fact(zero)?.konst.clone());
-    rule_if!(zero.len() == 1 && zero.cast_to_scalar::<f32>()? == 0.0);
+    rule_if!(height * width > 1 && is_zero(model, zero));
     put(model, node, name, Relu, &[x])
 }
 
