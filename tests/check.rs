@@ -78,6 +78,14 @@ fn a_bad_configuration_is_named_with_its_line_and_the_rest_is_skipped() {
 }
 
 #[test]
+fn a_file_of_the_connection_that_is_missing_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = "camera.device = \"/dev/null\"\nmqtt.url = \"mqtts://localhost\"\nmqtt.ca = \"/none.pem\"\n";
+    let said = line(&configuration(folder.path(), text), "configuration", 1);
+    assert!(said.contains("mqtt.ca /none.pem: No such file") && said.contains("put it there"), "{said}");
+}
+
+#[test]
 fn a_part_that_does_not_exist_is_wrong_usage() {
     assert_eq!(lectern().args(["check", "--only", "weather"]).output().unwrap().status.code(), Some(2));
 }

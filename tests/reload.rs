@@ -96,3 +96,32 @@ fn a_configuration_that_camera_or_networks_refuse_is_given_up_for_the_old_one() 
     assert!(messages.iter().all(|(_, payload)| payload["seconds"] != 2));
     assert_one_gapless_boot(&messages);
 }
+
+/// The configuration is a FIFO, so that the process is caught where it has only begun to start.
+#[test]
+fn a_hangup_during_the_start_is_a_reload_and_not_the_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let video = portrait_video(folder.path(), "lecture.mkv", 3);
+    let broker = Mosquitto::start();
+    let subscriber = Subscriber::start(broker.port);
+    let state = tempfile::tempdir().unwrap();
+    let text = Daemon::configuration(state.path(), broker.port, &video, 1);
+    let file = state.path().join("late.toml");
+    rustix::fs::mkfifoat(rustix::fs::CWD, &file, rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR).unwrap();
+    let mut daemon = Daemon::start_at(state, &file, "info", &[]);
+    // Opens once the daemon has opened it for reading.
+    let mut pipe = fs::File::options().write(true).open(&file).unwrap();
+    daemon.hang_up();
+    let regular = file.with_extension("new");
+    fs::write(&regular, &text).unwrap();
+    fs::rename(&regular, &file).unwrap();
+    std::io::Write::write_all(&mut pipe, text.as_bytes()).unwrap();
+    drop(pipe);
+    daemon.wait_until_it_says("the configuration was read again");
+    let messages =
+        subscriber.until(|topic, payload| topic.ends_with("/minute") && payload["partial"] == false);
+    assert_one_gapless_boot(&messages);
+    daemon.terminate();
+    let (code, said) = daemon.finish();
+    assert_eq!(code, Some(0), "{said}");
+}

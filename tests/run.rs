@@ -185,3 +185,24 @@ fn secrets_are_told_to_nobody() {
     let (_, said) = daemon.finish();
     assert!(!said.contains("Xyzzy"), "{said}");
 }
+
+#[test]
+fn a_password_file_that_comes_late_does_not_end_the_service() {
+    let folder = tempfile::tempdir().unwrap();
+    let video = portrait_video(folder.path(), "lecture.mkv", 3);
+    let broker = Mosquitto::with_password("lectern", "Xyzzy-42");
+    let state = tempfile::tempdir().unwrap();
+    let password = state.path().join("password");
+    let login = format!("username = \"lectern\"\npassword_file = \"{}\"\n[spool]", password.display());
+    let text = Daemon::configuration(state.path(), broker.port, &video, 1).replace("[spool]", &login);
+    let mut daemon = Daemon::start_with(state, &text, "info", &[]);
+    daemon.wait_until_it_says("looked for again at each connection");
+    daemon.wait_until_it_says("windows wait meanwhile");
+    std::fs::write(&password, "Xyzzy-42\n").unwrap();
+    std::fs::set_permissions(&password, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    daemon.wait_until_it_says("connected to broker");
+    daemon.terminate();
+    let (code, said) = daemon.finish();
+    assert_eq!(code, Some(0), "{said}");
+    assert!(!said.contains("Xyzzy-42"), "{said}");
+}

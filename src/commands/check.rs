@@ -170,6 +170,11 @@ pub fn run(arguments: &Check, models: Option<&Path>) -> anyhow::Result<()> {
 }
 
 fn configuration(settings: &Settings) -> Finding {
+    if let Some(problem) = settings.unreadable_files().into_iter().next() {
+        let told =
+            format!("{problem}; put it there, or correct the key: the broker is not reached without it");
+        return Finding::new(Part::Configuration, Verdict::Failed, told);
+    }
     Finding::ok(
         Part::Configuration,
         format_args!("publishes on {}, because of: {}", settings.topics.minute, settings.basis),

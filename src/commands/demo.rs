@@ -68,7 +68,6 @@ pub fn run(arguments: &Demo, models: Option<&Path>) -> anyhow::Result<()> {
         timing: Timing::default(),
         clock: clock.clone(),
         stop: stop.clone(),
-        signals: None,
         health: Arc::new(Health::new(clock.clone(), Duration::from_secs(WINDOW.into()))),
     };
     let (reports, thread) = delivery.start()?;

@@ -14,9 +14,10 @@ use crate::clock::{Stop, SystemClock};
 use crate::config::Settings;
 use crate::delivery::payload::{Identity, State};
 use crate::delivery::spool::{Folders, MOST_BYTES, Spool};
-use crate::delivery::{Delivery, OnSignal, Report, Reports, Timing};
+use crate::delivery::{Delivery, EventLoop, OnRequest, Report, Reports, Timing};
 use crate::expression::Sighting;
 use crate::service::health::{Health, Pulse};
+use crate::service::signals::Request;
 use crate::service::{events, lockdown, notify};
 use crate::tally::{Grid, MinuteRecord};
 use crate::vision::Analyzer;
@@ -32,10 +33,20 @@ const RUNTIME_DIRECTORY: &str = "RUNTIME_DIRECTORY";
 /// When the configuration is wrong, the camera cannot be used, a network cannot be loaded, or windows could not
 /// be delivered before the end.
 pub fn run(arguments: &Run, models: Option<&Path>) -> anyhow::Result<()> {
+    // Before anything takes its time, for a SIGHUP that nobody hears would end the process.
+    let event_loop = EventLoop::hearing_signals().context("no event loop")?;
     lockdown::lock_memory();
     let mut settings = Settings::load(&arguments.config)?;
+    for problem in settings.unreadable_files() {
+        log::warn!("{problem}; looked for again at each connection");
+    }
     let (mut source, mut analyzer) = open(&settings, models)?;
-    let mut round = Round { file: arguments.config.clone(), spool: None, leave: Stop::default() };
+    let mut round = Round {
+        file: arguments.config.clone(),
+        spool: None,
+        event_loop: Some(event_loop),
+        leave: Stop::default(),
+    };
     while let Some(new) = round.watch(&settings, source, &mut analyzer)? {
         if kept_in(&new) != kept_in(&settings) {
             round.close_spool();
@@ -84,6 +95,8 @@ struct Round {
     file: PathBuf,
     /// What waits for the broker, between two configurations.
     spool: Option<Spool>,
+    /// The event loop with the signals, between two configurations.
+    event_loop: Option<EventLoop>,
     /// Set when the process is to end.
     leave: Stop,
 }
@@ -115,10 +128,12 @@ impl Round {
             timing: Timing::default(),
             clock: Arc::new(SystemClock),
             stop: stop.clone(),
-            signals: Some(self.on_signal(&stop, &reload)),
             health: Arc::clone(&health),
         };
-        let (reports, thread) = delivery.start().context("the deliver thread did not start")?;
+        let event_loop = self.event_loop.take().map_or_else(EventLoop::hearing_signals, Ok)?;
+        let (reports, thread) = delivery
+            .start_on(event_loop, self.on_request(&stop, &reload))
+            .context("the deliver thread did not start")?;
         notify::ready();
         let grid = Grid { seconds: settings.window_seconds, origin: Timestamp::UNIX_EPOCH };
         let watch = Watch { clock: &SystemClock, stop: &stop, grid, rate_hz: settings.rate_hz, first_seq };
@@ -134,7 +149,8 @@ impl Round {
         reporter.enter(State::Stopping);
         drop(reporter);
         let asked = stop.is_set();
-        let summary = thread.join()?;
+        let (summary, event_loop) = thread.join_loop()?;
+        self.event_loop = Some(event_loop);
         outcome?;
         if !asked {
             bail!("the recording in camera.device has ended: it cannot be played in a loop");
@@ -161,24 +177,34 @@ impl Round {
     }
 
     /// SIGTERM and SIGINT end the watch; SIGHUP ends it too, once a valid configuration has been read.
-    fn on_signal(&self, stop: &Stop, reload: &Arc<Mutex<Option<Settings>>>) -> OnSignal {
-        let (leave, ended) = (self.leave.clone(), stop.clone());
-        let (file, stop, reload) = (self.file.clone(), stop.clone(), Arc::clone(reload));
-        OnSignal {
-            stop: Box::new(move || {
+    fn on_request(&self, stop: &Stop, reload: &Arc<Mutex<Option<Settings>>>) -> OnRequest {
+        let (leave, file) = (self.leave.clone(), self.file.clone());
+        let (stop, reload) = (stop.clone(), Arc::clone(reload));
+        Box::new(move |request| match request {
+            Request::Stop => {
                 log::info!("asked to stop: publishing the open window, then leaving");
                 leave.set();
-                ended.set();
-            }),
-            hangup: Box::new(move || match Settings::load(&file) {
+                stop.set();
+            }
+            Request::Reload => match load_again(&file) {
                 Ok(new) => {
                     notify::reloading();
                     *reload.lock().unwrap_or_else(PoisonError::into_inner) = Some(new);
                     stop.set();
                 }
                 Err(error) => events::reload_refused(&error.to_string()),
-            }),
-        }
+            },
+        })
+    }
+}
+
+/// Reads a changed configuration. One whose files are missing is refused, for the old one works; at the start they are
+/// waited for.
+fn load_again(file: &Path) -> anyhow::Result<Settings> {
+    let settings = Settings::load(file)?;
+    match settings.unreadable_files().into_iter().next() {
+        Some(problem) => bail!("{problem}"),
+        None => Ok(settings),
     }
 }
 

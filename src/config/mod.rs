@@ -170,6 +170,27 @@ impl Settings {
         Ok(settings)
     }
 
+    /// What the connection to the broker needs of files that cannot be read now: key, file and reason of each.
+    ///
+    /// That is no error of the configuration, for a file may come later than this program does: with a file system that
+    /// is mounted late, or with a certificate that is renewed. It is read at each connect.
+    #[must_use]
+    pub fn unreadable_files(&self) -> Vec<String> {
+        let tls = self.broker.tls.as_ref();
+        let identity = tls.and_then(|tls| tls.identity.as_ref());
+        let files = [
+            ("mqtt.password_file", self.broker.login.as_ref().and_then(|(_, file)| file.as_ref())),
+            ("mqtt.ca", tls.and_then(|tls| tls.ca.as_ref())),
+            ("mqtt.client_cert", identity.map(|(certificate, _)| certificate)),
+            ("mqtt.client_key", identity.map(|(_, key)| key)),
+        ];
+        let problem = |(key, file): (&str, Option<&PathBuf>)| {
+            let error = std::fs::File::open(file?).err()?;
+            Some(format!("{key} {}: {error}", file?.display()))
+        };
+        files.into_iter().filter_map(problem).collect()
+    }
+
     /// A recording's size is not known here, so only a camera's is held against it.
     fn refuse_faces_larger_than_the_picture(&self, layers: &[Layer]) -> Result<(), ConfigError> {
         let (width, height) = self.analysis.region.size_of(self.camera.width, self.camera.height);
@@ -340,7 +361,7 @@ fn tls_files(layers: &[Layer], wanted: bool) -> Result<Option<Tls>, ConfigError>
             None => Ok(None),
         };
     }
-    let certificate = key(layers, "mqtt.client_cert", |f| &f.mqtt.client_cert, readable_file)?;
+    let certificate = last(layers, |f| &f.mqtt.client_cert).map(|at| PathBuf::from(at.value));
     let own_key = key(layers, "mqtt.client_key", |f| &f.mqtt.client_key, secret_file)?;
     let identity = match (certificate, own_key.or_else(|| credential(KEY_CREDENTIAL))) {
         (Some(certificate), Some(key)) => Some((certificate, key)),
@@ -355,7 +376,8 @@ fn tls_files(layers: &[Layer], wanted: bool) -> Result<Option<Tls>, ConfigError>
             None => None,
         },
     };
-    Ok(Some(Tls { ca: key(layers, "mqtt.ca", |f| &f.mqtt.ca, readable_file)?, identity }))
+    let ca = last(layers, |f| &f.mqtt.ca).map(|at| PathBuf::from(at.value));
+    Ok(Some(Tls { ca, identity }))
 }
 
 /// The file of a credential that systemd gave to this process, or else the one that it would give to the service:
@@ -366,21 +388,16 @@ fn credential(name: &str) -> Option<PathBuf> {
     given.into_iter().chain([stored]).find(|file| file.exists())
 }
 
-fn readable_file(file: String) -> Result<PathBuf, String> {
-    match std::fs::File::open(&file) {
-        Ok(_) => Ok(PathBuf::from(file)),
-        Err(error) => Err(format!("{file}: {error}")),
+/// A file that only its owner may read. One that is not there is no mistake: see [`Settings::unreadable_files`].
+fn secret_file(file: String) -> Result<PathBuf, String> {
+    if std::fs::metadata(&file).is_ok_and(|file| is_open_to_others(&file)) {
+        return Err(format!("{file} is open to others: chmod 600 it"));
     }
+    Ok(PathBuf::from(file))
 }
 
-/// A file that only its owner may read.
-fn secret_file(file: String) -> Result<PathBuf, String> {
-    let mode = std::fs::metadata(&file).map_err(|e| format!("{file}: {e}"))?.permissions().mode();
-    if mode & 0o077 == 0 {
-        Ok(PathBuf::from(file))
-    } else {
-        Err(format!("{file} is open to others: chmod 600 it"))
-    }
+fn is_open_to_others(file: &std::fs::Metadata) -> bool {
+    file.permissions().mode() & 0o077 != 0
 }
 
 /// What `mqtt.url` says.

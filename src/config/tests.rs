@@ -71,10 +71,6 @@ fn a_bad_value_is_refused_with_its_place_and_what_is_allowed() {
             "lectern.d/x.toml:2: mqtt.ca is of no use without TLS: mqtt.url must begin with mqtts://",
         ),
         (
-            "[mqtt]\nurl = \"mqtts://x\"\nca = \"/none.pem\"\n",
-            "lectern.d/x.toml:3: mqtt.ca /none.pem: No such file",
-        ),
-        (
             "[mqtt]\nurl = \"mqtts://x\"\nclient_cert = \"/dev/null\"\n",
             "lectern.d/x.toml:3: mqtt.client_cert needs mqtt.client_key, or the credential mqtt-client-key",
         ),
@@ -133,6 +129,22 @@ fn a_password_file_open_to_others_is_refused() {
     assert!(load(&[("lectern.toml", &nobody)], &[]).unwrap_err().contains("of no use without mqtt.username"));
     std::fs::set_permissions(file.path(), std::fs::Permissions::from_mode(0o644)).unwrap();
     assert!(load(&[("lectern.toml", &text)], &[]).unwrap_err().contains("is open to others"));
+}
+
+#[test]
+fn a_file_that_is_not_there_yet_is_told_and_no_mistake() {
+    let text = format!(
+        "{GOOD}[mqtt]\nurl = \"mqtts://x\"\nusername = \"u\"\npassword_file = \"/none/password\"\nca = \"/none/ca.pem\"\n\
+         client_cert = \"/dev/null\"\nclient_key = \"/none/key\"\n"
+    );
+    let settings = load(&[("lectern.toml", &text)], &[]).unwrap();
+    let told = settings.unreadable_files();
+    let keys: Vec<_> = told.iter().filter_map(|problem| problem.split_once(": No such file")).collect();
+    let keys: Vec<_> = keys.iter().map(|(key, _)| *key).collect();
+    assert_eq!(
+        keys,
+        ["mqtt.password_file /none/password", "mqtt.ca /none/ca.pem", "mqtt.client_key /none/key"]
+    );
 }
 
 #[test]

@@ -14,10 +14,12 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use tokio::runtime::Runtime;
 use tokio::sync::mpsc;
 
 use crate::clock::{Clock, Stop};
 use crate::service::health::Health;
+use crate::service::signals::{Request, Signals};
 use crate::tally::MinuteRecord;
 use payload::{Identity, State};
 pub use probe::{Answer, ProbeError, probe};
@@ -130,22 +132,56 @@ pub struct Delivery {
     pub clock: Arc<dyn Clock>,
     /// Set should this thread be gone.
     pub stop: Stop,
-    /// What this thread does on signals, if they are its business.
-    pub signals: Option<OnSignal>,
     /// Where this thread tells that it makes progress.
     pub health: Arc<Health>,
 }
 
-/// What is done when the process gets a signal; called on the deliver thread.
-pub struct OnSignal {
-    /// SIGTERM and SIGINT.
-    pub stop: Box<dyn Fn() + Send>,
-    /// SIGHUP.
-    pub hangup: Box<dyn Fn() + Send>,
+/// The event loop of the deliver thread. It outlives one [`Delivery`], so that the signals that it hears are lost between
+/// two of them neither.
+pub struct EventLoop {
+    /// None only while it is dropped.
+    runtime: Option<Runtime>,
+    signals: Option<Signals>,
 }
 
+impl EventLoop {
+    /// One that leaves signals alone.
+    ///
+    /// # Errors
+    /// When the system gives no event loop.
+    pub fn new() -> std::io::Result<Self> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        Ok(Self { runtime: Some(runtime), signals: None })
+    }
+
+    /// One that hears SIGTERM, SIGINT and SIGHUP from now on.
+    ///
+    /// # Errors
+    /// When the system gives no event loop or takes no signal handlers.
+    pub fn hearing_signals() -> std::io::Result<Self> {
+        let mut this = Self::new()?;
+        if let Some(runtime) = &this.runtime {
+            let _inside = runtime.enter();
+            this.signals = Some(Signals::listen()?);
+        }
+        Ok(this)
+    }
+}
+
+impl Drop for EventLoop {
+    fn drop(&mut self) {
+        // A name lookup that hangs must not keep the process.
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+/// What is done when a signal comes; called on the deliver thread.
+pub type OnRequest = Box<dyn FnMut(Request) + Send>;
+
 /// The running deliver thread.
-pub struct DeliveryThread(JoinHandle<Summary>);
+pub struct DeliveryThread(JoinHandle<(Summary, EventLoop)>);
 
 /// How delivery ended.
 pub struct Summary {
@@ -158,44 +194,43 @@ pub struct Summary {
 }
 
 impl Delivery {
-    /// Starts the deliver thread.
+    /// Starts the deliver thread with an event loop of its own.
     ///
     /// # Errors
-    /// When the system gives no thread, no event loop or no signal handlers.
-    pub fn start(mut self) -> std::io::Result<(Reports, DeliveryThread)> {
+    /// When the system gives no thread or no event loop.
+    pub fn start(self) -> std::io::Result<(Reports, DeliveryThread)> {
+        self.start_on(EventLoop::new()?, Box::new(|_| ()))
+    }
+
+    /// Starts the deliver thread on an event loop, which [`DeliveryThread::join_loop`] gives back.
+    ///
+    /// # Errors
+    /// When the system gives no thread.
+    pub fn start_on(
+        self,
+        mut event_loop: EventLoop,
+        mut on_request: OnRequest,
+    ) -> std::io::Result<(Reports, DeliveryThread)> {
         let (sender, receiver) = mpsc::channel(CHANNEL);
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let signals = if let Some(on) = self.signals.take() {
-            let _inside = runtime.enter();
-            use tokio::signal::unix::{SignalKind, signal};
-            Some((
-                on,
-                signal(SignalKind::terminate())?,
-                signal(SignalKind::interrupt())?,
-                signal(SignalKind::hangup())?,
-            ))
-        } else {
-            None
-        };
         let stop = self.stop.clone();
         let thread = std::thread::Builder::new().name("deliver".to_owned()).spawn(move || {
-            let summary = runtime.block_on(async move {
-                if let Some((on, mut terminate, mut interrupt, mut hangup)) = signals {
-                    tokio::spawn(async move {
-                        loop {
-                            tokio::select! {
-                                _ = terminate.recv() => (on.stop)(),
-                                _ = interrupt.recv() => (on.stop)(),
-                                _ = hangup.recv() => (on.hangup)(),
-                            }
-                        }
-                    });
+            let EventLoop { runtime, signals } = &mut event_loop;
+            let runtime = runtime.as_ref().expect("only a drop takes it");
+            let summary = runtime.block_on(async {
+                let requests = async {
+                    match signals {
+                        Some(signals) => loop {
+                            on_request(signals.next().await);
+                        },
+                        None => std::future::pending().await,
+                    }
+                };
+                tokio::select! {
+                    summary = self.run(receiver) => summary,
+                    () = requests => unreachable!("requests have no end"),
                 }
-                self.run(receiver).await
             });
-            // A name lookup that hangs must not keep the process.
-            runtime.shutdown_background();
-            summary
+            (summary, event_loop)
         })?;
         Ok((Reports { sender, stop }, DeliveryThread(thread)))
     }
@@ -222,6 +257,14 @@ impl DeliveryThread {
     /// # Errors
     /// When the thread panicked.
     pub fn join(self) -> anyhow::Result<Summary> {
+        self.join_loop().map(|(summary, _)| summary)
+    }
+
+    /// The same, with the event loop for whoever goes on in this process.
+    ///
+    /// # Errors
+    /// When the thread panicked.
+    pub fn join_loop(self) -> anyhow::Result<(Summary, EventLoop)> {
         self.0.join().map_err(|_| anyhow::anyhow!("the deliver thread panicked"))
     }
 }

@@ -6,3 +6,4 @@ mod limit;
 pub mod lockdown;
 pub mod logging;
 pub mod notify;
+pub mod signals;

@@ -134,7 +134,6 @@ pub(crate) fn delivery(device: &str, broker: Broker, spool: Spool, timing: Timin
         timing,
         clock: clock.clone(),
         stop: Stop::default(),
-        signals: None,
         health: Arc::new(Health::new(clock, Duration::from_secs(60))),
     }
 }
@@ -383,9 +382,19 @@ impl Daemon {
     ) -> Self {
         let config = folder.path().join("lectern.toml");
         std::fs::write(&config, configuration).unwrap();
+        Self::start_at(folder, &config, log, arguments)
+    }
+
+    /// Starts it with the configuration in this file.
+    pub(crate) fn start_at(
+        folder: tempfile::TempDir,
+        config: &Path,
+        log: &str,
+        arguments: &[&OsStr],
+    ) -> Self {
         let mut child = lectern()
             .args(["run", "--config"])
-            .arg(&config)
+            .arg(config)
             .args(arguments)
             .env("LECTERN_LOG", log)
             .env("RUNTIME_DIRECTORY", folder.path().join("run"))
