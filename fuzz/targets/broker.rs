@@ -1,0 +1,130 @@
+//! The broker's side of the protocol: whatever a peer answers, nothing panics, and nothing that is said holds the password.
+#![no_main]
+
+use std::io::Write;
+use std::net::Ipv4Addr;
+use std::path::PathBuf;
+use std::sync::{Arc, LazyLock};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use lectern::clock::{Stop, SystemClock};
+use lectern::delivery::payload::Identity;
+use lectern::delivery::spool::Spool;
+use lectern::delivery::topics::Topics;
+use lectern::delivery::{Broker, Delivery, Report, Timing};
+use lectern::service::health::Health;
+use lectern::tally::{Counts, MinuteRecord};
+use lectern_fuzz::{CANARY, Heard};
+use libfuzzer_sys::fuzz_target;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
+use tokio::runtime::Runtime;
+use tokio::sync::mpsc;
+use tokio::time::{sleep, timeout};
+
+/// How long the peer waits for what the device sends next.
+const LISTENS: Duration = Duration::from_millis(2);
+
+struct Scene {
+    runtime: Runtime,
+    listener: TcpListener,
+    broker: Broker,
+}
+
+static SCENE: LazyLock<Scene> = LazyLock::new(|| {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let listener = runtime.block_on(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))).unwrap();
+    let password = tempfile::NamedTempFile::new().unwrap();
+    password.as_file().write_all(CANARY.as_bytes()).unwrap();
+    let (_, file): (_, PathBuf) = password.keep().unwrap();
+    let broker = Broker {
+        host: Ipv4Addr::LOCALHOST.to_string(),
+        port: listener.local_addr().unwrap().port(),
+        client_id: "fuzz".to_owned(),
+        login: Some(("lectern".to_owned(), Some(file))),
+        tls: None,
+    };
+    Scene { runtime, listener, broker }
+});
+
+const TIMING: Timing = Timing {
+    first_backoff: Duration::from_secs(60),
+    longest_backoff: Duration::from_secs(60),
+    acknowledge_within: Duration::from_secs(60),
+    store_after: Duration::from_secs(60),
+    leave_within: Duration::from_secs(60),
+    pace: Duration::ZERO,
+};
+
+/// What the peer does: sends some bytes, or what it was sent, or an honest acknowledgement.
+#[derive(Debug, arbitrary::Arbitrary)]
+enum Answer<'a> {
+    Bytes(&'a [u8]),
+    Reflect,
+    Connack,
+    Puback(u16),
+}
+
+fuzz_target!(|answers: Vec<Answer<'_>>| {
+    let heard = Heard::anew();
+    let Scene { runtime, listener, broker } = &*SCENE;
+    runtime.block_on(async {
+        let (reports, receiver) = mpsc::channel(4);
+        let record = MinuteRecord {
+            seq: 0,
+            start: Timestamp::UNIX_EPOCH,
+            seconds: 60,
+            frames_expected: 120,
+            counts: Counts::default(),
+            clock_synced: true,
+            partial: false,
+        };
+        reports.send(Report::Record(record)).await.unwrap();
+        let spool = Spool::in_memory(10).unwrap();
+        let clock = Arc::new(SystemClock);
+        let delivery = Delivery {
+            broker: broker.clone(),
+            topics: Topics::new("lectern/v1", "a", "b", "c", "d"),
+            identity: Identity { device: "d".to_owned(), boot: spool.boot().to_owned() },
+            basis: "fuzz".to_owned(),
+            spool,
+            discovery: Some(60),
+            timing: TIMING,
+            clock: clock.clone(),
+            stop: Stop::default(),
+            health: Arc::new(Health::new(clock, Duration::from_secs(60))),
+        };
+        tokio::select! {
+            _ = delivery.run(receiver) => {}
+            () = answer(listener, &answers) => {}
+        }
+    });
+    let said = heard.said();
+    assert!(!said.contains(CANARY), "{said}");
+});
+
+async fn answer(listener: &TcpListener, answers: &[Answer<'_>]) {
+    let (mut device, _) = listener.accept().await.unwrap();
+    let mut sent = vec![0; 16 * 1024];
+    let mut length = device.read(&mut sent).await.unwrap_or(0);
+    for answer in answers.iter().take(16) {
+        let bytes = match answer {
+            Answer::Bytes(bytes) => bytes.to_vec(),
+            Answer::Reflect => sent[..length].to_vec(),
+            Answer::Connack => vec![0x20, 2, 0, 0],
+            Answer::Puback(id) => [&[0x40, 2][..], &(id % 8).to_be_bytes()].concat(),
+        };
+        if device.write_all(&bytes).await.is_err() {
+            break;
+        }
+        match timeout(LISTENS, device.read(&mut sent)).await {
+            Ok(Ok(1..)) => length = length.max(1),
+            Ok(_) => break,
+            Err(_) => {}
+        }
+    }
+    // Closed before the device is cancelled, so that it tells why the connection ended.
+    drop(device);
+    sleep(LISTENS).await;
+}

@@ -1,0 +1,101 @@
+//! The log on the disk: what was stored is delivered in order and unchanged, or counted as dropped, whatever bytes of it
+//! are damaged and whenever the process ends.
+#![no_main]
+
+use lectern::delivery::payload::Payload;
+use lectern::delivery::spool::{Folders, MOST_BYTES, Spool};
+use lectern_fuzz::storage::Memory;
+use libfuzzer_sys::fuzz_target;
+
+#[derive(Debug, arbitrary::Arbitrary)]
+enum Event {
+    Push,
+    Store,
+    Acknowledge,
+    Restart,
+    /// One bit of a file on the disk.
+    Flip {
+        file: u8,
+        at: u16,
+        bit: u8,
+    },
+    /// A file on the disk loses its end.
+    Cut {
+        file: u8,
+        at: u16,
+    },
+}
+
+struct Device {
+    disk: Memory,
+    runtime: Memory,
+}
+
+impl Device {
+    fn start(&self) -> Spool {
+        let folders = Folders {
+            disk: Some(("disk".to_owned(), Ok(Box::new(self.disk.clone())))),
+            runtime: Some(("runtime".to_owned(), Ok(Box::new(self.runtime.clone())))),
+        };
+        Spool::open(folders, 10_000, MOST_BYTES).unwrap()
+    }
+
+    fn damage(&self, file: u8, act: impl FnOnce(&mut Vec<u8>)) {
+        let mut files = self.disk.files();
+        let count = files.len().max(1);
+        if let Some((_, bytes)) = files.iter_mut().nth(usize::from(file) % count)
+            && !bytes.is_empty()
+        {
+            act(bytes);
+        }
+    }
+}
+
+fuzz_target!(|events: Vec<Event>| {
+    let device = Device { disk: Memory::default(), runtime: Memory::default() };
+    let mut spool = device.start();
+    let (mut pushed, mut last, mut delivered) = (0, None, 0);
+    for event in events {
+        match event {
+            Event::Push => {
+                let payload = format!("{{\"boot\":\"{}\",\"seq\":{}}}", spool.boot(), spool.next_seq());
+                assert_eq!(spool.next_seq(), pushed);
+                spool.push(pushed, "t", &Payload::try_from(payload.as_str()).unwrap());
+                pushed += 1;
+            }
+            Event::Store => spool.store(),
+            Event::Acknowledge => {
+                deliver(&mut spool, &mut last, &mut delivered);
+            }
+            Event::Restart => {
+                drop(spool);
+                spool = device.start();
+            }
+            Event::Flip { file, at, bit } => device.damage(file, |bytes| {
+                let at = usize::from(at) % bytes.len();
+                bytes[at] ^= 1 << (bit % 8);
+            }),
+            Event::Cut { file, at } => device.damage(file, |bytes| {
+                let at = usize::from(at) % bytes.len();
+                bytes.truncate(at);
+            }),
+        }
+    }
+    drop(spool);
+    let mut spool = device.start();
+    while deliver(&mut spool, &mut last, &mut delivered) {}
+    assert_eq!(pushed, delivered + spool.dropped(), "{delivered} delivered, {} dropped", spool.dropped());
+});
+
+/// Publishes the oldest record, which must be newer than the last one; false where there is none.
+fn deliver(spool: &mut Spool, last: &mut Option<u64>, delivered: &mut u64) -> bool {
+    let Some((position, _, payload)) = spool.oldest() else { return false };
+    let record: serde_json::Value = serde_json::from_str(&payload).unwrap();
+    let seq = record["seq"].as_u64();
+    assert_eq!(record["boot"], spool.boot());
+    assert!(seq > *last, "{seq:?} after {last:?}");
+    *last = seq;
+    *delivered += 1;
+    spool.remove(position);
+    true
+}
