@@ -1,6 +1,8 @@
 //! From records to the broker: payloads, topics, the spool of what is not yet acknowledged, the publisher.
 
+mod address;
 mod discovery;
+mod limits;
 mod link;
 pub mod payload;
 mod probe;
@@ -19,10 +21,15 @@ use tokio::sync::mpsc;
 use crate::clock::{Clock, Stop};
 use crate::service::health::Health;
 use crate::tally::MinuteRecord;
+pub use address::{Address, BadAddress};
+pub use limits::MAX_USERNAME_BYTES;
 use payload::{Identity, State};
 pub use probe::{Answer, ProbeError, probe};
 use spool::Spool;
 use topics::Topics;
+
+/// Crates whose log lines may hold packets, a password among them: they are never heard.
+pub const CRATES_WITH_PACKETS: [&str; 2] = ["rumqttc", "rumqttd"];
 
 /// Records and states that fit between the watch thread and the deliver thread.
 const CHANNEL: usize = 64;
