@@ -7,6 +7,7 @@ use clap::Parser;
 use lectern::cli::{Cli, Command};
 use lectern::commands;
 use lectern::config::ConfigError;
+use lectern::service::printable::Printable;
 
 /// Wrong usage or configuration; clap uses the same.
 const WRONG_USAGE: u8 = 2;
@@ -35,9 +36,10 @@ fn main() -> ExitCode {
         // Whoever read the output has seen enough.
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("lectern: {error}");
+            // Errors repeat what files, brokers and programs said.
+            eprintln!("lectern: {}", Printable(&error));
             for cause in error.chain().skip(1) {
-                eprintln!("  because: {cause}");
+                eprintln!("  because: {}", Printable(cause));
             }
             if error.is::<ConfigError>() { ExitCode::from(WRONG_USAGE) } else { ExitCode::FAILURE }
         }

@@ -9,12 +9,14 @@ use std::process::Command;
 use std::time::Duration;
 
 use common::device::{broker, reconcile, record, rest, start, timing};
-use common::proxy::Proxy;
-use common::{Mosquitto, PATIENCE, Subscriber};
+use common::proxy::{Fault, Proxy};
+use common::{Mosquitto, PATIENCE, Subscriber, write_secret};
 use lectern::delivery::spool::Spool;
+use lectern::delivery::topics::Topics;
 use lectern::delivery::{Answer, Broker, Report, Timing, Tls, probe};
 
-/// An authority, a server's certificate for `localhost`, an expired one, and a client's; the password of the user lectern
+/// An authority, a server's certificate for `localhost`, an expired one, a client's, and some that sign themselves (`own` is
+/// an authority too, as `openssl req -x509` makes it; `plain` is none; `stale` has expired; `elsewhere` is for another name); the password of the user lectern
 /// (`right`) and the broker's file of it: files in a folder.
 struct Certificates(tempfile::TempDir);
 
@@ -34,7 +36,22 @@ impl Certificates {
                  {name}.pem"
             ));
         }
-        std::fs::write(this.file("right"), "Xyzzy-42\n").unwrap();
+        this.run(&format!(
+            "req -x509 {KEY} -keyout own.key -out own.pem -days 30 -subj /CN=own -addext {LOCAL}"
+        ));
+        this.run(&format!(
+            "req -x509 {KEY} -keyout elsewhere.key -out elsewhere.pem -days 30 -subj /CN=own -addext {LOCAL}.example"
+        ));
+        // Of an authority, and past: `req` takes no negative days.
+        std::fs::write(this.0.path().join("authority"), format!("{LOCAL}\nbasicConstraints=CA:TRUE\n"))
+            .unwrap();
+        for (name, days, extensions) in [("plain", 30, "names"), ("stale", -1, "authority")] {
+            this.run(&format!("req -new {KEY} -keyout {name}.key -out {name}.csr -subj /CN={name}"));
+            this.run(&format!(
+                "x509 -req -in {name}.csr -signkey {name}.key -days {days} -extfile {extensions} -out {name}.pem"
+            ));
+        }
+        write_secret(&this.file("right"), "Xyzzy-42\n");
         this.command("mosquitto_passwd", "-b -c passwords lectern Xyzzy-42");
         this
     }
@@ -76,6 +93,8 @@ impl Certificates {
     }
 }
 
+const LOCAL: &str = "subjectAltName=DNS:localhost";
+
 const KEY: &str = "-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes";
 
 fn delivers(mosquitto: &Mosquitto, broker: Broker) {
@@ -100,7 +119,7 @@ fn tls_and_mutual_tls_deliver() {
 fn a_connection_that_cannot_be_made_is_explained() {
     let certificates = Certificates::make();
     let secret = certificates.file("password");
-    std::fs::write(&secret, "Xyzzy-42\n").unwrap();
+    write_secret(&secret, "Xyzzy-42\n");
     let (plain, good) = certificates.broker("server", "allow_anonymous true");
     let (_expired, expired) = certificates.broker("expired", "allow_anonymous true");
     let (_mutual, mutual) = certificates.broker("server", "allow_anonymous true\nrequire_certificate true");
@@ -112,9 +131,15 @@ fn a_connection_that_cannot_be_made_is_explained() {
         (Broker { tls: certificates.tls("other.pem", false), ..broker(good) }, "mqtt.ca"),
         (Broker { tls: trusted(), ..broker(expired) }, "its certificate has expired"),
         (Broker { tls: trusted(), host: ip, ..broker(good) }, "is not for the name 127.0.0.1"),
-        (Broker { tls: trusted(), ..broker(mutual) }, "refuses this device's certificate"),
-        (Broker { tls: trusted(), ..broker(plain.port) }, "check mqtt.url"),
-        (broker(good), "check mqtt.url"),
+        (
+            Broker { tls: trusted(), ..broker(mutual) },
+            "a certificate from this device; name mqtt.client_cert and mqtt.client_key",
+        ),
+        (
+            Broker { tls: trusted(), ..broker(plain.port) },
+            "closed the connection during the TLS handshake; does it talk TLS",
+        ),
+        (broker(good), "mqtt.url must begin with mqtts://"),
         (Broker { tls: trusted(), ..broker(closed) }, "not authorised"),
         (Broker { tls: trusted(), login, ..broker(closed) }, "password is wrong"),
         (Broker { tls: certificates.tls("none.pem", false), ..broker(good) }, "mqtt.ca"),
@@ -171,7 +196,7 @@ fn a_corrected_authority_and_password_need_no_restart() {
     let folder = tempfile::tempdir().unwrap();
     let (ca, password) = (folder.path().join("ca.pem"), folder.path().join("password"));
     std::fs::copy(certificates.file("other.pem"), &ca).unwrap();
-    std::fs::write(&password, "wrong").unwrap();
+    write_secret(&password, "wrong");
     let (mosquitto, port) = certificates.broker("server", "password_file {place}/passwords");
     let subscriber = Subscriber::start(mosquitto.port);
     let proxy = Proxy::before(port);
@@ -204,4 +229,141 @@ fn a_broker_that_says_nothing_is_given_up() {
         let error = outcome.unwrap_err().to_string();
         assert!(error.contains("does not answer; check mqtt.url and the network"), "{error}");
     }
+}
+
+#[test]
+fn a_certificate_that_signs_itself_is_accepted_where_it_is_named_and_right() {
+    let certificates = Certificates::make();
+    for (shown, named, words) in [
+        ("own", "own.pem", None),
+        ("plain", "plain.pem", None),
+        (
+            "own",
+            "other.pem",
+            Some("is that of an authority (CA:TRUE); name this very certificate in mqtt.ca"),
+        ),
+        ("own", "elsewhere.pem", Some("is that of an authority (CA:TRUE)")),
+        ("elsewhere", "elsewhere.pem", Some("is not for the name localhost")),
+        ("stale", "stale.pem", Some("its certificate has expired")),
+        ("plain", "own.pem", Some("signed by an authority that is not trusted here")),
+    ] {
+        let (mosquitto, port) = certificates.broker(shown, "allow_anonymous true");
+        let device = Broker { tls: certificates.tls(named, false), ..broker(port) };
+        match words {
+            None => delivers(&mosquitto, device),
+            Some(words) => {
+                let error = probe(&device, "lectern/v1/check", "{}").unwrap_err().to_string();
+                assert!(error.contains(words) && error.contains("; "), "{shown} with {named}: {error}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_client_certificate_that_is_missing_is_asked_for_in_each_version_of_tls() {
+    let certificates = Certificates::make();
+    for version in ["tlsv1.2", "tlsv1.3"] {
+        let more = format!("allow_anonymous true\nrequire_certificate true\ntls_version {version}");
+        let (_mosquitto, port) = certificates.broker("server", &more);
+        let device = Broker { tls: certificates.tls("ca.pem", false), ..broker(port) };
+        let error = probe(&device, "lectern/v1/check", "{}").unwrap_err().to_string();
+        assert!(
+            error.contains("a certificate from this device; name mqtt.client_cert and mqtt.client_key"),
+            "{error}"
+        );
+    }
+}
+
+#[test]
+fn a_chain_that_is_too_long_is_told_as_that() {
+    let certificates = Certificates::make();
+    // Two hundred certificates of some 500 bytes.
+    let mut chain = std::fs::read_to_string(certificates.file("server.pem")).unwrap();
+    let authority = std::fs::read_to_string(certificates.file("ca.pem")).unwrap();
+    chain.extend(std::iter::repeat_n(authority.as_str(), 250));
+    std::fs::write(certificates.file("server.pem"), chain).unwrap();
+    let (_mosquitto, port) = certificates.broker("server", "allow_anonymous true");
+    let device = Broker { tls: certificates.tls("ca.pem", false), ..broker(port) };
+    let error = probe(&device, "lectern/v1/check", "{}").unwrap_err().to_string();
+    assert!(error.contains("its certificate chain is too long, 64 kB are allowed; "), "{error}");
+}
+
+#[test]
+fn a_file_of_the_connection_that_cannot_be_used_is_told_without_its_content() {
+    let certificates = Certificates::make();
+    let secret = certificates.file("secret");
+    write_secret(&secret, "-----BEGIN PRIVATE KEY-----\nXyzzy-42!\n-----END PRIVATE KEY-----\n");
+    let long = certificates.file("long");
+    std::fs::write(&long, "Xyzzy-42".repeat(3000)).unwrap();
+    let binary = certificates.file("binary");
+    std::fs::write(&binary, b"Xyzzy-42\xff\n").unwrap();
+    let with = |ca: &str, identity: Option<(&str, &str)>| {
+        let identity = identity.map(|(chain, key)| (certificates.file(chain), certificates.file(key)));
+        Broker { tls: Some(Tls { ca: Some(certificates.file(ca)), identity }), ..broker(1) }
+    };
+    let login = |file: &PathBuf| Broker { login: Some(("u".to_owned(), Some(file.clone()))), ..broker(1) };
+    let cases = [
+        (with("secret", None), "mqtt.ca"),
+        (with("ca.pem", Some(("client.pem", "secret"))), "mqtt.client_key"),
+        (with("ca.pem", Some(("client.pem", "server.pem"))), "holds no private key in PEM form"),
+        (with("ca.pem", Some(("client.pem", "server.key"))), "is not the key of mqtt.client_cert"),
+        (login(&long), "holds more than 16384 bytes"),
+        (login(&binary), "mqtt password file"),
+    ];
+    for (broker, words) in cases {
+        let error = probe(&broker, "lectern/v1/check", "{}").unwrap_err().to_string();
+        assert!(error.contains(words) && error.contains("; ") && !error.contains("Xyzzy"), "{error}");
+    }
+}
+
+#[test]
+fn the_longest_names_and_login_deliver_with_discovery() {
+    let mosquitto = Mosquitto::start();
+    let subscriber = Subscriber::start(mosquitto.port);
+    let folder = tempfile::tempdir().unwrap();
+    let password = folder.path().join("password");
+    write_secret(&password, &"p".repeat(16 * 1024));
+    // Each `_` takes two bytes in the id of the announcement.
+    let level = "_".repeat(64);
+    let topics = Topics::new(&("_/".repeat(63) + "__"), &level, &level, &level, &level);
+    let device = Broker {
+        client_id: topics.client_id(),
+        login: Some(("u".repeat(1024), Some(password))),
+        ..broker(mosquitto.port)
+    };
+    let spool = Spool::in_memory(10).unwrap();
+    let delivery = lectern::delivery::Delivery {
+        topics: topics.clone(),
+        discovery: Some(60),
+        ..common::delivery(&level, device, spool, timing())
+    };
+    let (reports, thread) = delivery.start().unwrap();
+    reports.send(Report::Record(record(0)));
+    drop(reports);
+    assert_eq!(thread.join().unwrap().undelivered, 0);
+    let messages = subscriber.until(|_, payload| payload["state"] == "offline");
+    assert!(messages.iter().any(|(topic, _)| *topic == topics.minute));
+    let announced = messages.iter().find(|(topic, _)| topic.starts_with("homeassistant/")).unwrap();
+    assert!(announced.1.to_string().len() > 10_240, "more than rumqttc sends by itself");
+}
+
+#[test]
+fn an_announcement_that_ends_the_connection_stops_no_record() {
+    // Proxies stand for a broker that closes on it: mosquitto only throws it away.
+    let mosquitto = Mosquitto::start();
+    let subscriber = Subscriber::start(mosquitto.port);
+    let proxy = Proxy::before(mosquitto.port);
+    proxy.set(Fault::CutAt("homeassistant/"));
+    let (reports, thread) = start(broker(proxy.port), Spool::in_memory(10).unwrap(), Some(60));
+    for seq in 0..5 {
+        reports.send(Report::Record(record(seq)));
+        std::thread::sleep(Duration::from_millis(300));
+    }
+    let connections = proxy.connections();
+    assert!(connections <= 2, "{connections}: the announcement is made on each of them");
+    drop(reports);
+    assert_eq!(thread.join().unwrap().undelivered, 0);
+    let messages = rest(&subscriber, 5);
+    assert!(messages.iter().all(|(topic, _)| topic.starts_with("lectern/")));
+    reconcile(&messages, 5);
 }

@@ -146,7 +146,7 @@ fn home_assistant_is_told_and_told_again_when_it_is_over() {
     let subscriber = Subscriber::start(mosquitto.port);
     let (topic, announcement) =
         subscriber.until(|topic, _| topic.starts_with("homeassistant/")).pop().unwrap();
-    assert_eq!(topic, "homeassistant/device/lectern_v1_north_main_101_cam1/config");
+    assert_eq!(topic, "homeassistant/device/lectern__v1__north__main__101__cam1/config");
     assert_eq!(announcement["cmps"].as_object().unwrap().len(), 18);
     assert_eq!(announcement["cmps"]["happy_weak"]["stat_t"], MINUTE);
     assert_eq!(announcement["cmps"]["happy_weak"]["exp_aft"], 180);

@@ -15,7 +15,8 @@ use crate::camera::{Capture, Frame, FrameSource};
 use crate::cli::{Check, Part};
 use crate::clock::{Clock, SystemClock, synced_by_timesyncd};
 use crate::config::{CameraSource, Settings};
-use crate::delivery::{Answer, probe};
+use crate::delivery::{Answer, payload, probe};
+use crate::service::printable::Printable;
 use crate::vision::classifier::Classifier;
 use crate::vision::engine::ModelStore;
 use crate::vision::look::Looker;
@@ -59,7 +60,7 @@ struct Finding {
 impl Finding {
     /// `told` is what was found, then, after a semicolon, what to do: as our errors put it.
     fn new(part: Part, verdict: Verdict, told: impl Display) -> Self {
-        let told = told.to_string();
+        let told = Printable(told).to_string();
         let (found, advice) = match told.split_once("; ") {
             Some((found, advice)) => (found.to_owned(), Some(advice.to_owned())),
             None => (told, None),
@@ -68,7 +69,7 @@ impl Finding {
     }
 
     fn ok(part: Part, told: impl Display) -> Self {
-        Self { part: name(part), verdict: Verdict::Ok, found: told.to_string(), advice: None }
+        Self { part: name(part), verdict: Verdict::Ok, found: Printable(told).to_string(), advice: None }
     }
 
     fn line(&self) -> String {
@@ -300,8 +301,7 @@ fn try_models(models: Option<&Path>, settings: Option<&Settings>) -> Result<(boo
 }
 
 fn broker(settings: &Settings) -> Finding {
-    let payload = format!("{{\"schema\":1,\"device\":\"{}\",\"check\":true}}", settings.device);
-    match probe(&settings.broker, &settings.topics.check, &payload) {
+    match probe(&settings.broker, &settings.topics.check, &payload::check(&settings.device)) {
         Ok(Answer::Returned) => {
             let told = format!("{} takes messages on {}", settings.broker, settings.topics.check);
             Finding::ok(Part::Broker, told)

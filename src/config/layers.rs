@@ -101,14 +101,12 @@ impl Layer {
             Ok(fragment) => Ok(Self { name, text, fragment }),
             Err(e) => {
                 let at = e.span().map_or(0, |span| span.start);
-                // toml names an unknown key, but not one whose value is of the wrong type. The value itself is not
-                // repeated beyond what toml says of it.
+                // toml names an unknown key, but not one whose value is of the wrong type.
                 let line = text[..at].rfind('\n').map_or(0, |end| end + 1);
-                let problem = match text[line..at].split_once('=') {
-                    Some((key, _)) if e.message().starts_with("invalid") => {
-                        format!("{}: {}", key.trim(), e.message())
-                    }
-                    _ => e.message().to_owned(),
+                let message = without_value(e.message());
+                let problem = match text[line..at].split_once('=').map(|(key, _)| key.trim()) {
+                    Some(key) if message.starts_with("invalid") && is_key(key) => format!("{key}: {message}"),
+                    _ => message,
                 };
                 Err(ConfigError::at(place(&name, &text, at), problem))
             }
@@ -118,6 +116,25 @@ impl Layer {
     fn place(&self, byte: usize) -> String {
         place(&self.name, &self.text, byte)
     }
+}
+
+/// What toml says, less the value that it found: it may be a password.
+fn without_value(message: &str) -> String {
+    let found = message.find(['"', '`']).filter(|_| {
+        ["invalid type", "invalid value", "invalid length"].iter().any(|kind| message.starts_with(kind))
+    });
+    match (found, message.rfind(", expected ")) {
+        (Some(value), Some(expected)) if value < expected => {
+            format!("{}{}", message[..value].trim_end(), &message[expected..])
+        }
+        (Some(value), _) => message[..value].trim_end().to_owned(),
+        _ => message.to_owned(),
+    }
+}
+
+/// Whether this can be a key; a line may also begin in the midst of a string.
+fn is_key(text: &str) -> bool {
+    text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.'))
 }
 
 /// `file:line`; a variable has no lines.

@@ -4,12 +4,11 @@ mod fragment;
 mod layers;
 
 use std::fmt::Display;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use crate::delivery::payload::MAX_BASIS_BYTES;
-use crate::delivery::topics::{Topics, check_level};
-use crate::delivery::{Broker, Tls};
+use crate::delivery::topics::{Topics, check_level, check_root};
+use crate::delivery::{Address, Broker, MAX_USERNAME_BYTES, OPEN_TO_OTHERS, Tls, is_open_to_others};
 use crate::vision::{Analysis, Faces, Region};
 use layers::{Layer, Located, last};
 
@@ -104,9 +103,7 @@ impl Settings {
             layers,
             "mqtt.root",
             |f| &f.mqtt.root,
-            |root: String| {
-                root.split('/').try_for_each(check_level).map_err(|e| e.to_string()).map(|()| root)
-            },
+            |root: String| check_root(&root).map_err(|e| e.to_string()).map(|()| root),
         )?
         .unwrap_or_else(|| "lectern/v1".to_owned());
         let source = key(layers, "camera.device", |f| &f.camera.device, camera_source)?.ok_or_else(|| {
@@ -137,6 +134,7 @@ impl Settings {
                 format!("analysis.rate_hz = {rate_hz} gives no frame in window.seconds = {window_seconds}");
             return Err(ConfigError::at(place, problem));
         }
+        let topics = Topics::new(&root, &site, &building, &room, &device);
         let settings = Self {
             basis: basis(layers, file)?,
             camera: Camera {
@@ -147,8 +145,8 @@ impl Settings {
             rate_hz,
             analysis: analysis(layers)?,
             window_seconds,
-            broker: broker(layers, &[&site, &building, &room, &device])?,
-            topics: Topics::new(&root, &site, &building, &room, &device),
+            broker: broker(layers, topics.client_id())?,
+            topics,
             discovery: last(layers, |f| &f.mqtt.discovery).is_some_and(|on| on.value),
             spool_directory: key(
                 layers,
@@ -259,12 +257,13 @@ fn host_name() -> String {
 
 fn camera_source(device: String) -> Result<CameraSource, String> {
     match device.strip_prefix("file:") {
-        Some("" | "-") => Err(format!("= \"{device}\" names no file that can be played in a loop")),
+        // A network camera's address may hold a password, so what is refused is not repeated.
+        Some(path) if path.is_empty() || path == "-" || path.contains("://") => {
+            Err("names no file on this device that can be played in a loop".to_owned())
+        }
         Some(path) => Ok(CameraSource::Recording(path.into())),
         None if device.starts_with('/') => Ok(CameraSource::Device(device.into())),
-        None => {
-            Err(format!("= \"{device}\" is neither an absolute path such as /dev/v4l/by-id/… nor file:PATH"))
-        }
+        None => Err("must be an absolute path such as /dev/v4l/by-id/… or file:PATH".to_owned()),
     }
 }
 
@@ -326,20 +325,21 @@ fn analysis(layers: &[Layer]) -> Result<Analysis, ConfigError> {
     })
 }
 
-fn broker(layers: &[Layer], place: &[&str]) -> Result<Broker, ConfigError> {
-    let Address { host, port, tls } = key(layers, "mqtt.url", |f| &f.mqtt.url, |url| broker_address(&url))?
+fn broker(layers: &[Layer], client_id: String) -> Result<Broker, ConfigError> {
+    let parse = |url: String| Address::parse(&url).map_err(|e| e.to_string());
+    let Address { host, port, tls } = key(layers, "mqtt.url", |f| &f.mqtt.url, parse)?
         .unwrap_or_else(|| Address { host: "localhost".to_owned(), port: 1883, tls: false });
-    let password_file = key(layers, "mqtt.password_file", |f| &f.mqtt.password_file, secret_file)?
-        .or_else(|| credential(PASSWORD_CREDENTIAL));
-    let username = last(layers, |f| &f.mqtt.username).map(|l| l.value);
+    let password_file =
+        key(layers, "mqtt.password_file", |f| &f.mqtt.password_file, |file| secret_file(absolute(file)?))?
+            .or_else(|| credential(PASSWORD_CREDENTIAL));
+    let username = key(layers, "mqtt.username", |f| &f.mqtt.username, user_name)?;
     if let (None, Some(at)) = (&username, last(layers, |f| &f.mqtt.password_file)) {
         return Err(ConfigError::at(at.place, "mqtt.password_file is of no use without mqtt.username"));
     }
     Ok(Broker {
         host,
         port,
-        // The whole place, because a second client with the same id would throw this one out, and it the other.
-        client_id: format!("lectern-{}", place.join("-")),
+        client_id,
         login: username.map(|name| (name, password_file)),
         tls: tls_files(layers, tls)?,
     })
@@ -361,8 +361,9 @@ fn tls_files(layers: &[Layer], wanted: bool) -> Result<Option<Tls>, ConfigError>
             None => Ok(None),
         };
     }
-    let certificate = last(layers, |f| &f.mqtt.client_cert).map(|at| PathBuf::from(at.value));
-    let own_key = key(layers, "mqtt.client_key", |f| &f.mqtt.client_key, secret_file)?;
+    let certificate = key(layers, "mqtt.client_cert", |f| &f.mqtt.client_cert, absolute)?.map(PathBuf::from);
+    let own_key =
+        key(layers, "mqtt.client_key", |f| &f.mqtt.client_key, |file| secret_file(absolute(file)?))?;
     let identity = match (certificate, own_key.or_else(|| credential(KEY_CREDENTIAL))) {
         (Some(certificate), Some(key)) => Some((certificate, key)),
         (Some(_), None) => {
@@ -376,7 +377,7 @@ fn tls_files(layers: &[Layer], wanted: bool) -> Result<Option<Tls>, ConfigError>
             None => None,
         },
     };
-    let ca = last(layers, |f| &f.mqtt.ca).map(|at| PathBuf::from(at.value));
+    let ca = key(layers, "mqtt.ca", |f| &f.mqtt.ca, absolute)?.map(PathBuf::from);
     Ok(Some(Tls { ca, identity }))
 }
 
@@ -388,52 +389,30 @@ fn credential(name: &str) -> Option<PathBuf> {
     given.into_iter().chain([stored]).find(|file| file.exists())
 }
 
+/// A file's path as it stands. What is none is not repeated: it may be the password or the key itself.
+fn absolute(file: String) -> Result<String, String> {
+    if file.starts_with('/') && !file.contains(char::is_control) {
+        Ok(file)
+    } else {
+        Err("must be the absolute path of a file; what that file holds does not belong here".to_owned())
+    }
+}
+
+/// A name that fits the packet that it is sent in.
+fn user_name(name: String) -> Result<String, String> {
+    if (1..=MAX_USERNAME_BYTES).contains(&name.len()) && !name.contains(char::is_control) {
+        Ok(name)
+    } else {
+        Err(format!("must have 1 to {MAX_USERNAME_BYTES} bytes and no control characters"))
+    }
+}
+
 /// A file that only its owner may read. One that is not there is no mistake: see [`Settings::unreadable_files`].
 fn secret_file(file: String) -> Result<PathBuf, String> {
     if std::fs::metadata(&file).is_ok_and(|file| is_open_to_others(&file)) {
-        return Err(format!("{file} is open to others: chmod 600 it"));
+        return Err(format!("{file} {OPEN_TO_OTHERS}"));
     }
     Ok(PathBuf::from(file))
-}
-
-fn is_open_to_others(file: &std::fs::Metadata) -> bool {
-    file.permissions().mode() & 0o077 != 0
-}
-
-/// What `mqtt.url` says.
-#[derive(Debug, PartialEq, Eq)]
-struct Address {
-    host: String,
-    port: u16,
-    tls: bool,
-}
-
-/// Splits `mqtt://host[:port]` or `mqtts://host[:port]`.
-fn broker_address(url: &str) -> Result<Address, String> {
-    // What may hold a password is not repeated.
-    if url.contains('@') {
-        return Err(
-            "must hold no user name or password: they belong in mqtt.username and a credential".to_owned()
-        );
-    }
-    let form =
-        || format!("must look like mqtts://broker.example:8883 or mqtt://broker.example:1883, not \"{url}\"");
-    let (address, tls) = match (url.strip_prefix("mqtts://"), url.strip_prefix("mqtt://")) {
-        (Some(address), _) => (address, true),
-        (None, Some(address)) => (address, false),
-        (None, None) => return Err(form()),
-    };
-    let address = address.trim_end_matches('/');
-    let (host, port) = match address.rsplit_once(':') {
-        // An IPv6 address stands in brackets, so a colon within them is no port's.
-        Some((host, port)) if !port.ends_with(']') => (host, port.parse().map_err(|_| form())?),
-        _ => (address, if tls { 8883 } else { 1883 }),
-    };
-    let host = host.trim_start_matches('[').trim_end_matches(']');
-    if host.is_empty() || host.contains('/') {
-        return Err(form());
-    }
-    Ok(Address { host: host.to_owned(), port, tls })
 }
 
 #[cfg(test)]

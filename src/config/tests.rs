@@ -1,5 +1,6 @@
 use super::*;
 use std::ffi::OsString;
+use std::os::unix::fs::PermissionsExt;
 
 const GOOD: &str = "[device]\nid = \"r101-cam1\"\nroom = \"101\"\n[deployment]\nbasis = \"consent\"\n[camera]\n\
                     device = \"file:lecture.mkv\"\n";
@@ -21,7 +22,7 @@ fn load(files: &[(&str, &str)], variables: &[(&str, &str)]) -> Result<Settings, 
 fn defaults_are_the_contract() {
     let settings = load(&[("lectern.toml", GOOD)], &[]).unwrap();
     assert_eq!(settings.topics.minute, "lectern/v1/unassigned/unassigned/101/r101-cam1/minute");
-    assert_eq!(settings.broker.client_id, "lectern-unassigned-unassigned-101-r101-cam1");
+    assert_eq!(settings.broker.client_id, "lectern:v1:unassigned:unassigned:101:r101-cam1");
     assert_eq!((settings.rate_hz, settings.window_seconds, settings.keep_days), (2.0, 60, 7));
     assert_eq!((settings.camera.width, settings.camera.height), (640, 480));
     assert_eq!(settings.analysis.min_face_px, 60);
@@ -57,10 +58,7 @@ fn a_bad_value_is_refused_with_its_place_and_what_is_allowed() {
         ),
         ("[window]\nseconds = 7\n", "lectern.d/x.toml:2: window.seconds must divide 3600, not 7"),
         ("[device]\nid = \"a/b\"\n", "lectern.d/x.toml:2: device.id = `a/b` cannot be a topic level"),
-        (
-            "[camera]\nwidth = \"wide\"\n",
-            "lectern.d/x.toml:2: width: invalid type: string \"wide\", expected u32",
-        ),
+        ("[camera]\nwidth = \"wide\"\n", "lectern.d/x.toml:2: width: invalid type: string, expected u32"),
         ("[mqtt]\nurl = \"http://x\"\n", "lectern.d/x.toml:2: mqtt.url must look like mqtts://"),
         (
             "[mqtt]\nurl = \"mqtt://u:p@x\"\n",
@@ -148,11 +146,82 @@ fn a_file_that_is_not_there_yet_is_told_and_no_mistake() {
 }
 
 #[test]
-fn addresses_of_brokers() {
-    let address = |host: &str, port, tls| Ok(Address { host: host.to_owned(), port, tls });
-    assert_eq!(broker_address("mqtt://b.example"), address("b.example", 1883, false));
-    assert_eq!(broker_address("mqtts://b.example"), address("b.example", 8883, true));
-    assert_eq!(broker_address("mqtt://[::1]:1884/"), address("::1", 1884, false));
-    assert!(broker_address("mqtt://:1883").is_err());
-    assert!(broker_address("mqtt://host:port").is_err());
+fn what_would_not_fit_a_packet_is_refused_with_its_line_and_what_is_allowed() {
+    let root = |levels: usize| "x/".repeat(levels) + "y";
+    let with = |key: &str, value: &str| {
+        load(&[("lectern.toml", GOOD), ("lectern.d/x.toml", &format!("[mqtt]\n{key} = \"{value}\"\n"))], &[])
+    };
+    assert_eq!(
+        with("root", &root(64)).unwrap_err(),
+        "lectern.d/x.toml:2: mqtt.root must have at most 128 bytes, not 129"
+    );
+    assert!(with("root", &root(63)).is_ok());
+    for name in ["", &"u".repeat(1025), "a\\u0000b", "a\\nb"] {
+        let error = with("username", name).unwrap_err();
+        assert_eq!(
+            error, "lectern.d/x.toml:2: mqtt.username must have 1 to 1024 bytes and no control characters",
+            "{name}"
+        );
+    }
+    assert!(with("username", &"u".repeat(1024)).is_ok());
+}
+
+#[test]
+fn a_password_at_the_wrong_place_is_never_repeated() {
+    const CANARY: &str = "Xyzzy-42";
+    let lines = [
+        "password = \"Xyzzy-42\"",
+        "password_file = \"Xyzzy-42\"",
+        "password_file = [\"Xyzzy-42\"]",
+        "username = [\"Xyzzy-42\"]",
+        "username = { Xyzzy-42 = 1 }",
+        "username = \"a\\nXyzzy-42\"",
+        "username = \"Xyzzy-42",
+        "username = Xyzzy-42",
+        "username = 'Xyzzy-42",
+        "username = \"Xyzzy-42\" \"",
+        "password_file = Xyzzy-42",
+        "client_key = \"-----BEGIN Xyzzy-42\"",
+        "discovery = \"Xyzzy-42\"",
+        "discovery = \"a\\\"Xyzzy-42, expected \"",
+        "url = \"mqtt://u:Xyzzy-42\"",
+        "url = \"mqtt://u:Xyzzy-42%40h\"",
+        "url = \"mqtt://u:Xyzzy-42@h\"",
+        "url = \"Xyzzy-42\"",
+        "ca = \"Xyzzy-42\"",
+        "username = \"\"\"\nXyzzy-42 = \"\"\"\nurl = 1",
+        "username = \"x\"\nusername = \"Xyzzy-42\"",
+        "password_file = \"/dev/null\"\nusername = \"\\Xyzzy-42\"",
+    ];
+    for line in lines {
+        for text in [
+            format!("{GOOD}[mqtt]\nurl = \"mqtts://h\"\n{line}\n"),
+            format!("{GOOD}[mqtt]\n{line}\n"),
+            format!("mqtt = {{ {line} }}\n{GOOD}"),
+        ] {
+            // A user name that is one is accepted.
+            if let Err(error) = load(&[("lectern.toml", &text)], &[]) {
+                // A key is named; whoever writes a password there has it in no error of a value.
+                let error = error.replace("unknown field `Xyzzy-42`", "");
+                assert!(!error.contains(CANARY), "{text}\n{error}");
+            }
+        }
+    }
+    let errors =
+        ["MQTT", "MQTT_PASSWORD", "MQTT_DISCOVERY", "MQTT_PASSWORD_FILE", "MQTT_CLIENT_KEY", "MQTT_URL"].map(
+            |name| {
+                (name, load(&[("lectern.toml", GOOD)], &[(&format!("LECTERN_{name}"), CANARY)]).map(|_| ()))
+            },
+        );
+    for (name, error) in errors {
+        // The key is of no use with mqtt://.
+        assert!(!error.clone().unwrap_err().contains(CANARY), "{name}: {error:?}");
+    }
+    let section = load(&[("lectern.toml", &format!("mqtt = \"Xyzzy-42\"\n{GOOD}"))], &[]).unwrap_err();
+    assert!(!section.contains(CANARY), "{section}");
+    let camera = GOOD.replace("file:lecture.mkv", "rtsp://u:Xyzzy-42@h");
+    for text in [camera.clone(), camera.replace("rtsp", "file:rtsp")] {
+        let error = load(&[("lectern.toml", &text)], &[]).unwrap_err();
+        assert!(!error.contains(CANARY) && error.contains("camera.device"), "{error}");
+    }
 }

@@ -5,7 +5,7 @@
 use serde_json::{Map, Value, json};
 
 use super::payload::Identity;
-use super::topics::Topics;
+use super::topics::{MAX_BASE_BYTES, MAX_TOPIC_BYTES, Topics};
 use crate::expression::Expression;
 
 /// Home Assistant's own default.
@@ -13,6 +13,16 @@ const PREFIX: &str = "homeassistant";
 
 /// Windows without a record after which a sensor is unavailable.
 const EXPIRE_AFTER_WINDOWS: u32 = 3;
+
+/// The longest id: an escape takes two bytes.
+const MAX_ID_BYTES: usize = 2 * MAX_BASE_BYTES;
+
+/// The longest topic of an announcement in bytes.
+pub(super) const MAX_DISCOVERY_TOPIC_BYTES: usize = PREFIX.len() + "/device//config".len() + MAX_ID_BYTES;
+
+/// The longest announcement in bytes: 18 sensors, each with an id, a topic and some 200 bytes of words, and about as much
+/// as two more around them. A test holds it.
+pub(super) const MAX_ANNOUNCEMENT_BYTES: usize = 20 * (MAX_ID_BYTES + MAX_TOPIC_BYTES + 256);
 
 /// The topic of the announcement.
 pub(super) fn topic(topics: &Topics) -> String {
@@ -24,13 +34,15 @@ pub(super) fn is_topic(topic: &str) -> bool {
     let id =
         topic.strip_prefix(PREFIX).and_then(|rest| rest.strip_prefix("/device/")?.strip_suffix("/config"));
     id.is_some_and(|id| {
-        !id.is_empty() && id.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_'))
+        (1..=MAX_ID_BYTES).contains(&id.len())
+            && id.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_'))
     })
 }
 
-/// The place of the device, which is unique on a broker, written with what Home Assistant allows in an id.
+/// The place of the device, which is unique on a broker, written with what Home Assistant allows in an id. Read from
+/// the left, each `_` begins an escape, so that two places never have the same id.
 fn object_id(topics: &Topics) -> String {
-    topics.status.trim_end_matches("/status").replace('_', "__").replace('/', "_").replace('.', "_-")
+    topics.base().replace('_', "_1").replace('.', "_2").replace('/', "__")
 }
 
 /// The announcement: names, topics and templates, and nothing that was seen.
@@ -87,4 +99,46 @@ pub(super) fn payload(identity: &Identity, topics: &Topics, window_seconds: u32)
         "qos": 1,
     })
     .to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn decode(id: &str) -> String {
+        let (mut place, mut rest) = (String::new(), id.chars());
+        while let Some(c) = rest.next() {
+            place.push(match c {
+                '_' => match rest.next() {
+                    Some('_') => '/',
+                    Some('1') => '_',
+                    Some('2') => '.',
+                    other => panic!("{other:?} in {id}"),
+                },
+                other => other,
+            });
+        }
+        place
+    }
+
+    proptest! {
+        #[test]
+        fn an_id_names_one_place_only(place in prop::collection::vec("[a-zA-Z12_.-]{1,4}", 5)) {
+            let topics = Topics::new(&place[0], &place[1], &place[2], &place[3], &place[4]);
+            prop_assert_eq!(decode(&object_id(&topics)), place.join("/"));
+            prop_assert!(is_topic(&topic(&topics)));
+        }
+    }
+
+    #[test]
+    fn what_was_announced_under_an_earlier_id_can_be_withdrawn() {
+        assert!(is_topic("homeassistant/device/lectern_v1_north_main_101_a__b_-c/config"));
+        for bad in
+            ["", "\0\0", "homeassistant/device//config", "homeassistant/device/a+b/config", "lectern/v1"]
+        {
+            assert!(!is_topic(bad), "{bad}");
+        }
+        assert!(!is_topic(&format!("homeassistant/device/{}/config", "x".repeat(MAX_ID_BYTES + 1))));
+    }
 }

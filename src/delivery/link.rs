@@ -3,19 +3,23 @@
 //! Each connection gets a client of its own: rumqttc keeps a queue across reconnects and drops it when the
 //! broker answers `session_present = false`, so nothing here relies on that queue. The spool is the queue.
 
-use std::io;
+use std::io::{self, ErrorKind, Read};
+use std::path::Path;
 use std::time::Duration;
 
 use rumqttc::{
-    AsyncClient, ConnectReturnCode, ConnectionError, Event, LastWill, MqttOptions, NetworkOptions, Outgoing,
-    Packet, QoS, StateError, TlsConfiguration, Transport,
+    AsyncClient, ClientError, ConnectReturnCode, ConnectionError, Event, LastWill, MqttOptions,
+    NetworkOptions, Outgoing, Packet, PubAck, QoS, StateError, TlsConfiguration, TlsError, Transport,
+    mqttbytes,
 };
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
+use tokio::time::sleep;
 
-use super::Broker;
+use super::limits::{LONGEST_RECEIVED, LONGEST_SENT, MAX_PASSWORD_BYTES};
 use super::payload::Payload;
 use super::tls;
+use super::{Broker, OPEN_TO_OTHERS, is_open_to_others};
 
 /// PINGREQ after this much silence; a second one without an answer ends the connection.
 const KEEP_ALIVE: Duration = Duration::from_secs(30);
@@ -26,7 +30,11 @@ const CONNECT_WITHIN: Duration = Duration::from_secs(15);
 /// Requests that rumqttc may hold: one publish in flight and the DISCONNECT after it.
 const REQUESTS: usize = 4;
 
-/// Why there is no connection, with the way out.
+/// A pause after each packet that nobody waited for, so that a broker which sends them without end costs little.
+const UNASKED_PAUSE: Duration = Duration::from_millis(10);
+
+/// Why there is no connection, with the way out. Its words are our own: those of rumqttc repeat what the broker sent, and
+/// some brokers send our password.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum LinkError {
     #[error(
@@ -40,8 +48,6 @@ pub(super) enum LinkError {
     NotAuthorised { broker: String },
     #[error("broker {broker}: is not available at the moment; it is tried again, and its own log says why")]
     Unavailable { broker: String },
-    #[error("broker {broker}: refused the connection ({code:?}); its own log says why")]
-    Refused { broker: String, code: ConnectReturnCode },
     #[error(
         "broker {broker}: closed the connection; it restarts, another client has the same id, or its access rules forbid \
          what this device publishes"
@@ -49,49 +55,152 @@ pub(super) enum LinkError {
     Closed { broker: String },
     #[error("broker {broker}: {problem}; check mqtt.url and the network")]
     Network { broker: String, problem: String },
-    #[error("broker {broker}: {problem}")]
-    Tls { broker: String, problem: String },
-    #[error("mqtt password file {file}: {cause}; check mqtt.password_file or the credential mqtt-password")]
-    Password { file: String, cause: io::Error },
+    /// A problem with its own way out.
+    #[error("broker {broker}: {told}")]
+    Told { broker: String, told: String },
+    #[error("mqtt password file {file}: {problem}; check mqtt.password_file or the credential mqtt-password")]
+    Password { file: String, problem: String },
     #[error(transparent)]
     BadFile(#[from] tls::BadFile),
 }
 
+/// Something else listens on the port; it may be TLS.
+const NOT_MQTT: &str = "answers with what is not MQTT; if it talks TLS, mqtt.url must begin with mqtts://, otherwise check mqtt.url";
+
 impl LinkError {
-    pub(super) fn network(broker: &Broker, problem: impl ToString) -> Self {
-        Self::Network { broker: broker.to_string(), problem: problem.to_string() }
+    pub(super) fn network(broker: &Broker, problem: &str) -> Self {
+        Self::Network { broker: broker.to_string(), problem: problem.to_owned() }
     }
 
-    fn from_rumqttc(broker: &Broker, error: ConnectionError) -> Self {
+    /// `connected` tells whether the broker had accepted the connection.
+    fn from_rumqttc(broker: &Broker, connected: bool, error: &ConnectionError) -> Self {
         let name = broker.to_string();
-        if let Some(problem) = tls::explain(&error, &broker.host) {
-            return Self::Tls { broker: name, problem };
+        let told = |told: &str| Self::Told { broker: broker.to_string(), told: told.to_owned() };
+        if let Some(problem) = tls::explain(error, broker) {
+            return told(&problem);
         }
         match error {
-            ConnectionError::ConnectionRefused(ConnectReturnCode::BadUserNamePassword) => {
-                Self::BadCredentials { broker: name }
-            }
-            ConnectionError::ConnectionRefused(ConnectReturnCode::NotAuthorized) => {
-                Self::NotAuthorised { broker: name }
-            }
-            ConnectionError::ConnectionRefused(ConnectReturnCode::ServiceUnavailable) => {
-                Self::Unavailable { broker: name }
-            }
-            ConnectionError::ConnectionRefused(code) => Self::Refused { broker: name, code },
+            ConnectionError::ConnectionRefused(code) => match code {
+                ConnectReturnCode::BadUserNamePassword => Self::BadCredentials { broker: name },
+                ConnectReturnCode::NotAuthorized => Self::NotAuthorised { broker: name },
+                ConnectReturnCode::ServiceUnavailable => Self::Unavailable { broker: name },
+                ConnectReturnCode::BadClientId => told(
+                    "does not take this device's client id, its topic with `:` for `/`; allow longer client ids there, or \
+                     choose shorter names in [device] and mqtt.root",
+                ),
+                ConnectReturnCode::RefusedProtocolVersion | ConnectReturnCode::Success => {
+                    told("refuses MQTT 3.1.1; allow this version there")
+                }
+            },
             ConnectionError::NetworkTimeout | ConnectionError::FlushTimeout => {
                 Self::network(broker, "does not answer")
             }
-            ConnectionError::Io(cause) => Self::network(broker, cause),
-            ConnectionError::MqttState(StateError::ConnectionAborted) => Self::Closed { broker: name },
-            other => Self::network(broker, other),
+            ConnectionError::Io(error) if error.raw_os_error().is_none() => {
+                Self::network(broker, "its name cannot be resolved")
+            }
+            ConnectionError::Io(error) | ConnectionError::Tls(TlsError::Io(error)) => Self::io(broker, error),
+            ConnectionError::MqttState(error) => Self::from_state(broker, connected, error),
+            // Also the service behind the port of a client: a port that is free may connect to itself.
+            ConnectionError::NotConnAck(Packet::Connect(_)) => {
+                told("sends back what it is sent; no broker listens there: check mqtt.url")
+            }
+            ConnectionError::NotConnAck(_) => {
+                told("answers CONNECT with another packet; is it a broker? check mqtt.url")
+            }
+            ConnectionError::RequestsDone | ConnectionError::Tls(_) => {
+                Self::network(broker, "connection ended")
+            }
         }
+    }
+
+    fn from_state(broker: &Broker, connected: bool, error: &StateError) -> Self {
+        let told = |told: &str| Self::Told { broker: broker.to_string(), told: told.to_owned() };
+        match error {
+            StateError::ConnectionAborted => Self::closed(broker, connected),
+            StateError::Io(error) | StateError::Deserialization(mqttbytes::Error::Io(error)) => {
+                match error.kind() {
+                    // It ended in the midst of what would be a packet if it were MQTT.
+                    ErrorKind::Other if !connected && broker.tls.is_none() => told(NOT_MQTT),
+                    ErrorKind::Other | ErrorKind::UnexpectedEof => Self::closed(broker, connected),
+                    ErrorKind::ConnectionReset | ErrorKind::BrokenPipe if !connected => {
+                        Self::closed(broker, connected)
+                    }
+                    _ => Self::io(broker, error),
+                }
+            }
+            StateError::AwaitPingResp | StateError::CollisionTimeout => {
+                Self::network(broker, "does not answer")
+            }
+            StateError::Unsolicited(_) => {
+                told("acknowledges what it was not sent; its own log may say why, and it is tried again")
+            }
+            // A record of TLS that says "no TLS here" (an alert, 15 03 0x 00 02) reads like a CONNECT whose first string
+            // is 0x00 bytes long.
+            StateError::Deserialization(mqttbytes::Error::BoundaryCrossed(256 | 512 | 768 | 1024))
+                if !connected =>
+            {
+                told("talks TLS on this port; mqtt.url must begin with mqtts://")
+            }
+            StateError::Deserialization(mqttbytes::Error::OutgoingPacketTooLarge { .. }) => {
+                told("was to be sent a packet longer than this program allows; this is a bug")
+            }
+            _ if connected || broker.tls.is_some() => {
+                told("sends what is not MQTT 3.1.1; is it a broker? check mqtt.url")
+            }
+            _ => told(NOT_MQTT),
+        }
+    }
+
+    /// The broker has ended the connection, before or after it had accepted it.
+    fn closed(broker: &Broker, connected: bool) -> Self {
+        let why = match (connected, broker.tls.as_ref().map(|tls| tls.identity.is_some())) {
+            (true, _) => return Self::Closed { broker: broker.to_string() },
+            (false, None) => {
+                "if it talks TLS on this port, mqtt.url must begin with mqtts://; otherwise its own log says why"
+            }
+            (false, Some(false)) => {
+                "it may want a certificate from this device (mqtt.client_cert and mqtt.client_key); its own log says why"
+            }
+            (false, Some(true)) => "its own log says why",
+        };
+        let told = format!("closed the connection before it answered CONNECT; {why}");
+        Self::Told { broker: broker.to_string(), told }
+    }
+
+    /// The kernel's words; any other source might have put what it received into its own.
+    fn io(broker: &Broker, error: &io::Error) -> Self {
+        let words = match error.raw_os_error() {
+            Some(_) => error.to_string(),
+            None => error.kind().to_string(),
+        };
+        Self::network(broker, &words)
     }
 }
 
 impl std::fmt::Display for Broker {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}:{}", self.host, self.port)
+        let Self { host, port, .. } = self;
+        if host.contains(':') { write!(f, "[{host}]:{port}") } else { write!(f, "{host}:{port}") }
     }
+}
+
+/// The password as it stands in the file, without the line's end.
+fn password(file: &Path) -> Result<String, LinkError> {
+    let bad = |problem: String| LinkError::Password { file: file.display().to_string(), problem };
+    let mut text = String::new();
+    let open = std::fs::File::open(file).map_err(|error| bad(error.to_string()))?;
+    // It may have come, or changed, since the configuration was read.
+    if open.metadata().is_ok_and(|file| is_open_to_others(&file)) {
+        return Err(bad(OPEN_TO_OTHERS.to_owned()));
+    }
+    open.take(MAX_PASSWORD_BYTES as u64 + 2)
+        .read_to_string(&mut text)
+        .map_err(|error| bad(error.to_string()))?;
+    text.truncate(text.trim_end_matches(['\r', '\n']).len());
+    if text.len() > MAX_PASSWORD_BYTES {
+        return Err(bad(format!("holds more than {MAX_PASSWORD_BYTES} bytes")));
+    }
+    Ok(text)
 }
 
 /// What the broker did.
@@ -109,6 +218,7 @@ pub(super) enum LinkEvent {
 
 /// A connection being made or in use. At most one publish is in flight.
 pub(super) struct Link {
+    broker: Broker,
     client: AsyncClient,
     events: mpsc::Receiver<LinkEvent>,
     task: JoinHandle<()>,
@@ -120,17 +230,17 @@ impl Link {
     pub(super) fn connect(broker: &Broker, will: Option<(&str, &Payload)>) -> Result<Self, LinkError> {
         let mut options = MqttOptions::new(&broker.client_id, &broker.host, broker.port);
         options.set_keep_alive(KEEP_ALIVE).set_clean_session(true);
+        options.set_max_packet_size(LONGEST_RECEIVED, LONGEST_SENT);
+        // Nothing is acknowledged, for nothing is subscribed to with QoS 1. A peer that sends back what it is sent would
+        // otherwise have our own record acknowledged by us, and our PUBACK would come back as its.
+        options.set_manual_acks(true);
         if let Some((topic, payload)) = will {
             options.set_last_will(LastWill::new(topic, payload.as_bytes(), QoS::AtLeastOnce, true));
         }
         if let Some((user, password_file)) = &broker.login {
             // Read at each connect, so that a changed password needs no restart.
-            let password = match password_file {
-                Some(file) => std::fs::read_to_string(file)
-                    .map_err(|cause| LinkError::Password { file: file.display().to_string(), cause })?,
-                None => String::new(),
-            };
-            options.set_credentials(user, password.trim_end_matches(['\r', '\n']));
+            let password = password_file.as_deref().map_or_else(|| Ok(String::new()), password)?;
+            options.set_credentials(user, password);
         }
         if let Some(tls) = &broker.tls {
             let config = TlsConfiguration::Rustls(tls::configure(tls)?);
@@ -144,11 +254,15 @@ impl Link {
         // In a task of its own, because polling the event loop cannot be cancelled half-way without loss.
         let (sender, events) = mpsc::channel(16);
         let broker = broker.clone();
+        let ours = broker.clone();
         let task = tokio::spawn(async move {
-            let mut in_flight = None;
+            let (mut connected, mut in_flight) = (false, None);
             loop {
                 let event = match eventloop.poll().await {
-                    Ok(Event::Incoming(Packet::ConnAck(_))) => LinkEvent::Connected,
+                    Ok(Event::Incoming(Packet::ConnAck(_))) => {
+                        connected = true;
+                        LinkEvent::Connected
+                    }
                     Ok(Event::Outgoing(Outgoing::Publish(id))) => {
                         in_flight = Some(id);
                         continue;
@@ -159,11 +273,27 @@ impl Link {
                     }
                     Ok(Event::Incoming(Packet::SubAck(_))) => LinkEvent::Answered,
                     Ok(Event::Incoming(Packet::Publish(publish))) => {
+                        sleep(UNASKED_PAUSE).await;
                         LinkEvent::Received(publish.payload.to_vec())
                     }
+                    Ok(Event::Incoming(_)) => {
+                        sleep(UNASKED_PAUSE).await;
+                        continue;
+                    }
                     Ok(Event::Outgoing(Outgoing::Disconnect)) => LinkEvent::Disconnected,
-                    Ok(_) => continue,
-                    Err(error) => LinkEvent::Failed(LinkError::from_rumqttc(&broker, error)),
+                    Ok(Event::Outgoing(_)) => continue,
+                    Err(error) => {
+                        // What came in the same breath as the end is not yet told. A broker that acknowledges and closes,
+                        // each time, would otherwise be sent the same record for ever.
+                        let acknowledged = in_flight.is_some_and(|id| {
+                            let ack = Event::Incoming(Packet::PubAck(PubAck::new(id)));
+                            eventloop.state.events.contains(&ack)
+                        });
+                        if acknowledged && sender.send(LinkEvent::Acknowledged).await.is_err() {
+                            return;
+                        }
+                        LinkEvent::Failed(LinkError::from_rumqttc(&broker, connected, &error))
+                    }
                 };
                 let last = matches!(event, LinkEvent::Disconnected | LinkEvent::Failed(_));
                 if sender.send(event).await.is_err() || last {
@@ -171,7 +301,7 @@ impl Link {
                 }
             }
         });
-        Ok(Self { client, events, task })
+        Ok(Self { broker: ours, client, events, task })
     }
 
     /// The next thing that happens; safe to cancel.
@@ -180,24 +310,32 @@ impl Link {
     }
 
     /// Publishes with QoS 1. The caller waits for [`LinkEvent::Acknowledged`] before it publishes again.
-    pub(super) fn publish(
-        &self,
-        topic: &str,
-        retain: bool,
-        payload: &str,
-    ) -> Result<(), rumqttc::ClientError> {
+    pub(super) fn publish(&mut self, topic: &str, retain: bool, payload: &str) -> Result<(), LinkError> {
         // `try_publish`, because `publish` waits where the channel is full.
-        self.client.try_publish(topic, QoS::AtLeastOnce, retain, payload)
+        self.client
+            .try_publish(topic, QoS::AtLeastOnce, retain, payload)
+            .map_err(|error| self.why_ended(&error))
     }
 
     /// Asks for what is published on a topic, with QoS 0; [`LinkEvent::Answered`] follows. The daemon never does.
-    pub(super) fn subscribe(&self, topic: &str) -> Result<(), rumqttc::ClientError> {
-        self.client.try_subscribe(topic, QoS::AtMostOnce)
+    pub(super) fn subscribe(&mut self, topic: &str) -> Result<(), LinkError> {
+        self.client.try_subscribe(topic, QoS::AtMostOnce).map_err(|error| self.why_ended(&error))
     }
 
     /// Asks to disconnect; [`LinkEvent::Disconnected`] follows, and the will is not sent.
-    pub(super) fn disconnect(&self) -> Result<(), rumqttc::ClientError> {
-        self.client.try_disconnect()
+    pub(super) fn disconnect(&mut self) -> Result<(), LinkError> {
+        self.client.try_disconnect().map_err(|error| self.why_ended(&error))
+    }
+
+    /// Why nothing can be sent any more: the connection's task has ended, and said why just before. The error itself holds
+    /// what was to be sent.
+    fn why_ended(&mut self, _: &ClientError) -> LinkError {
+        while let Ok(event) = self.events.try_recv() {
+            if let LinkEvent::Failed(error) = event {
+                return error;
+            }
+        }
+        LinkError::network(&self.broker, "connection ended")
     }
 }
 

@@ -1,6 +1,8 @@
 //! From records to the broker: payloads, topics, the spool of what is not yet acknowledged, the publisher.
 
+mod address;
 mod discovery;
+mod limits;
 mod link;
 pub mod payload;
 mod probe;
@@ -9,6 +11,7 @@ pub mod spool;
 mod tls;
 pub mod topics;
 
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -21,10 +24,15 @@ use crate::clock::{Clock, Stop};
 use crate::service::health::Health;
 use crate::service::signals::{Request, Signals};
 use crate::tally::MinuteRecord;
+pub use address::{Address, BadAddress};
+pub use limits::MAX_USERNAME_BYTES;
 use payload::{Identity, State};
 pub use probe::{Answer, ProbeError, probe};
 use spool::Spool;
 use topics::Topics;
+
+/// Crates whose log lines may hold packets, a password among them: they are never heard.
+pub const CRATES_WITH_PACKETS: [&str; 2] = ["rumqttc", "rumqttd"];
 
 /// Records and states that fit between the watch thread and the deliver thread.
 const CHANNEL: usize = 64;
@@ -79,6 +87,14 @@ pub struct Tls {
     pub ca: Option<PathBuf>,
     /// The certificate chain and the key that this device shows (PEM).
     pub identity: Option<(PathBuf, PathBuf)>,
+}
+
+/// Said of a password or a key that others may read.
+pub(crate) const OPEN_TO_OTHERS: &str = "is open to others: chmod 600 it";
+
+/// Whether a file that holds a secret may be read by others than its owner.
+pub(crate) fn is_open_to_others(file: &std::fs::Metadata) -> bool {
+    file.permissions().mode() & 0o077 != 0
 }
 
 /// How patient the deliver thread is. Tests are less patient than devices.

@@ -147,6 +147,12 @@ pub fn status(identity: &Identity, state: State, since: Timestamp, backlog: Back
     })
 }
 
+/// Writes the test message of `lectern check`.
+#[must_use]
+pub fn check(device: &str) -> String {
+    format!("{{\"schema\":{SCHEMA},\"device\":\"{device}\",\"check\":true}}")
+}
+
 /// Whole seconds in UTC.
 fn rfc3339(time: Timestamp) -> String {
     time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()

@@ -6,6 +6,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use super::Broker;
 use super::link::{Link, LinkError, LinkEvent};
+use super::topics::CHECK_SUFFIX;
 
 /// Longest wait for CONNACK and PUBACK together.
 const ANSWER_WITHIN: Duration = Duration::from_secs(20);
@@ -31,13 +32,13 @@ pub enum Answer {
 /// leaves.
 ///
 /// MQTT 3.1.1 acknowledges also what access rules throw away, and only who reads can see the difference. The client id is
-/// the daemon's with `-check` at its end, so that a running daemon is not thrown out; no will is left. Blocks for
+/// the daemon's with `::check` at its end, so that a running daemon is not thrown out; no will is left. Blocks for
 /// some 20 s at most.
 ///
 /// # Errors
 /// [`ProbeError`] when the broker cannot be reached, refuses the login, or does not acknowledge.
 pub fn probe(broker: &Broker, topic: &str, payload: &str) -> Result<Answer, ProbeError> {
-    let broker = Broker { client_id: format!("{}-check", broker.client_id), ..broker.clone() };
+    let broker = Broker { client_id: format!("{}{CHECK_SUFFIX}", broker.client_id), ..broker.clone() };
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -52,14 +53,13 @@ pub fn probe(broker: &Broker, topic: &str, payload: &str) -> Result<Answer, Prob
 }
 
 async fn talk(broker: &Broker, topic: &str, payload: &str) -> Result<Answer, LinkError> {
-    let network = |error| LinkError::network(broker, error);
     let mut link = connect(broker).await?;
-    link.subscribe(topic).map_err(network)?;
+    link.subscribe(topic)?;
     // There are brokers that end the connection of a client which asks to read and may not.
     if next(&mut link, broker).await.is_err() {
         link = connect(broker).await?;
     }
-    link.publish(topic, false, payload).map_err(network)?;
+    link.publish(topic, false, payload)?;
     let (mut returned, mut acknowledged) = (false, None);
     while !returned || acknowledged.is_none() {
         let limit = acknowledged.map_or_else(|| Instant::now() + ANSWER_WITHIN, |at| at + RETURNS_WITHIN);
@@ -71,7 +71,7 @@ async fn talk(broker: &Broker, topic: &str, payload: &str) -> Result<Answer, Lin
             Err(_) => break,
         }
     }
-    link.disconnect().map_err(network)?;
+    link.disconnect()?;
     // Whatever happens now, the message is where it is.
     while next(&mut link, broker).await.is_ok_and(|event| !matches!(event, LinkEvent::Disconnected)) {}
     Ok(if returned { Answer::Returned } else { Answer::Acknowledged })

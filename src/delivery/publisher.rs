@@ -20,12 +20,17 @@ use super::payload::{self, Backlog, State};
 use super::{Delivery, Report, Summary, discovery};
 use crate::service::events;
 use crate::service::health::{DELIVERY_ROUND, Part};
+use crate::service::outage::Outages;
 
 /// Who leaves does not wait long for the next attempt, and makes the first one at once.
 const LEAVING_BACKOFF: Duration = Duration::from_millis(500);
 
 /// How much of the time to leave is kept for saying so.
 const FAREWELL: Duration = Duration::from_secs(2);
+
+/// How long this device is not announced again after a connection that ended over it: a broker that closes on it (access
+/// rules, a limit on messages) would otherwise be away half of the time.
+const ANNOUNCE_AGAIN_AFTER: Duration = Duration::from_secs(15 * 60);
 
 /// How long a disk that took no records is left alone.
 const STORE_AGAIN_AFTER: Duration = Duration::from_secs(30);
@@ -67,6 +72,8 @@ pub(super) struct Publisher {
     status_due: bool,
     /// Whether the broker has yet to be told that Home Assistant should know this device, or no longer.
     announcement_due: bool,
+    /// Before this the device is not announced.
+    announce_not_before: Instant,
     connected: bool,
     /// Set when the watch has ended: by then all must be published.
     leave_by: Option<Instant>,
@@ -74,8 +81,8 @@ pub(super) struct Publisher {
     store_at: Option<Instant>,
     /// Before this a record of a backlog is not published.
     not_before: Instant,
-    /// The last complaint about the broker; the same one is not made again at each attempt.
-    complaint: Option<String>,
+    /// What the journal is told of the broker; the same complaint is not made again at each attempt.
+    outages: Outages,
 }
 
 impl Publisher {
@@ -87,11 +94,12 @@ impl Publisher {
             since,
             status_due: true,
             announcement_due: true,
+            announce_not_before: Instant::now(),
             connected: false,
             leave_by: None,
             store_at: None,
             not_before: Instant::now(),
-            complaint: None,
+            outages: Outages::default(),
         }
     }
 
@@ -99,15 +107,23 @@ impl Publisher {
     pub(super) async fn run(mut self, mut reports: mpsc::Receiver<Report>) -> Summary {
         let mut failures: u32 = 0;
         loop {
+            let mut in_flight = None;
             let ended = match self.connect() {
-                Ok(link) => self.use_link(link, &mut reports, &mut failures).await,
+                Ok(link) => self.use_link(link, &mut reports, &mut failures, &mut in_flight).await,
                 Err(error) => Ended::Failed(error),
             };
+            if let Some((InFlight::Announcement | InFlight::Withdrawal, _)) = in_flight {
+                self.announce_not_before = Instant::now() + ANNOUNCE_AGAIN_AFTER;
+                log::warn!(
+                    "the connection ended while Home Assistant was told of this device; it is told again in a quarter of an \
+                     hour: allow this device to publish on homeassistant/#, or set mqtt.discovery = false"
+                );
+            }
             self.connected = false;
             self.setup.health.set_broker_connected(false);
             match ended {
                 Ended::Left => break,
-                Ended::Failed(error) => self.complain(error.to_string()),
+                Ended::Failed(error) => self.complain(&error.to_string()),
             }
             self.store();
             // The watch ends only after it has sent its last window, so a closed channel is empty.
@@ -143,12 +159,10 @@ impl Publisher {
         longest.mul_f64(f64::from(random) / f64::from(u32::MAX))
     }
 
-    fn complain(&mut self, problem: String) {
-        if self.complaint.as_ref() == Some(&problem) {
-            log::debug!("{problem}");
-        } else {
-            events::broker_lost(&problem);
-            self.complaint = Some(problem);
+    fn complain(&mut self, problem: &str) {
+        match self.outages.lost(self.setup.clock.boot(), problem) {
+            Some(left_out) => events::broker_lost(problem, left_out),
+            None => log::debug!("{problem}"),
         }
     }
 
@@ -163,27 +177,27 @@ impl Publisher {
         mut link: Link,
         reports: &mut mpsc::Receiver<Report>,
         failures: &mut u32,
+        in_flight: &mut Option<(InFlight, Instant)>,
     ) -> Ended {
-        let mut in_flight: Option<(InFlight, Instant)> = None;
         let mut leaving = false;
         loop {
             let now = Instant::now();
             let mut paced = None;
             self.setup.health.progress(Part::Delivery);
             if self.connected && in_flight.is_none() && !leaving {
-                match self.publish_next(&link, now) {
+                match self.publish_next(&mut link, now) {
                     Ok(Next::Wait(what)) => {
-                        in_flight = Some((what, now + self.setup.timing.acknowledge_within))
+                        *in_flight = Some((what, now + self.setup.timing.acknowledge_within))
                     }
                     Ok(Next::Leave) => {
                         if let Err(error) = link.disconnect() {
-                            return Ended::Failed(LinkError::network(&self.setup.broker, error));
+                            return Ended::Failed(error);
                         }
                         leaving = true;
                     }
                     Ok(Next::Later(at)) => paced = Some(at),
                     Ok(Next::Nothing) => {}
-                    Err(error) => return Ended::Failed(LinkError::network(&self.setup.broker, error)),
+                    Err(error) => return Ended::Failed(error),
                 }
             }
             // Whichever is nearest, and soon enough to show that this thread lives.
@@ -194,9 +208,13 @@ impl Publisher {
                 report = reports.recv(), if self.leave_by.is_none() => self.accept(report),
                 event = link.event() => match event {
                     Some(LinkEvent::Connected) => {
-                        events::broker_back(&self.setup.broker);
+                        if self.outages.over() {
+                            events::broker_back(&self.setup.broker);
+                        } else {
+                            log::debug!("connected to broker {}", self.setup.broker);
+                        }
                         self.setup.health.set_broker_connected(true);
-                        (self.connected, self.status_due, self.complaint) = (true, true, None);
+                        (self.connected, self.status_due) = (true, true);
                     }
                     Some(LinkEvent::Acknowledged) => {
                         let what = in_flight.take().map(|(what, _)| what);
@@ -227,39 +245,49 @@ impl Publisher {
         }
     }
 
-    /// Publishes what is due first: a changed status, an announcement, the oldest record, the farewell.
-    fn publish_next(&mut self, link: &Link, now: Instant) -> Result<Next, rumqttc::ClientError> {
-        let no_time_left = |leave_by: Instant| now + FAREWELL >= leave_by;
-        if !self.status_due && self.leave_by.is_some_and(|by| self.setup.spool.is_empty() || no_time_left(by))
-        {
+    /// Publishes what is due first: a changed status, the oldest record, an announcement, the farewell. Records come before
+    /// the announcement, so that one which cannot be delivered stops none of them.
+    fn publish_next(&mut self, link: &mut Link, now: Instant) -> Result<Next, LinkError> {
+        let no_time_left = self.leave_by.is_some_and(|by| now + FAREWELL >= by);
+        if no_time_left && !self.status_due {
             self.enter(State::Offline);
         }
         if self.status_due {
-            let status = self.status(self.state, self.since);
-            link.publish(&self.setup.topics.status, true, &status)?;
-            self.status_due = false;
-            return Ok(Next::Wait(InFlight::Status(self.state)));
+            return self.publish_status(link);
         }
         if self.state == State::Offline {
             return Ok(Next::Leave);
         }
-        if self.announcement_due {
+        if now < self.not_before && !self.setup.spool.is_empty() {
+            return Ok(Next::Later(self.not_before));
+        }
+        if let Some((position, topic, record)) = self.setup.spool.oldest() {
+            link.publish(&topic, false, &record)?;
+            self.not_before = now + self.setup.timing.pace;
+            return Ok(Next::Wait(InFlight::Record(position)));
+        }
+        if self.announcement_due && now >= self.announce_not_before {
             if let Some(what) = self.announce(link)? {
                 return Ok(Next::Wait(what));
             }
             self.announcement_due = false;
         }
-        if now < self.not_before && !self.setup.spool.is_empty() {
-            return Ok(Next::Later(self.not_before));
+        if self.leave_by.is_some() && self.setup.spool.is_empty() {
+            self.enter(State::Offline);
+            return self.publish_status(link);
         }
-        let Some((position, topic, record)) = self.setup.spool.oldest() else { return Ok(Next::Nothing) };
-        link.publish(&topic, false, &record)?;
-        self.not_before = now + self.setup.timing.pace;
-        Ok(Next::Wait(InFlight::Record(position)))
+        Ok(Next::Nothing)
+    }
+
+    fn publish_status(&mut self, link: &mut Link) -> Result<Next, LinkError> {
+        let status = self.status(self.state, self.since);
+        link.publish(&self.setup.topics.status, true, &status)?;
+        self.status_due = false;
+        Ok(Next::Wait(InFlight::Status(self.state)))
     }
 
     /// Announces this device to Home Assistant, or withdraws what an earlier run announced.
-    fn announce(&mut self, link: &Link) -> Result<Option<InFlight>, rumqttc::ClientError> {
+    fn announce(&mut self, link: &mut Link) -> Result<Option<InFlight>, LinkError> {
         let Delivery { topics, identity, spool, discovery, .. } = &mut self.setup;
         let topic = discovery::topic(topics);
         // A device that was renamed, or that is no longer to be found. Its ghost would stay for ever.

@@ -30,8 +30,11 @@ pub fn camera_back() {
     log::info!(MESSAGE_ID = CAMERA_BACK, LECTERN_STATE = "watching"; "the camera is back");
 }
 
-/// Tells of a broker that cannot be reached.
-pub fn broker_lost(error: &str) {
+/// Tells of a broker that cannot be reached, and how many shorter outages before it were not told.
+pub fn broker_lost(error: &str, left_out: u32) {
+    if left_out > 0 {
+        log::warn!("{left_out} short outages of the broker before this one were left out");
+    }
     log::warn!(
         MESSAGE_ID = BROKER_LOST, LECTERN_STATE = "broker_lost", LECTERN_ERROR = error;
         "{error}; tried again until it works, and windows wait meanwhile"

@@ -6,12 +6,17 @@ use std::time::Duration;
 
 use log::{Level, Log, Metadata, Record};
 
+use super::events::{BROKER_BACK, BROKER_LOST};
 use crate::clock::{BootTime, Clock, SystemClock};
 
 /// A place in the source may speak this often …
-const LINES: u32 = 10;
+pub(super) const LINES: u32 = 10;
 /// … in this time.
-const WINDOW: Duration = Duration::from_secs(600);
+pub(super) const WINDOW: Duration = Duration::from_secs(600);
+
+/// Events that are counted where they happen, in pairs (see [`super::outage`]): here one line of a pair would be heard
+/// without the other.
+const COUNTED_ELSEWHERE: [&str; 2] = [BROKER_LOST, BROKER_BACK];
 
 /// A logger that hears no place in the source more than [`LINES`] times in [`WINDOW`]. What is asked for with
 /// `debug` or `trace` is not limited.
@@ -60,7 +65,10 @@ impl<L: Log> Log for Limited<L> {
     }
 
     fn log(&self, record: &Record<'_>) {
-        if record.level() > Level::Info {
+        let event = record.key_values().get("MESSAGE_ID".into());
+        let elsewhere =
+            event.is_some_and(|id| id.to_borrowed_str().is_some_and(|id| COUNTED_ELSEWHERE.contains(&id)));
+        if record.level() > Level::Info || elsewhere {
             return self.inner.log(record);
         }
         match self.admit(record) {
@@ -90,5 +98,28 @@ mod tests {
         assert_eq!(heard, 10);
         assert_eq!(place.admit(Duration::from_secs(700)), Some(490));
         assert_eq!(place.admit(Duration::from_secs(701)), Some(0));
+    }
+    struct Count(std::sync::atomic::AtomicU32);
+
+    impl Log for Count {
+        fn enabled(&self, _: &Metadata<'_>) -> bool {
+            true
+        }
+        fn log(&self, _: &Record<'_>) {
+            self.0.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        }
+        fn flush(&self) {}
+    }
+
+    #[test]
+    fn the_end_of_an_outage_that_was_told_is_never_swallowed() {
+        let heard = |id: &str| {
+            let limited = Limited::new(Count(0.into()));
+            let fields = [("MESSAGE_ID", id)];
+            let record = Record::builder().level(Level::Info).line(Some(1)).key_values(&fields).build();
+            (0..15).for_each(|_| limited.log(&record));
+            limited.inner.0.into_inner()
+        };
+        assert_eq!((heard(BROKER_BACK), heard(BROKER_LOST), heard("another")), (15, 15, 10));
     }
 }

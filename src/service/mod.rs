@@ -6,4 +6,6 @@ mod limit;
 pub mod lockdown;
 pub mod logging;
 pub mod notify;
+pub mod outage;
+pub mod printable;
 pub mod signals;

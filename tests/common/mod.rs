@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each test file uses its part")]
 
 pub(crate) mod device;
+pub(crate) mod hostile;
 pub(crate) mod proxy;
 
 use std::ffi::OsStr;
@@ -95,6 +96,12 @@ pub(crate) fn copy_models(folder: &Path) -> PathBuf {
     models
 }
 
+/// Writes a file that only its owner may read.
+pub(crate) fn write_secret(file: &Path, text: &str) {
+    std::fs::write(file, text).unwrap();
+    std::fs::set_permissions(file, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+}
+
 /// Turns over one bit of a file.
 pub(crate) fn damage(file: &Path) {
     let mut bytes = std::fs::read(file).unwrap();
@@ -182,13 +189,11 @@ impl Mosquitto {
     /// One with a second listener, on the port that comes back, with `options` of its own; the first one is plain and
     /// open to all. Files that it needs lie in `folder`.
     pub(crate) fn with_listener(options: &str, folder: tempfile::TempDir) -> (Self, u16) {
-        let second = free_port();
         for entry in std::fs::read_dir(folder.path()).unwrap() {
             let everyone = std::os::unix::fs::PermissionsExt::from_mode(0o644);
             std::fs::set_permissions(entry.unwrap().path(), everyone).unwrap();
         }
-        let who = format!("allow_anonymous true\nlistener {second} 127.0.0.1\n{options}");
-        (Self::start_with(&who, folder), second)
+        Self::start_on_two(&format!("allow_anonymous true\nlistener {{second}} 127.0.0.1\n{options}"), folder)
     }
 
     /// One with a second listener, on the port that comes back, with these access rules; the first one is open to all. Where
@@ -204,17 +209,28 @@ impl Mosquitto {
     }
 
     fn start_with(who: &str, folder: tempfile::TempDir) -> Self {
-        let port = free_port();
-        // Sessions outlive a restart, so that a subscriber gets what was published while it was away.
-        let config = format!(
-            "per_listener_settings true\npersistence true\npersistence_location {}/\nmax_queued_messages 0\nlistener {port} 127.0.0.1\n{who}\n",
-            folder.path().display()
-        );
-        std::fs::write(folder.path().join("mosquitto.conf"), config).unwrap();
+        Self::start_on_two(who, folder).0
+    }
+
+    /// With the port that stands for `{second}` in the options.
+    fn start_on_two(who: &str, folder: tempfile::TempDir) -> (Self, u16) {
         // Started as root it would become another user, who may not write there.
         std::fs::set_permissions(folder.path(), std::os::unix::fs::PermissionsExt::from_mode(0o777)).unwrap();
-        let child = spawn_mosquitto(folder.path(), port);
-        Self { child, port, folder }
+        // A port that was free may be taken before mosquitto has it.
+        for _ in 0..10 {
+            let (port, second) = (free_port(), free_port());
+            let who = who.replace("{second}", &second.to_string());
+            // Sessions outlive a restart, so that a subscriber gets what was published while it was away.
+            let config = format!(
+                "per_listener_settings true\npersistence true\npersistence_location {}/\nmax_queued_messages 0\nlistener {port} 127.0.0.1\n{who}\n",
+                folder.path().display()
+            );
+            std::fs::write(folder.path().join("mosquitto.conf"), config).unwrap();
+            if let Some(child) = spawn_mosquitto(folder.path(), port) {
+                return (Self { child, port, folder }, second);
+            }
+        }
+        panic!("mosquitto finds no port, or does not take its configuration");
     }
 
     /// Stops it as systemd does.
@@ -229,13 +245,19 @@ impl Mosquitto {
         self.child.wait().unwrap();
     }
 
-    /// Starts it again after [`Mosquitto::stop`] or [`Mosquitto::kill`].
+    /// Starts it again after [`Mosquitto::stop`] or [`Mosquitto::kill`], on the same port, even if another process has that
+    /// for a moment.
     pub(crate) fn restart(&mut self) {
-        self.child = spawn_mosquitto(self.folder.path(), self.port);
+        let mut attempts = (0..20).map(|_| {
+            spawn_mosquitto(self.folder.path(), self.port)
+                .or_else(|| (std::thread::sleep(Duration::from_millis(250)), None).1)
+        });
+        self.child = attempts.find_map(|child| child).expect("mosquitto gets its port back");
     }
 }
 
-fn spawn_mosquitto(folder: &Path, port: u16) -> Child {
+/// A mosquitto that answers on `port`; none if it ended at once, as it does where it cannot have a port.
+fn spawn_mosquitto(folder: &Path, port: u16) -> Option<Child> {
     // Debian keeps daemons in a folder that is not on every user's path.
     let program = Some("/usr/sbin/mosquitto").filter(|path| Path::new(path).exists()).unwrap_or("mosquitto");
     let mut child = Command::new(program)
@@ -245,16 +267,20 @@ fn spawn_mosquitto(folder: &Path, port: u16) -> Child {
         .stderr(Stdio::null())
         .spawn()
         .expect("mosquitto is installed");
-    let answers = (0..200).any(|_| {
+    for _ in 0..400 {
         std::thread::sleep(Duration::from_millis(50));
-        TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok()
-    });
-    if !answers {
-        child.kill().unwrap();
-        child.wait().unwrap();
-        panic!("mosquitto does not answer on port {port}");
+        if child.try_wait().unwrap().is_some() {
+            return None;
+        }
+        if TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok() {
+            // It may be another process that answers, while this one is about to end.
+            std::thread::sleep(Duration::from_millis(100));
+            return child.try_wait().unwrap().is_none().then_some(child);
+        }
     }
-    child
+    child.kill().unwrap();
+    child.wait().unwrap();
+    panic!("mosquitto does not answer on port {port}");
 }
 
 /// Sends SIGTERM.
@@ -281,7 +307,7 @@ pub(crate) struct Subscriber {
 impl Subscriber {
     pub(crate) fn start(port: u16) -> Self {
         let mut options = MqttOptions::new("test-subscriber", Ipv4Addr::LOCALHOST.to_string(), port);
-        options.set_clean_session(false);
+        options.set_clean_session(false).set_max_packet_size(65_536, 10_240);
         let (client, mut connection) = Client::new(options, 16);
         let (sender, messages) = mpsc::channel();
         let (ready, subscribed) = mpsc::channel();
@@ -297,7 +323,7 @@ impl Subscriber {
                         if publish.payload.is_empty() {
                             continue;
                         }
-                        let longest = if publish.topic.starts_with("homeassistant/") { 16_384 } else { 1024 };
+                        let longest = if publish.topic.starts_with("homeassistant/") { 32_768 } else { 1024 };
                         assert!(publish.payload.len() <= longest);
                         let payload = serde_json::from_slice(&publish.payload).expect("a payload is JSON");
                         if sender.send((publish.topic, payload)).is_err() {
@@ -323,7 +349,7 @@ impl Subscriber {
     /// The next message.
     pub(crate) fn next(&self) -> (String, Value) {
         let (topic, payload) = self.messages.recv_timeout(PATIENCE).expect("a message");
-        assert!(self.schema.is_valid(&payload), "{topic}: {payload}");
+        assert!(self.schema.is_valid(&payload), "{topic}: {:.1000}", payload.to_string());
         (topic, payload)
     }
 

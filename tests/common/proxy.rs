@@ -21,6 +21,8 @@ pub(crate) enum Fault {
     None,
     /// Connections are cut after so many bytes from the device, wherever that is in a packet.
     CutAfter(usize),
+    /// A connection is cut at the first message with these words in its first 512 bytes.
+    CutAt(&'static str),
     /// What the broker says does not come through.
     Deaf,
     /// The same from the first message on that has these words in its first 512 bytes.
@@ -83,6 +85,7 @@ fn pass(mut from: TcpStream, mut to: TcpStream, fault: &Mutex<Fault>, from_devic
         match fault {
             Fault::HalfOpen => continue,
             Fault::Deaf if !from_device => continue,
+            Fault::CutAt(words) if from_device && String::from_utf8_lossy(bytes).contains(words) => break,
             Fault::CutAfter(limit) if from_device && passed + read > limit => {
                 bytes = &bytes[..limit.saturating_sub(passed).min(read)];
                 let _ = to.write_all(bytes);

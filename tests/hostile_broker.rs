@@ -1,0 +1,217 @@
+//! Peers that misbehave in every way: nothing is lost, nothing is told of the password, nothing is burnt.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod common;
+
+use std::collections::BTreeSet;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::Child;
+use std::time::{Duration, Instant};
+
+use common::device::{MINUTE, broker, reconcile, record, timing};
+use common::hostile::{Behaviour, HOSTILE, Hostile};
+use common::{Daemon, lectern, number, portrait_video};
+use lectern::delivery::spool::Spool;
+use lectern::delivery::{Delivery, Report, Timing};
+use serde_json::Value;
+
+const CANARY: &str = "Xyzzy-canary-42";
+
+/// How long a peer misbehaves before a daemon.
+const MISBEHAVES: Duration = Duration::from_secs(5);
+
+/// Runs a case for each behaviour, all at once, and names the one that fails.
+fn for_each_behaviour(case: impl Fn(Behaviour) + Send + Sync) {
+    std::thread::scope(|scope| {
+        let cases = HOSTILE.map(|behaviour| {
+            (
+                behaviour,
+                scope.spawn({
+                    let case = &case;
+                    move || case(behaviour)
+                }),
+            )
+        });
+        let failed: Vec<_> = cases
+            .into_iter()
+            .filter_map(|(behaviour, case)| case.join().is_err().then_some(behaviour))
+            .collect();
+        assert!(failed.is_empty(), "{failed:?}");
+    });
+}
+
+fn distinct(messages: &[(String, Value)]) -> usize {
+    messages
+        .iter()
+        .filter(|(topic, _)| topic == MINUTE)
+        .map(|(_, p)| number(p, "seq"))
+        .collect::<BTreeSet<_>>()
+        .len()
+}
+
+#[test]
+fn nothing_is_lost_repeated_otherwise_or_out_of_order_whatever_the_peer_did() {
+    for_each_behaviour(|behaviour| {
+        let peer = Hostile::start(behaviour);
+        let spool = Spool::in_memory(1000).unwrap();
+        let delivery =
+            Delivery { discovery: Some(60), ..common::delivery("cam1", broker(peer.port), spool, timing()) };
+        let (reports, thread) = delivery.start().unwrap();
+        for seq in 0..20 {
+            reports.send(Report::Record(record(seq)));
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        std::thread::sleep(Duration::from_secs(1));
+        peer.become_(Behaviour::Honest);
+        (20..25).for_each(|seq| reports.send(Report::Record(record(seq))));
+        peer.wait_until("all records", |messages| distinct(messages) == 25);
+        drop(reports);
+        assert_eq!(thread.join().unwrap().undelivered, 0, "{behaviour:?}");
+        let messages = peer.messages();
+        reconcile(&messages, 25);
+        assert_eq!(messages.last().unwrap().1["state"], "offline", "{behaviour:?}");
+    });
+}
+
+#[test]
+fn a_broker_that_acknowledges_and_closes_each_time_gets_each_record() {
+    let peer = Hostile::start(Behaviour::ClosesAfterEachPuback);
+    // The status of each connection takes its only PUBACK, so that two acknowledgements would be needed.
+    let spool = Spool::in_memory(100).unwrap();
+    let (reports, thread) = common::delivery("cam1", broker(peer.port), spool, timing()).start().unwrap();
+    peer.wait_until("a status", |messages| !messages.is_empty());
+    peer.become_(Behaviour::AcknowledgesTwice);
+    (0..3).for_each(|seq| reports.send(Report::Record(record(seq))));
+    std::thread::sleep(Duration::from_secs(1));
+    peer.become_(Behaviour::Honest);
+    drop(reports);
+    assert_eq!(thread.join().unwrap().undelivered, 0);
+    reconcile(&peer.messages(), 3);
+}
+
+#[test]
+fn a_stop_takes_ten_seconds_at_most_whatever_the_peer_does() {
+    for_each_behaviour(|behaviour| {
+        let peer = Hostile::start(behaviour);
+        let spool = Spool::in_memory(100).unwrap();
+        let timing = Timing { leave_within: Timing::default().leave_within, ..timing() };
+        let (reports, thread) = common::delivery("cam1", broker(peer.port), spool, timing).start().unwrap();
+        (0..3).for_each(|seq| reports.send(Report::Record(record(seq))));
+        std::thread::sleep(Duration::from_millis(500));
+        let asked = Instant::now();
+        drop(reports);
+        thread.join().unwrap();
+        // The limit, and a second for a machine with other work.
+        assert!(asked.elapsed() < Duration::from_secs(11), "{behaviour:?}: {:?}", asked.elapsed());
+    });
+}
+
+/// CPU time of a process so far.
+fn cpu_time(child: &Child) -> Duration {
+    let stat = std::fs::read_to_string(format!("/proc/{}/stat", child.id())).unwrap();
+    let fields: Vec<_> = stat.rsplit(')').next().unwrap().split(' ').collect();
+    // utime and stime, in ticks of 10 ms.
+    Duration::from_millis(10 * (fields[12].parse::<u64>().unwrap() + fields[13].parse::<u64>().unwrap()))
+}
+
+/// A configuration with a password, for the broker on `port`, with the slowest look at the recording.
+fn configuration(folder: &Path, video: &Path, port: u16) -> String {
+    let password = folder.join("password");
+    std::fs::write(&password, format!("{CANARY}\n")).unwrap();
+    std::fs::set_permissions(&password, std::fs::Permissions::from_mode(0o600)).unwrap();
+    Daemon::configuration(folder, port, video, 10).replace(
+        "[spool]",
+        &format!(
+            "username = \"lectern\"\npassword_file = \"{}\"\n[analysis]\nrate_hz = 0.1\n[spool]",
+            password.display()
+        ),
+    )
+}
+
+fn check_lines(said: &str, behaviour: Behaviour) {
+    assert!(!said.contains(CANARY), "{behaviour:?} has the password told:\n{said}");
+    let obeyed = |c: char| c.is_control() && c != '\n' || c == '\u{202e}';
+    assert!(!said.contains(obeyed), "{behaviour:?}: {said:?}");
+    assert!(!said.contains("\nlectern: all is well"), "{behaviour:?}: {said}");
+}
+
+#[test]
+fn neither_the_log_nor_check_tells_the_password_and_no_peer_costs_much() {
+    let folder = tempfile::tempdir().unwrap();
+    let video: PathBuf = portrait_video(folder.path(), "lecture.mkv", 3);
+    for_each_behaviour(|behaviour| run_and_check(behaviour, &video));
+}
+
+fn run_and_check(behaviour: Behaviour, video: &Path) {
+    let peer = Hostile::start(behaviour);
+    let folder = tempfile::tempdir().unwrap();
+    let text = configuration(folder.path(), video, peer.port);
+    let daemon = Daemon::start_with(folder, &text, "trace,rumqttc=trace", &[]);
+    let config = daemon.folder.path().join("lectern.toml");
+    let check = std::thread::spawn(move || {
+        let mut check = lectern();
+        check
+            .args(["check", "--json", "--only", "broker", "--config"])
+            .arg(&config)
+            .env("LECTERN_LOG", "trace");
+        check.output().unwrap()
+    });
+    let limit = Instant::now() + common::PATIENCE;
+    while peer.connections() == 0 {
+        assert!(Instant::now() < limit, "{behaviour:?}: no connection");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    // The networks are loaded and the first frame is searched.
+    std::thread::sleep(Duration::from_secs(4));
+    let before = cpu_time(&daemon.child);
+    std::thread::sleep(MISBEHAVES);
+    let spent = cpu_time(&daemon.child).saturating_sub(before);
+    assert!(spent < MISBEHAVES / 4, "{behaviour:?}: {spent:?} of CPU in {MISBEHAVES:?}");
+
+    let output = check.join().unwrap();
+    check_lines(&String::from_utf8(output.stdout).unwrap(), behaviour);
+    check_lines(&String::from_utf8(output.stderr).unwrap(), behaviour);
+
+    peer.become_(Behaviour::Honest);
+    daemon.terminate();
+    let (code, said) = daemon.finish();
+    assert_eq!(code, Some(0), "{behaviour:?}: {said}");
+    check_lines(&said, behaviour);
+}
+
+#[test]
+fn what_a_peer_does_instead_of_answering_is_told_with_the_way_out() {
+    let cases = [
+        (Behaviour::Reflects, "sends back what it is sent; no broker listens there"),
+        (Behaviour::ClosesAtAccept, "mqtt.url must begin with mqtts://"),
+        (Behaviour::ClosesAfterConnect, "mqtt.url must begin with mqtts://"),
+        (Behaviour::SendsTlsAlert, "talks TLS on this port; mqtt.url must begin with mqtts://"),
+        (Behaviour::SendsGarbage, "answers with what is not MQTT; if it talks TLS"),
+        (Behaviour::SendsGarbageLater, "sends what is not MQTT 3.1.1; is it a broker?"),
+        (Behaviour::SendsGiantLength, "sends what is not MQTT 3.1.1; is it a broker?"),
+        (Behaviour::ClosesAfterConnack, "closed the connection; it restarts"),
+        (Behaviour::ClosesAfterEachPublish, "closed the connection; it restarts"),
+        (Behaviour::AcknowledgesAnotherId, "acknowledges what it was not sent; "),
+    ];
+    for (behaviour, words) in cases {
+        let peer = Hostile::start(behaviour);
+        let error =
+            lectern::delivery::probe(&broker(peer.port), "lectern/v1/check", "{}").unwrap_err().to_string();
+        assert!(error.contains(words), "{behaviour:?}: {error}");
+        assert!(error.starts_with("broker localhost:") && error.contains("; "), "{error}");
+    }
+}
+
+#[test]
+fn a_port_that_connects_to_itself_tells_no_password() {
+    // What a free local port may do to who connects to it: the same socket on both sides.
+    let peer = Hostile::start(Behaviour::Reflects);
+    let folder = tempfile::tempdir().unwrap();
+    let text = configuration(folder.path(), Path::new("/dev/null"), peer.port);
+    let file = folder.path().join("lectern.toml");
+    std::fs::write(&file, text).unwrap();
+    let output = lectern().args(["check", "--only", "broker", "--config"]).arg(&file).output().unwrap();
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert!(said.contains("sends back what it is sent") && !said.contains(CANARY), "{said}");
+}
