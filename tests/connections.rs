@@ -294,8 +294,13 @@ fn a_file_of_the_connection_that_cannot_be_used_is_told_without_its_content() {
     let secret = certificates.file("secret");
     write_secret(&secret, "-----BEGIN PRIVATE KEY-----\nXyzzy-42!\n-----END PRIVATE KEY-----\n");
     let long = certificates.file("long");
-    std::fs::write(&long, "Xyzzy-42".repeat(3000)).unwrap();
+    write_secret(&long, &"Xyzzy-42".repeat(3000));
+    let open = certificates.file("open");
+    std::fs::write(&open, "Xyzzy-42").unwrap();
+    let certificate = std::fs::read_to_string(certificates.file("server.pem")).unwrap();
+    write_secret(&certificates.file("no-key"), &certificate);
     let binary = certificates.file("binary");
+    write_secret(&binary, "");
     std::fs::write(&binary, b"Xyzzy-42\xff\n").unwrap();
     let with = |ca: &str, identity: Option<(&str, &str)>| {
         let identity = identity.map(|(chain, key)| (certificates.file(chain), certificates.file(key)));
@@ -305,10 +310,12 @@ fn a_file_of_the_connection_that_cannot_be_used_is_told_without_its_content() {
     let cases = [
         (with("secret", None), "mqtt.ca"),
         (with("ca.pem", Some(("client.pem", "secret"))), "mqtt.client_key"),
-        (with("ca.pem", Some(("client.pem", "server.pem"))), "holds no private key in PEM form"),
+        (with("ca.pem", Some(("client.pem", "no-key"))), "holds no private key in PEM form"),
         (with("ca.pem", Some(("client.pem", "server.key"))), "is not the key of mqtt.client_cert"),
         (login(&long), "holds more than 16384 bytes"),
         (login(&binary), "mqtt password file"),
+        (login(&open), "is open to others"),
+        (with("ca.pem", Some(("client.pem", "open"))), "is open to others"),
     ];
     for (broker, words) in cases {
         let error = probe(&broker, "lectern/v1/check", "{}").unwrap_err().to_string();

@@ -90,7 +90,7 @@ pub struct Tls {
 }
 
 /// Said of a password or a key that others may read.
-pub(crate) const OPEN_TO_OTHERS: &str = "is open to others: chmod 600 it";
+pub(crate) const OPEN_TO_OTHERS: &str = "is open to others; chmod 600 it";
 
 /// Whether a file that holds a secret may be read by others than its owner.
 pub(crate) fn is_open_to_others(file: &std::fs::Metadata) -> bool {
