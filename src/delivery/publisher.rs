@@ -74,6 +74,8 @@ pub(super) struct Publisher {
     store_at: Option<Instant>,
     /// Before this a record of a backlog is not published.
     not_before: Instant,
+    /// How many records could not be read, and were dropped, when it was told last.
+    told: (u64, u64),
     /// The last complaint about the broker; the same one is not made again at each attempt.
     complaint: Option<String>,
 }
@@ -91,12 +93,15 @@ impl Publisher {
             leave_by: None,
             store_at: None,
             not_before: Instant::now(),
+            told: (0, 0),
             complaint: None,
         }
     }
 
     /// Runs until the watch has ended and all is published, or the time to leave is over.
     pub(super) async fn run(mut self, mut reports: mpsc::Receiver<Report>) -> Summary {
+        self.setup.spool.stay();
+        self.look_at_spool();
         let mut failures: u32 = 0;
         loop {
             let ended = match self.connect() {
@@ -230,8 +235,8 @@ impl Publisher {
     /// Publishes what is due first: a changed status, an announcement, the oldest record, the farewell.
     fn publish_next(&mut self, link: &Link, now: Instant) -> Result<Next, rumqttc::ClientError> {
         let no_time_left = |leave_by: Instant| now + FAREWELL >= leave_by;
-        if !self.status_due && self.leave_by.is_some_and(|by| self.setup.spool.is_empty() || no_time_left(by))
-        {
+        let nothing_left = !self.setup.spool.can_deliver();
+        if !self.status_due && self.leave_by.is_some_and(|by| nothing_left || no_time_left(by)) {
             self.enter(State::Offline);
         }
         if self.status_due {
@@ -252,7 +257,9 @@ impl Publisher {
         if now < self.not_before && !self.setup.spool.is_empty() {
             return Ok(Next::Later(self.not_before));
         }
-        let Some((position, topic, record)) = self.setup.spool.oldest() else { return Ok(Next::Nothing) };
+        let oldest = self.setup.spool.oldest(self.setup.clock.boot());
+        self.look_at_spool();
+        let Some((position, topic, record)) = oldest else { return Ok(Next::Nothing) };
         link.publish(&topic, false, &record)?;
         self.not_before = now + self.setup.timing.pace;
         Ok(Next::Wait(InFlight::Record(position)))
@@ -289,12 +296,23 @@ impl Publisher {
                     self.store_at = None;
                 }
                 // The retained status told of a backlog; tell that it is gone.
-                self.status_due |= backlog && self.setup.spool.is_empty();
+                self.status_due |= backlog && !self.setup.spool.can_deliver();
             }
             Some(InFlight::Status(state)) => log::debug!("the broker has the status {state:?}"),
             Some(InFlight::Announcement) => self.announcement_due = false,
             Some(InFlight::Withdrawal) => self.setup.spool.set_discovered(None),
             None => {}
+        }
+    }
+
+    /// Tells of records that cannot be read at present, and of those given up.
+    fn look_at_spool(&mut self) {
+        let spool = &self.setup.spool;
+        let told = (spool.unreadable(), spool.dropped());
+        if told != self.told {
+            self.told = told;
+            self.status_due = true;
+            self.setup.health.set_unreadable(spool.unreadable_files());
         }
     }
 
@@ -325,7 +343,10 @@ impl Publisher {
                 spool.keep_open(record.seq, &topics.minute, &payload::minute(identity, &record, true));
             }
             Some(Report::State(state)) => self.enter(state),
-            None => self.leave_by = Some(Instant::now() + timing.leave_within),
+            None => {
+                spool.leave();
+                self.leave_by = Some(Instant::now() + timing.leave_within);
+            }
         }
     }
 
@@ -356,7 +377,12 @@ impl Publisher {
 
     fn status(&self, state: State, since: Timestamp) -> payload::Payload {
         let Delivery { identity, spool, basis, .. } = &self.setup;
-        let backlog = Backlog { spooled: spool.len(), dropped: spool.dropped(), on_disk: spool.uses_disk() };
+        let backlog = Backlog {
+            spooled: spool.len(),
+            unreadable: spool.unreadable(),
+            dropped: spool.dropped(),
+            on_disk: spool.uses_disk(),
+        };
         payload::status(identity, state, since, backlog, basis)
     }
 }
