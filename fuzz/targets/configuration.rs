@@ -78,7 +78,7 @@ fn keeps_limits(settings: &Settings) {
     }
     // They panic where something does not fit.
     let identity = Identity { device: settings.device.clone(), boot: "f".repeat(32) };
-    let backlog = Backlog { spooled: usize::MAX, dropped: u64::MAX, on_disk: false };
+    let backlog = Backlog { spooled: usize::MAX, dropped: u64::MAX, on_disk: false, unreadable: u64::MAX };
     let _ = payload::status(&identity, State::CameraLost, jiff::Timestamp::MAX, backlog, &settings.basis);
     assert!((0.1..=30.0).contains(&settings.rate_hz) && 3600 % settings.window_seconds == 0);
     assert!((1..=366).contains(&settings.keep_days));

@@ -28,10 +28,24 @@ struct Input<'a> {
     spooled: usize,
     dropped: u64,
     on_disk: bool,
+    unreadable: u64,
 }
 
 fuzz_target!(|input: Input<'_>| {
-    let Input { device, basis, seq, start, numbers, kinds, flags, state, spooled, dropped, on_disk } = input;
+    let Input {
+        device,
+        basis,
+        seq,
+        start,
+        numbers,
+        kinds,
+        flags,
+        state,
+        spooled,
+        dropped,
+        on_disk,
+        unreadable,
+    } = input;
     // What the configuration accepts.
     if check_level(device).is_err()
         || basis.len() > MAX_BASIS_BYTES
@@ -64,7 +78,7 @@ fuzz_target!(|input: Input<'_>| {
 
     let state = [State::Starting, State::Watching, State::CameraLost, State::Stopping, State::Offline]
         [usize::from(state) % 5];
-    let backlog = Backlog { spooled, dropped, on_disk };
+    let backlog = Backlog { spooled, dropped, on_disk, unreadable };
     let status = valid(&payload::status(&identity, state, start, backlog, basis));
     assert_eq!((&status["basis"], &status["dropped"]), (&basis.into(), &dropped.into()));
 });

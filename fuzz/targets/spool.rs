@@ -2,6 +2,8 @@
 //! are damaged and whenever the process ends.
 #![no_main]
 
+use std::time::Duration;
+
 use lectern::delivery::payload::Payload;
 use lectern::delivery::spool::{Folders, MOST_BYTES, Spool};
 use lectern_fuzz::storage::Memory;
@@ -18,6 +20,14 @@ enum Event {
         file: u8,
         at: u16,
         bit: u8,
+    },
+    /// The next calls to the disk fail.
+    Fail {
+        calls: u8,
+    },
+    /// Time passes, in seconds.
+    Wait {
+        seconds: u8,
     },
     /// A file on the disk loses its end.
     Cut {
@@ -41,20 +51,21 @@ impl Device {
     }
 
     fn damage(&self, file: u8, act: impl FnOnce(&mut Vec<u8>)) {
-        let mut files = self.disk.files();
-        let count = files.len().max(1);
-        if let Some((_, bytes)) = files.iter_mut().nth(usize::from(file) % count)
-            && !bytes.is_empty()
-        {
-            act(bytes);
-        }
+        self.disk.with_files(|files| {
+            let count = files.len().max(1);
+            if let Some((_, bytes)) = files.iter_mut().nth(usize::from(file) % count)
+                && !bytes.is_empty()
+            {
+                act(bytes);
+            }
+        });
     }
 }
 
 fuzz_target!(|events: Vec<Event>| {
     let device = Device { disk: Memory::default(), runtime: Memory::default() };
     let mut spool = device.start();
-    let (mut pushed, mut last, mut delivered) = (0, None, 0);
+    let (mut pushed, mut last, mut delivered, mut now) = (0, None, 0, Duration::ZERO);
     for event in events {
         match event {
             Event::Push => {
@@ -65,12 +76,14 @@ fuzz_target!(|events: Vec<Event>| {
             }
             Event::Store => spool.store(),
             Event::Acknowledge => {
-                deliver(&mut spool, &mut last, &mut delivered);
+                deliver(&mut spool, now, &mut last, &mut delivered);
             }
             Event::Restart => {
                 drop(spool);
                 spool = device.start();
             }
+            Event::Fail { calls } => device.disk.fail(calls.into()),
+            Event::Wait { seconds } => now += Duration::from_secs(u64::from(seconds % 4)),
             Event::Flip { file, at, bit } => device.damage(file, |bytes| {
                 let at = usize::from(at) % bytes.len();
                 bytes[at] ^= 1 << (bit % 8);
@@ -82,18 +95,24 @@ fuzz_target!(|events: Vec<Event>| {
         }
     }
     drop(spool);
+    device.disk.fail(0);
     let mut spool = device.start();
-    while deliver(&mut spool, &mut last, &mut delivered) {}
+    // Longer than the order is held, and than a file is left alone.
+    for _ in 0..3 {
+        while deliver(&mut spool, now, &mut last, &mut delivered) {}
+        now += Duration::from_secs(600);
+    }
     assert_eq!(pushed, delivered + spool.dropped(), "{delivered} delivered, {} dropped", spool.dropped());
 });
 
 /// Publishes the oldest record, which must be newer than the last one; false where there is none.
-fn deliver(spool: &mut Spool, last: &mut Option<u64>, delivered: &mut u64) -> bool {
-    let Some((position, _, payload)) = spool.oldest() else { return false };
+fn deliver(spool: &mut Spool, now: Duration, last: &mut Option<u64>, delivered: &mut u64) -> bool {
+    let Some((position, _, payload)) = spool.oldest(now) else { return false };
     let record: serde_json::Value = serde_json::from_str(&payload).unwrap();
     let seq = record["seq"].as_u64();
     assert_eq!(record["boot"], spool.boot());
-    assert!(seq > *last, "{seq:?} after {last:?}");
+    // The order is held for a minute for what cannot be read.
+    assert!(seq > *last || now >= Duration::from_secs(60), "{seq:?} after {last:?}");
     *last = seq;
     *delivered += 1;
     spool.remove(position);

@@ -1,6 +1,8 @@
 //! Foreign files in the spool's folders: nothing panics, and what is pushed afterwards is delivered in order.
 #![no_main]
 
+use std::time::Duration;
+
 use lectern::delivery::payload::Payload;
 use lectern::delivery::spool::{Folders, MOST_BYTES, Spool};
 use lectern_fuzz::storage::Memory;
@@ -36,7 +38,8 @@ fn folders(input: &[u8]) -> (Memory, Memory) {
             content.splice(at..at + BOOT.len(), boot.trim_ascii().iter().copied());
         }
         let folder = if kind % 2 == 0 { &disk } else { &runtime };
-        folder.files().insert(NAMES[usize::from(kind / 2) % NAMES.len()].to_owned(), content);
+        let name = NAMES[usize::from(kind / 2) % NAMES.len()].to_owned();
+        folder.with_files(|files| files.insert(name, content));
     }
     (disk, runtime)
 }
@@ -63,7 +66,7 @@ fuzz_target!(|input: &[u8]| {
     drop(spool);
     let mut spool = open();
     let mut ours = Vec::new();
-    while let Some((position, topic, payload)) = spool.oldest() {
+    while let Some((position, topic, payload)) = spool.oldest(Duration::ZERO) {
         assert!(topic.len() + payload.len() < 4096);
         if topic == "ours" && payload.contains("\"ours\":true") {
             ours.push(payload);

@@ -15,7 +15,7 @@ use crate::camera::{Capture, Frame, FrameSource};
 use crate::cli::{Check, Part};
 use crate::clock::{Clock, SystemClock, synced_by_timesyncd};
 use crate::config::{CameraSource, Settings};
-use crate::delivery::{Answer, payload, probe};
+use crate::delivery::{Answer, payload, probe, spool};
 use crate::service::printable::Printable;
 use crate::vision::classifier::Classifier;
 use crate::vision::engine::ModelStore;
@@ -341,10 +341,29 @@ fn disk(directory: Option<&Path>) -> Finding {
         return Finding::new(Part::Disk, Verdict::Warning, told);
     };
     let place = directory.display();
+    if std::fs::metadata(directory).is_ok_and(|found| !found.is_dir()) {
+        let told = format!("{place} is not a folder; name a folder in spool.directory");
+        return Finding::new(Part::Disk, Verdict::Failed, told);
+    }
     match rustix::fs::statvfs(directory) {
         Ok(disk) => {
             let read_only = disk.f_flag.contains(rustix::fs::StatVfsMountFlags::RDONLY);
-            judge_disk(&place.to_string(), disk.f_bavail.saturating_mul(disk.f_frsize), read_only)
+            let room = judge_disk(&place.to_string(), disk.f_bavail.saturating_mul(disk.f_frsize), read_only);
+            match spool::inspect(directory) {
+                Ok(found) => judge_files(&place.to_string(), &found, room),
+                Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {
+                    let told = format!("{place} may not be looked at; run lectern check as root");
+                    if room.verdict == Verdict::Failed {
+                        room
+                    } else {
+                        Finding::new(Part::Disk, Verdict::Warning, told)
+                    }
+                }
+                Err(error) => {
+                    let told = format!("{place} cannot be read: {error}; check the SD card");
+                    Finding::new(Part::Disk, Verdict::Failed, told)
+                }
+            }
         }
         Err(rustix::io::Errno::NOENT) => {
             let told = format!("{place} is not there yet; the service makes it at its first start");
@@ -356,6 +375,32 @@ fn disk(directory: Option<&Path>) -> Finding {
         }
         Err(error) => Finding::new(Part::Disk, Verdict::Failed, format_args!("{place}: {error}")),
     }
+}
+
+/// What the files of the spool add to what is said of the room for them.
+fn judge_files(place: &str, found: &spool::Inspection, room: Finding) -> Finding {
+    let several = |names: &[String]| {
+        let what = if names.len() == 1 { "1 file".to_owned() } else { format!("{} files", names.len()) };
+        (what, first(names))
+    };
+    if let Some((_, error)) = found.unreadable.first() {
+        let names: Vec<_> = found.unreadable.iter().map(|(name, _)| name.clone()).collect();
+        let (what, names) = several(&names);
+        let told = format!(
+            "{place}: {what} of minutes cannot be read ({names}: {error}); save what the disk still gives, and replace \
+             it within a day, or these minutes are lost"
+        );
+        return Finding::new(Part::Disk, Verdict::Failed, told);
+    }
+    if room.verdict != Verdict::Failed && !found.aside.is_empty() {
+        let (what, names) = several(&found.aside);
+        let told = format!(
+            "{place}: {what} of minutes could not be read for a day ({names}), and these minutes count as dropped; \
+             replace the disk, then remove what begins with aside-"
+        );
+        return Finding::new(Part::Disk, Verdict::Warning, told);
+    }
+    room
 }
 
 fn judge_disk(place: &str, free: u64, read_only: bool) -> Finding {

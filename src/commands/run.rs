@@ -50,6 +50,7 @@ pub fn run(arguments: &Run, models: Option<&Path>) -> anyhow::Result<()> {
     while let Some(new) = round.watch(&settings, source, &mut analyzer)? {
         if kept_in(&new) != kept_in(&settings) {
             round.close_spool();
+            tell_of_folder_left(&settings, &new);
         }
         match open(&new, models) {
             Ok(opened) => {
@@ -72,6 +73,17 @@ pub fn run(arguments: &Run, models: Option<&Path>) -> anyhow::Result<()> {
 /// What of the configuration a spool depends on.
 fn kept_in(settings: &Settings) -> (Option<&Path>, u32, u32) {
     (settings.spool_directory.as_deref(), settings.keep_days, settings.window_seconds)
+}
+
+/// What waits in a folder that is not named any more stays there.
+fn tell_of_folder_left(old: &Settings, new: &Settings) {
+    if let Some(left) = old.spool_directory.as_deref().filter(|_| old.spool_directory != new.spool_directory)
+    {
+        log::warn!(
+            "spool.directory was {}: minutes that wait there are delivered when it is named again",
+            left.display()
+        );
+    }
 }
 
 /// Opens the spool with what an earlier run left in it.

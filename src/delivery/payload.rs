@@ -111,6 +111,7 @@ struct Status<'a> {
     since: String,
     spooled: usize,
     dropped: u64,
+    unreadable: u64,
     spool: &'a str,
     basis: &'a str,
 }
@@ -120,6 +121,8 @@ struct Status<'a> {
 pub struct Backlog {
     /// Records that wait for the broker.
     pub spooled: usize,
+    /// How many of them are in files that cannot be read at present.
+    pub unreadable: u64,
     /// Records that were given up.
     pub dropped: u64,
     /// Whether waiting records can go to the disk, and not only to memory.
@@ -133,7 +136,7 @@ pub struct Backlog {
 /// Never for a device that passed [`super::topics::check_level`] and a basis of [`MAX_BASIS_BYTES`].
 #[must_use]
 pub fn status(identity: &Identity, state: State, since: Timestamp, backlog: Backlog, basis: &str) -> Payload {
-    let Backlog { spooled, dropped, on_disk } = backlog;
+    let Backlog { spooled, unreadable, dropped, on_disk } = backlog;
     write(&Status {
         schema: SCHEMA,
         device: &identity.device,
@@ -142,6 +145,7 @@ pub fn status(identity: &Identity, state: State, since: Timestamp, backlog: Back
         since: rfc3339(since),
         spooled,
         dropped,
+        unreadable,
         spool: if on_disk { "disk" } else { "memory" },
         basis,
     })
@@ -242,7 +246,8 @@ mod tests {
         let text = minute(&identity, &longest, false);
         assert!(schema().is_valid(&serde_json::from_str(&text).unwrap()));
         let basis = "\"".repeat(MAX_BASIS_BYTES);
-        let backlog = Backlog { spooled: usize::MAX, dropped: u64::MAX, on_disk: false };
+        let backlog =
+            Backlog { spooled: usize::MAX, unreadable: u64::MAX, dropped: u64::MAX, on_disk: false };
         let text = status(&identity, State::CameraLost, Timestamp::MAX, backlog, &basis);
         assert!(schema().is_valid(&serde_json::from_str(&text).unwrap()));
     }

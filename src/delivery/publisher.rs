@@ -83,6 +83,8 @@ pub(super) struct Publisher {
     not_before: Instant,
     /// What the journal is told of the broker; the same complaint is not made again at each attempt.
     outages: Outages,
+    /// How many records could not be read, and were dropped, when it was told last.
+    told: (u64, u64),
 }
 
 impl Publisher {
@@ -100,11 +102,14 @@ impl Publisher {
             store_at: None,
             not_before: Instant::now(),
             outages: Outages::default(),
+            told: (0, 0),
         }
     }
 
     /// Runs until the watch has ended and all is published, or the time to leave is over.
     pub(super) async fn run(mut self, mut reports: mpsc::Receiver<Report>) -> Summary {
+        self.setup.spool.stay();
+        self.look_at_spool();
         let mut failures: u32 = 0;
         loop {
             let mut in_flight = None;
@@ -261,7 +266,12 @@ impl Publisher {
         if now < self.not_before && !self.setup.spool.is_empty() {
             return Ok(Next::Later(self.not_before));
         }
-        if let Some((position, topic, record)) = self.setup.spool.oldest() {
+        let oldest = self.setup.spool.oldest(self.setup.clock.boot());
+        self.look_at_spool();
+        if self.status_due {
+            return self.publish_status(link);
+        }
+        if let Some((position, topic, record)) = oldest {
             link.publish(&topic, false, &record)?;
             self.not_before = now + self.setup.timing.pace;
             return Ok(Next::Wait(InFlight::Record(position)));
@@ -272,7 +282,7 @@ impl Publisher {
             }
             self.announcement_due = false;
         }
-        if self.leave_by.is_some() && self.setup.spool.is_empty() {
+        if self.leave_by.is_some() && !self.setup.spool.can_deliver() {
             self.enter(State::Offline);
             return self.publish_status(link);
         }
@@ -317,12 +327,23 @@ impl Publisher {
                     self.store_at = None;
                 }
                 // The retained status told of a backlog; tell that it is gone.
-                self.status_due |= backlog && self.setup.spool.is_empty();
+                self.status_due |= backlog && !self.setup.spool.can_deliver();
             }
             Some(InFlight::Status(state)) => log::debug!("the broker has the status {state:?}"),
             Some(InFlight::Announcement) => self.announcement_due = false,
             Some(InFlight::Withdrawal) => self.setup.spool.set_discovered(None),
             None => {}
+        }
+    }
+
+    /// Tells of records that cannot be read at present, and of those given up.
+    fn look_at_spool(&mut self) {
+        let spool = &self.setup.spool;
+        let told = (spool.unreadable(), spool.dropped());
+        if told != self.told {
+            self.told = told;
+            self.status_due = true;
+            self.setup.health.set_unreadable(spool.unreadable_files());
         }
     }
 
@@ -353,7 +374,10 @@ impl Publisher {
                 spool.keep_open(record.seq, &topics.minute, &payload::minute(identity, &record, true));
             }
             Some(Report::State(state)) => self.enter(state),
-            None => self.leave_by = Some(Instant::now() + timing.leave_within),
+            None => {
+                spool.leave();
+                self.leave_by = Some(Instant::now() + timing.leave_within);
+            }
         }
     }
 
@@ -384,7 +408,12 @@ impl Publisher {
 
     fn status(&self, state: State, since: Timestamp) -> payload::Payload {
         let Delivery { identity, spool, basis, .. } = &self.setup;
-        let backlog = Backlog { spooled: spool.len(), dropped: spool.dropped(), on_disk: spool.uses_disk() };
+        let backlog = Backlog {
+            spooled: spool.len(),
+            unreadable: spool.unreadable(),
+            dropped: spool.dropped(),
+            on_disk: spool.uses_disk(),
+        };
         payload::status(identity, state, since, backlog, basis)
     }
 }

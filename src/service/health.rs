@@ -5,8 +5,8 @@
 //! watch thread feeds the watchdog, and only while none of them is overdue, so that a camera that blocks, windows
 //! that never end, and a deliver thread that hangs each end in a restart.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::clock::{BootTime, Clock};
@@ -51,6 +51,8 @@ pub struct Health {
     progress: [AtomicU64; 3],
     window: Duration,
     broker_connected: AtomicBool,
+    /// The files of the spool that cannot be read, in words.
+    unreadable: Mutex<Option<String>>,
 }
 
 impl Health {
@@ -59,7 +61,13 @@ impl Health {
     pub fn new(clock: Arc<dyn Clock>, window: Duration) -> Self {
         let now = milliseconds(clock.boot());
         let progress = [now, now, now].map(AtomicU64::new);
-        Self { clock, progress, window, broker_connected: AtomicBool::new(false) }
+        Self {
+            clock,
+            progress,
+            window,
+            broker_connected: AtomicBool::new(false),
+            unreadable: Mutex::default(),
+        }
     }
 
     /// A part has made progress.
@@ -70,6 +78,11 @@ impl Health {
     /// Whether the broker has accepted the connection.
     pub fn set_broker_connected(&self, connected: bool) {
         self.broker_connected.store(connected, Ordering::Relaxed);
+    }
+
+    /// Which files of the spool cannot be read at present.
+    pub fn set_unreadable(&self, files: Option<String>) {
+        *self.unreadable.lock().unwrap_or_else(PoisonError::into_inner) = files;
     }
 
     /// The first part that is overdue, if one is.
@@ -174,7 +187,12 @@ impl Pulse {
         let rate = self.rate.map_or_else(String::new, |rate| format!("{rate:.1} frames/s, "));
         let connected = self.health.broker_connected.load(Ordering::Relaxed);
         let broker = if connected { "broker connected" } else { "broker away, minutes wait" };
-        let status = format!("{doing}, {rate}{broker}");
+        let unreadable = self.health.unreadable.lock().unwrap_or_else(PoisonError::into_inner);
+        let spool = unreadable.as_ref().map_or_else(String::new, |files| {
+            format!(", {files} in the spool cannot be read: see lectern check --only disk")
+        });
+        drop(unreadable);
+        let status = format!("{doing}, {rate}{broker}{spool}");
         (status != self.status).then(|| {
             self.status.clone_from(&status);
             status
@@ -289,6 +307,17 @@ mod tests {
         machine.pulse.camera_away();
         let status = machine.pulse.words("camera lost").status;
         assert_eq!(status.as_deref(), Some("camera lost, broker connected"));
+    }
+
+    #[test]
+    fn the_status_line_names_a_file_that_cannot_be_read() {
+        let mut machine = Machine::new();
+        machine.health.set_unreadable(Some("entries-0000000000000000".to_owned()));
+        let status = machine.pulse.words("watching").status.unwrap();
+        assert!(status.contains("entries-0000000000000000 in the spool cannot be read"), "{status}");
+        machine.health.set_unreadable(None);
+        let status = machine.pulse.words("watching").status.unwrap();
+        assert_eq!(status, "watching, broker away, minutes wait");
     }
 
     #[test]

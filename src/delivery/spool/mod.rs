@@ -10,11 +10,19 @@
 //! Every record has a position. Positions on the disk are lower than those in the tail, so the oldest record is the
 //! disk's first, or else the tail's. A device whose broker answers writes nothing to the disk.
 //!
+//! At any time, stored = delivered + dropped + waiting. A file on the disk that cannot be read (an I/O error, not damage) is
+//! tried again: the order is held for it for a minute, then it is passed over and tried every five minutes, and after a
+//! day it is set aside and counted as dropped. Only its records may come late; each keeps its key. See `append_log`.
+//!
 //! What survives what: the end of the process, everything that was pushed, and the open window as it was last kept;
 //! a power loss, everything stored. What the broker acknowledged just before a power loss may be published again
 //! (one file's worth at most, see `append_log`), with the same bytes.
 
 mod append_log;
+mod inspect;
+mod record;
+mod segment;
+mod state;
 pub mod storage;
 #[cfg(test)]
 mod tests;
@@ -22,12 +30,18 @@ mod tests;
 use std::collections::VecDeque;
 use std::io;
 use std::path::Path;
+use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
 use super::payload::Payload;
+use crate::clock::BootTime;
 use crate::service::events;
-use append_log::{Entry, Log};
+pub use append_log::Patience;
+use append_log::{Log, News, Oldest};
+pub use inspect::{Inspection, inspect};
+use record::{Entry, HIGHEST};
+use state::{STATE, State};
 use storage::{Directory, Storage};
 
 /// The most records that wait in memory, where the disk cannot take them: some three megabytes.
@@ -36,11 +50,17 @@ const MOST_IN_MEMORY: usize = 4096;
 /// The most bytes on the disk: about two months of minutes.
 pub const MOST_BYTES: u64 = 64 * 1024 * 1024;
 
-/// The file in the runtime directory that names the boot and holds the open window.
-const STATE: &str = "state.json";
-
 /// The file in the state directory that holds the topic of the last discovery message.
 const DISCOVERED: &str = "discovered";
+
+/// The longest topic of a discovery message, generously.
+const LONGEST_DISCOVERED: usize = 4096;
+
+/// How often the runtime directory is read before the run goes on without what it holds.
+const READ_RUNTIME: u32 = 3;
+
+/// A disk that cannot be opened is tried this often.
+const OPEN_AGAIN: Duration = Duration::from_secs(1);
 
 /// The folders of a spool; each may be missing.
 #[derive(Default)]
@@ -55,33 +75,10 @@ impl Folders {
     /// Opens real folders.
     #[must_use]
     pub fn open(disk: Option<&Path>, runtime: Option<&Path>) -> Self {
-        let open = |path: &Path| {
-            let storage = Directory::open(path).map(|directory| Box::new(directory) as Box<dyn Storage>);
-            (path.display().to_string(), storage)
-        };
+        let open =
+            |path: &Path| (path.display().to_string(), Ok(Box::new(Directory::at(path)) as Box<dyn Storage>));
         Self { disk: disk.map(open), runtime: runtime.map(open) }
     }
-}
-
-/// What outlives the process: a small file that is replaced as a whole.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-struct State {
-    /// The kernel's name for the boot of the machine in which this was written.
-    kernel_boot: String,
-    boot: String,
-    /// The `seq` of the next window to end.
-    seq: u64,
-    /// Every record before this position is acknowledged or dropped.
-    first: u64,
-    /// The position of the next record.
-    next: u64,
-    dropped: u64,
-    /// How many damaged records on the disk are counted in `dropped` already.
-    damaged: u64,
-    /// The folder that the positions on the disk belong to; none while it cannot be used.
-    disk: Option<String>,
-    /// The open window as it would be published if the process died now: `seq`, topic, payload.
-    open: Option<(u64, String, String)>,
 }
 
 /// What tells a record's boot and place in it.
@@ -89,6 +86,21 @@ struct State {
 struct Key {
     boot: String,
     seq: u64,
+}
+
+/// A disk that could not be opened yet.
+struct Away {
+    storage: Box<dyn Storage>,
+    /// Since when the order is held for it, and when it is tried again.
+    since: Option<BootTime>,
+    again: BootTime,
+}
+
+/// What an earlier process left in the runtime directory.
+struct Left {
+    log: Log,
+    state: Option<State>,
+    tail: VecDeque<(u64, Entry)>,
 }
 
 /// A first-in, first-out store of records that the broker has not acknowledged.
@@ -100,11 +112,19 @@ pub struct Spool {
     state: State,
     tail: VecDeque<(u64, Entry)>,
     disk: Option<Log>,
+    away: Option<Away>,
     runtime: Option<Log>,
     capacity: usize,
     most_bytes: u64,
+    patience: Patience,
+    /// The position that [`Spool::oldest`] gave last; only that can be removed.
+    handed_out: Option<u64>,
+    /// Whether the process is about to end.
+    leaving: bool,
     /// Why records are not kept on the disk although they should be.
     trouble: Option<String>,
+    /// Whether it was told that old files cannot be removed.
+    unswept: bool,
 }
 
 impl Spool {
@@ -131,9 +151,9 @@ impl Spool {
         most_bytes: u64,
         kernel_boot: &str,
     ) -> Result<Self, getrandom::Error> {
-        let mut runtime = folders.runtime.and_then(|(path, storage)| {
+        let left = folders.runtime.and_then(|(path, storage)| {
             storage
-                .and_then(|storage| Log::open(storage, 0))
+                .and_then(read_runtime)
                 .inspect_err(|error| {
                     log::warn!(
                         "runtime directory {path}: {error}; if this process dies, its open window is lost with it"
@@ -141,60 +161,53 @@ impl Spool {
                 })
                 .ok()
         });
-        let old = runtime.as_mut().and_then(|(log, _)| read_state(log.storage())).unwrap_or_default();
-        let (disk_name, disk) = folders.disk.unzip();
-        let from = if old.disk == disk_name { old.first } else { 0 };
-        let mut trouble = None;
-        let disk = disk.and_then(|storage| {
-            storage
-                .and_then(|storage| Log::open(storage, from))
-                .inspect_err(|error| trouble = Some(error.to_string()))
-                .ok()
-        });
-        if let (Some(reason), Some(path)) = (&trouble, &disk_name) {
-            log::warn!(
-                "spool.directory {path}: {reason}; records wait in memory, and a power loss would lose them"
-            );
-        }
-
-        let mut state = State {
-            first: from,
-            next: old.next,
-            dropped: old.dropped,
-            // The positions of a disk that is away are not gone past: what waits there is published when it is back.
-            disk: disk_name.filter(|_| disk.is_some()),
-            kernel_boot: kernel_boot.to_owned(),
-            ..State::default()
+        let (runtime, old, tail) = match left {
+            Some(Left { log, state, tail }) => (Some(log), state.unwrap_or_default(), tail),
+            None => (None, State::default(), VecDeque::new()),
         };
-        let stored = disk.as_ref().and_then(|(log, _)| log.last());
-        state.next = state.next.max(stored.map_or(0, |last| last + 1));
-        if let Some((_, found)) = &disk {
-            let known = if old.disk == state.disk { old.damaged } else { 0 };
-            let new = found.damaged.saturating_sub(known);
-            state.damaged = found.damaged;
-            state.dropped = state.dropped.max(found.dropped) + new;
-            if new > 0 {
-                log::warn!("damaged records were found on the disk and skipped; they count as dropped");
-            }
-        }
+        let same_boot = old.kernel_boot == kernel_boot && !old.boot.is_empty();
+        let (disk_name, storage) = folders.disk.unzip();
+        let same_disk = old.disk == disk_name && disk_name.is_some() && old.stored.is_some();
         let mut spool = Self {
-            state,
-            tail: VecDeque::new(),
-            disk: disk.map(|(log, _)| log),
-            runtime: None,
+            state: State {
+                kernel_boot: kernel_boot.to_owned(),
+                first: old.first,
+                next: old.next,
+                dropped: old.dropped,
+                disk: disk_name,
+                stored: old.stored.filter(|_| same_boot && same_disk),
+                ..State::default()
+            },
+            tail,
+            disk: None,
+            away: None,
+            runtime,
             capacity: capacity.max(1),
             most_bytes,
-            trouble,
+            patience: Patience::default(),
+            handed_out: None,
+            leaving: false,
+            trouble: None,
+            unswept: false,
         };
-        let mut newest = None;
-        if let Some((log, _)) = runtime {
-            newest = spool.recover_tail(&log, &old, from, stored);
-            spool.runtime = Some(log);
-            spool.renumber_copies();
+        let newest =
+            spool.tail.back().and_then(|(_, entry)| serde_json::from_str::<Key>(&entry.payload).ok());
+        spool.tail.retain(|(position, _)| *position >= old.first);
+        if let Some((last, _)) = spool.tail.back() {
+            spool.state.next = spool.state.next.max(last + 1);
         }
-        if old.kernel_boot == kernel_boot && !old.boot.is_empty() {
-            let after = |key: &Key| if key.boot == old.boot { key.seq + 1 } else { 0 };
-            let newest = newest.or_else(|| spool.newest_stored());
+        if !same_boot {
+            spool.state.first = spool.tail.front().map_or(spool.state.next, |(position, _)| *position);
+        }
+        match storage {
+            Some(Ok(storage)) => spool.attach(storage, same_disk),
+            Some(Err(error)) => spool.is_away(&error),
+            None => {}
+        }
+        if same_boot {
+            let after = |key: &Key| if key.boot == old.boot { key.seq.min(HIGHEST) + 1 } else { 0 };
+            let newest =
+                newest.or_else(|| serde_json::from_str(&spool.disk.as_ref()?.newest()?.payload).ok());
             spool.state.seq = old.seq.max(newest.as_ref().map_or(0, after));
             spool.state.boot = old.boot;
         } else {
@@ -203,56 +216,91 @@ impl Spool {
         }
         match old.open {
             // Else it ended before the process did, and its record is there.
-            Some((seq, topic, payload)) if seq >= spool.state.seq || old.kernel_boot != kernel_boot => {
+            Some((seq, topic, payload)) if seq >= spool.state.seq || !same_boot => {
                 log::info!("the window that was open when the last run ended is recovered");
-                let next = if old.kernel_boot == kernel_boot { seq + 1 } else { spool.state.seq };
+                let next = if same_boot { seq + 1 } else { spool.state.seq };
                 spool.accept(next, Entry { topic, payload });
             }
-            _ => {}
+            _ => spool.settle(),
         }
-        spool.write_state();
         Ok(spool)
     }
 
-    /// Takes the tail of an earlier process from its copy; returns the key of its newest record.
-    fn recover_tail(&mut self, log: &Log, old: &State, from: u64, stored: Option<u64>) -> Option<Key> {
-        let same_disk = old.disk == self.state.disk;
-        let mut newest = None;
-        for (position, entry) in log.entries() {
-            let Ok(entry) = entry else {
-                self.state.dropped += 1;
-                continue;
-            };
-            newest = serde_json::from_str(&entry.payload).ok().or(newest);
-            if position < from.max(old.first) || (same_disk && stored.is_some_and(|last| position <= last)) {
-                continue;
+    /// Opens the disk, or keeps it for later. `same_disk` says that the tail has its positions after those on this disk.
+    fn attach(&mut self, storage: Box<dyn Storage>, same_disk: bool) {
+        let known = self.state.stored.clone();
+        let is_known = known.is_some();
+        let stored_end = known.as_ref().and_then(|known| known.end);
+        let (mut log, dropped) = match Log::open(storage, known.map(Into::into)) {
+            Ok(opened) => opened,
+            Err((storage, error)) => {
+                self.is_away(&error);
+                self.away = Some(Away { storage, since: None, again: BootTime::ZERO });
+                return;
             }
-            // Another disk has positions of its own.
-            let position = if same_disk { position } else { self.state.next };
-            self.state.next = self.state.next.max(position + 1);
-            self.tail.push_back((position, entry));
+        };
+        if !is_known {
+            self.state.dropped = self.state.dropped.max(dropped);
         }
-        newest
+        if let Some(end) = stored_end {
+            log.discard(end, self.state.first);
+        }
+        if self.trouble.take().is_some() {
+            log::info!("the disk can be used again");
+        }
+        if same_disk {
+            // The process died after they were stored, and before it had noted so.
+            let stored = log.known_end();
+            self.tail.retain(|(position, _)| *position >= stored);
+            self.state.first = self.state.first.max(stored).min(self.state.next.max(stored));
+            self.state.next = self.state.next.max(stored);
+        }
+        if self.tail.front().map_or(self.state.first, |(front, _)| *front) < log.end() || !same_disk {
+            self.renumber(log.end().max(self.state.next));
+        }
+        self.state.stored = Some(log.known().into());
+        self.disk = Some(log);
     }
 
-    /// Gives the copies of the tail the positions that the tail has.
-    fn renumber_copies(&mut self) {
+    /// Gives the tail and its copies positions from `first` on.
+    fn renumber(&mut self, first: u64) {
+        self.state.dropped += self.missing();
+        self.handed_out = None;
+        for ((position, _), new) in self.tail.iter_mut().zip(first..) {
+            *position = new;
+        }
+        (self.state.first, self.state.next) = (first, first + self.tail.len() as u64);
         let (tail, dropped) = (std::mem::take(&mut self.tail), self.state.dropped);
         self.in_runtime(|log| {
-            if let (Some((first, _)), Some(last)) = (tail.front(), log.last())
-                && *first > last
-            {
-                tail.iter().try_for_each(|(position, entry)| log.append(*position, dropped, entry))?;
-                log.forget_before(*first)?;
-            }
+            tail.iter().try_for_each(|(position, entry)| log.append(*position, dropped, entry))?;
+            log.forget_before(first);
             Ok(())
         });
         self.tail = tail;
     }
 
-    fn newest_stored(&self) -> Option<Key> {
-        let (_, entry) = self.disk.as_ref()?.entries().last()?;
-        serde_json::from_str(&entry.ok()?.payload).ok()
+    fn is_away(&mut self, error: &io::Error) {
+        let reason = error.to_string();
+        if self.trouble.as_ref() != Some(&reason) {
+            let path = self.state.disk.as_deref().unwrap_or_default();
+            log::warn!(
+                "spool.directory {path}: {reason}; records wait in memory, and a power loss would lose them"
+            );
+            self.trouble = Some(reason);
+        }
+    }
+
+    /// Tries a disk again that could not be opened.
+    fn fetch(&mut self) {
+        if let Some(Away { storage, since, .. }) = self.away.take() {
+            let same_disk = self.state.stored.is_some();
+            self.attach(storage, same_disk);
+            if let Some(away) = &mut self.away {
+                away.since = since;
+            } else {
+                self.settle();
+            }
+        }
     }
 
     /// Names this boot of the machine, or this run where there is no runtime directory: 32 hexadecimal digits.
@@ -265,6 +313,21 @@ impl Spool {
     #[must_use]
     pub fn next_seq(&self) -> u64 {
         self.state.seq
+    }
+
+    /// How patient it is with files that cannot be read, where that is not the default.
+    pub fn set_patience(&mut self, patience: Patience) {
+        self.patience = patience;
+    }
+
+    /// The process is about to end: what that would lose does not wait for older records that cannot be read.
+    pub fn leave(&mut self) {
+        self.leaving = true;
+    }
+
+    /// Whoever takes over this spool in the same process does not leave.
+    pub fn stay(&mut self) {
+        self.leaving = false;
     }
 
     /// Adds the record of window `seq`; when full, drops the oldest and counts it in [`Spool::dropped`].
@@ -282,7 +345,7 @@ impl Spool {
         self.in_runtime(|log| log.append(position, dropped, &entry));
         self.tail.push_back((position, entry));
         self.trim();
-        self.write_state();
+        self.settle();
     }
 
     /// Keeps what the open window `seq` would come to if the process died now.
@@ -291,42 +354,62 @@ impl Spool {
         self.write_state();
     }
 
-    /// The record to publish next: its position, topic and payload. One that the disk does not give back counts as
-    /// dropped.
-    pub fn oldest(&mut self) -> Option<(u64, String, String)> {
-        while let Some((position, entry)) = self.disk.as_ref().and_then(Log::oldest) {
-            match entry {
-                Ok(Entry { topic, payload }) => return Some((position, topic, payload)),
-                Err(error) => {
-                    log::warn!("a record cannot be read from the disk: {error}; it counts as dropped");
-                    self.state.dropped += 1;
-                    self.remove(position);
-                }
+    /// The record to publish next: its position, topic and payload; none while an older one cannot be read and the order is
+    /// held for it. One that is damaged counts as dropped. `now` is boot time.
+    pub fn oldest(&mut self, now: BootTime) -> Option<(u64, String, String)> {
+        let held = !self.leaving || self.runtime.is_some();
+        if self.away.as_ref().is_some_and(|away| now >= away.again) {
+            self.fetch();
+        }
+        if let Some(away) = &mut self.away {
+            away.again = now + OPEN_AGAIN;
+            let since = *away.since.get_or_insert(now);
+            if held && now.saturating_sub(since) < self.patience.hold_order {
+                return None;
             }
         }
-        let (position, entry) = self.tail.front()?;
-        Some((*position, entry.topic.clone(), entry.payload.clone()))
+        let oldest = match &mut self.disk {
+            Some(disk) => disk.oldest(now, &self.patience, held),
+            None => Oldest::None,
+        };
+        self.tell_news();
+        let (position, entry) = match oldest {
+            Oldest::Entry(position, entry) => (position, entry),
+            Oldest::Held => return None,
+            Oldest::None => self.tail.front().cloned()?,
+        };
+        self.handed_out = Some(position);
+        Some((position, entry.topic, entry.payload))
     }
 
-    /// Forgets the record at `position`, for the broker has it; nothing happens if it was dropped meanwhile.
+    /// Forgets the record at `position`, for the broker has it; nothing happens unless it was handed out last, and if it
+    /// was dropped meanwhile.
     pub fn remove(&mut self, position: u64) {
-        if self.disk.as_ref().and_then(Log::first) == Some(position) {
-            self.forget_on_disk(position + 1);
-            if self.disk.as_ref().is_some_and(|log| log.len() == 0) {
-                self.state.damaged = 0;
-            }
-        } else if self.tail.front().is_some_and(|(front, _)| *front == position) {
-            self.tail.pop_front();
-        } else {
+        if self.handed_out.take_if(|handed_out| *handed_out == position).is_none() {
             return;
         }
+        if !self.disk.as_mut().is_some_and(|log| log.remove(position)) {
+            if self.tail.front().is_none_or(|(front, _)| *front != position) {
+                return;
+            }
+            self.pop_tail();
+        }
+        self.settle();
+    }
+
+    /// Forgets the first record of the tail.
+    fn pop_tail(&mut self) {
+        let Some((position, _)) = self.tail.pop_front() else { return };
+        self.state.dropped += position - self.state.first;
         self.state.first = position + 1;
-        self.in_runtime(|log| log.forget_before(position + 1));
-        self.write_state();
+        if let Some(log) = &mut self.runtime {
+            log.forget_before(position + 1);
+        }
     }
 
     /// Writes what is only in memory to the disk, and returns when a power loss would not lose it.
     pub fn store(&mut self) {
+        self.fetch();
         let Some((first, _)) = self.tail.front() else { return };
         let (first, dropped) = (*first, self.state.dropped);
         let Some(disk) = &mut self.disk else { return };
@@ -337,9 +420,12 @@ impl Spool {
                 if self.trouble.take().is_some() {
                     log::info!("the disk takes records again");
                 }
+                self.state.dropped += self.missing();
                 self.tail.clear();
-                let next = self.state.next;
-                self.in_runtime(|log| log.forget_before(next));
+                self.state.first = self.state.next;
+                if let Some(log) = &mut self.runtime {
+                    log.forget_before(self.state.next);
+                }
                 self.trim();
             }
             Err(error) => {
@@ -351,13 +437,13 @@ impl Spool {
                 }
             }
         }
-        self.write_state();
+        self.settle();
     }
 
     /// The topic on which this device announced itself last, if it did; what is not kept on a disk is not known.
     #[must_use]
     pub fn discovered(&mut self) -> Option<String> {
-        let topic = self.disk.as_mut()?.storage().read(DISCOVERED).ok()?;
+        let topic = self.disk.as_mut()?.storage().read(DISCOVERED, LONGEST_DISCOVERED).ok()?;
         String::from_utf8(topic).ok()
     }
 
@@ -395,10 +481,11 @@ impl Spool {
         self.disk.is_some() && self.trouble.is_none()
     }
 
-    /// How many records wait.
+    /// How many records wait, with those that cannot be read at present.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.disk.as_ref().map_or(0, Log::len) + self.tail.len()
+        let stored = self.disk.as_ref().map_or(0, Log::len);
+        usize::try_from(stored).unwrap_or(usize::MAX).saturating_add(self.tail.len())
     }
 
     /// Whether none waits.
@@ -407,39 +494,100 @@ impl Spool {
         self.len() == 0
     }
 
-    /// How many records were given up, because the spool was full or the disk damaged them.
+    /// How many of the records that wait are in files that cannot be read at present.
+    #[must_use]
+    pub fn unreadable(&self) -> u64 {
+        self.disk.as_ref().map_or(0, Log::unreadable)
+    }
+
+    /// These files in words, if there are any.
+    #[must_use]
+    pub fn unreadable_files(&self) -> Option<String> {
+        let mut names = self.disk.as_ref()?.unreadable_names();
+        let first = names.next()?;
+        Some(match names.count() {
+            0 => first.to_owned(),
+            more => format!("{first} and {more} more"),
+        })
+    }
+
+    /// Whether a record waits that was not passed over as unreadable.
+    #[must_use]
+    pub fn can_deliver(&self) -> bool {
+        !self.tail.is_empty() || self.disk.as_ref().is_some_and(Log::can_deliver)
+    }
+
+    /// How many records were given up: the spool was full, the disk damaged them, or they could not be read for a day.
     #[must_use]
     pub fn dropped(&self) -> u64 {
-        self.state.dropped
+        let lost = self.disk.as_ref().map_or(0, Log::lost) + self.missing();
+        self.state.dropped.saturating_add(lost)
+    }
+
+    /// Records that should be in the tail and are not.
+    fn missing(&self) -> u64 {
+        (self.state.next - self.state.first).saturating_sub(self.tail.len() as u64)
     }
 
     /// Drops the oldest records while there are too many.
     fn trim(&mut self) {
-        let dropped = self.state.dropped;
-        while let Some(first) = self.disk.as_ref().and_then(Log::first) {
-            if self.len() <= self.capacity
-                && self.disk.as_ref().is_none_or(|log| log.bytes() <= self.most_bytes)
-            {
-                break;
-            }
-            self.state.dropped += 1;
-            self.state.first = first + 1;
-            self.forget_on_disk(first + 1);
+        let mut is_full = false;
+        while self
+            .disk
+            .as_ref()
+            .is_some_and(|log| log.len() > 0 && (self.len() > self.capacity || log.bytes() > self.most_bytes))
+            && self.disk.as_mut().is_some_and(Log::drop_oldest)
+        {
+            is_full = true;
         }
         while self.tail.len() > self.capacity.min(MOST_IN_MEMORY) {
-            let Some((first, _)) = self.tail.pop_front() else { break };
+            is_full = true;
             self.state.dropped += 1;
-            self.in_runtime(|log| log.forget_before(first + 1));
+            self.pop_tail();
         }
-        if self.state.dropped != dropped {
+        if is_full {
             events::records_dropped();
         }
     }
 
-    fn forget_on_disk(&mut self, position: u64) {
-        if let Some(Err(error)) = self.disk.as_mut().map(|log| log.forget_before(position)) {
-            log::warn!("an old file cannot be removed from the spool: {error}");
+    /// Notes what has changed, and then removes the files that are not needed any more: whoever reads them again must know
+    /// that.
+    fn settle(&mut self) {
+        if let Some(disk) = &mut self.disk {
+            self.state.dropped = self.state.dropped.saturating_add(disk.take_given_up());
         }
+        self.write_state();
+        self.in_runtime(Log::sweep);
+        if let Some(disk) = &mut self.disk {
+            let swept = disk.sweep();
+            if let Err(error) = &swept
+                && !self.unswept
+            {
+                log::warn!("an old file cannot be removed from the spool: {error}; it is tried again");
+            }
+            self.unswept = swept.is_err();
+        }
+        self.tell_news();
+    }
+
+    fn tell_news(&mut self) {
+        let Some(disk) = self.disk.as_mut().filter(|disk| disk.has_changed()) else { return };
+        let news = disk.take_news();
+        for news in news {
+            match news {
+                News::Unreadable(name, error) => events::spool_unreadable(&name, &error),
+                News::Readable(name) => events::spool_readable(&name),
+                News::PassedOver(name) => {
+                    log::warn!("{name} still cannot be read; newer minutes are delivered before those in it");
+                }
+                News::Renamed(old, new) => log::info!("{old} in the spool is called {new} from now on"),
+                News::GivenUp(name) => events::spool_given_up(&name),
+                News::Damaged(name) => {
+                    log::warn!("{name}: a record on the disk is damaged; it counts as dropped");
+                }
+            }
+        }
+        self.settle();
     }
 
     /// Does something with the copy in the runtime directory; when that fails, goes on without one.
@@ -453,7 +601,8 @@ impl Spool {
             // behind newer ones. Without it, the next run is another boot.
             if let Some(mut log) = self.runtime.take() {
                 let _ = log.storage().remove(STATE);
-                let _ = log.forget_before(u64::MAX);
+                log.forget_before(u64::MAX);
+                let _ = log.sweep();
             }
         }
     }
@@ -462,15 +611,56 @@ impl Spool {
         if self.runtime.is_none() {
             return;
         }
+        if let Some(disk) = &self.disk {
+            self.state.stored = Some(disk.known().into());
+        }
         let Ok(bytes) = serde_json::to_vec(&self.state) else { return };
         self.in_runtime(|log| log.storage().replace(STATE, &bytes));
     }
 }
 
-/// The state of an earlier process; none when there is none, or it is not ours.
-fn read_state(storage: &dyn Storage) -> Option<State> {
-    let bytes = storage.read(STATE).ok()?;
-    serde_json::from_slice(&bytes)
-        .inspect_err(|error| log::warn!("{STATE} in the runtime directory is not used: {error}"))
-        .ok()
+/// What an earlier process left in the runtime directory. Where it cannot be read, its state is removed: it would grow old
+/// while this run goes on without it.
+fn read_runtime(mut storage: Box<dyn Storage>) -> io::Result<Left> {
+    let mut attempt = 0;
+    loop {
+        attempt += 1;
+        let error = match Log::open(storage, None) {
+            Err((refused, error)) => {
+                storage = refused;
+                error
+            }
+            Ok((mut log, _)) => {
+                let tail = log.entries().collect::<io::Result<_>>();
+                match (log.take_news().pop(), tail, state::read(log.storage())) {
+                    (None, Ok(tail), Ok(state)) => return Ok(Left { log, state, tail }),
+                    (Some(News::Unreadable(name, error)), ..) => {
+                        storage = log.into_storage();
+                        io::Error::other(format!("{name}: {error}"))
+                    }
+                    (_, Err(error), _) | (_, _, Err(error)) => {
+                        storage = log.into_storage();
+                        error
+                    }
+                    (Some(_), Ok(_), Ok(_)) => {
+                        storage = log.into_storage();
+                        io::Error::from(io::ErrorKind::InvalidData)
+                    }
+                }
+            }
+        };
+        if attempt == READ_RUNTIME {
+            // Where another process uses the folder, the state is that one's.
+            if error.kind() != io::ErrorKind::ResourceBusy {
+                let _ = storage.remove(STATE);
+            }
+            return Err(error);
+        }
+    }
+}
+
+/// Whether a file in a spool's folder has a name that the spool gives.
+fn is_our_name(name: &str) -> bool {
+    let stem = name.strip_suffix(".new").unwrap_or(name);
+    [STATE, DISCOVERED, storage::LOCK].contains(&stem) || segment::parse(name).is_some()
 }

@@ -1,26 +1,30 @@
 //! The few file operations that the spool is made of, so that tests can make each of them fail.
 
-use std::fs::{DirBuilder, File, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
+use std::cell::OnceCell;
+use std::fs::{DirBuilder, File};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, FileExt};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{FlockOperation, flock};
+use rustix::fs::{
+    AtFlags, Dir, FileType, FlockOperation, Mode, OFlags, flock, open, openat, renameat, statat, unlinkat,
+};
+use rustix::io::Errno;
 
 /// The file whose lock says that a folder is in use.
-const LOCK: &str = "lock";
+pub(super) const LOCK: &str = "lock";
 
 /// A folder of small files, written by one process at a time.
 pub trait Storage: Send {
-    /// The names of all files.
+    /// The names of all regular files.
     ///
     /// # Errors
     /// As the system has them; so for every function here.
     fn list(&self) -> io::Result<Vec<String>>;
-    /// The whole of a file.
+    /// The whole of a file; [`is_foreign`] tells of one that is longer than `longest`, or no regular file.
     #[allow(clippy::missing_errors_doc, reason = "told once, above")]
-    fn read(&self, name: &str) -> io::Result<Vec<u8>>;
-    /// `length` bytes of a file from `offset` on.
+    fn read(&self, name: &str, longest: usize) -> io::Result<Vec<u8>>;
+    /// `length` bytes of a file from `offset` on; [`io::ErrorKind::UnexpectedEof`] where it is shorter.
     #[allow(clippy::missing_errors_doc, reason = "told once, above")]
     fn read_at(&self, name: &str, offset: u64, length: usize) -> io::Result<Vec<u8>>;
     /// Adds bytes at the end of a file, which is made if there is none. After an error some of them may be there.
@@ -32,16 +36,31 @@ pub trait Storage: Send {
     /// Gives a file another content; if this process dies meanwhile, it has either the old one or the new one.
     #[allow(clippy::missing_errors_doc, reason = "told once, above")]
     fn replace(&mut self, name: &str, bytes: &[u8]) -> io::Result<()>;
+    /// Gives a file another name.
+    #[allow(clippy::missing_errors_doc, reason = "told once, above")]
+    fn rename(&mut self, name: &str, new: &str) -> io::Result<()>;
     /// Removes a file; that there is none is no error.
     #[allow(clippy::missing_errors_doc, reason = "told once, above")]
     fn remove(&mut self, name: &str) -> io::Result<()>;
 }
 
+/// Whether a file could not be read because it cannot be ours: no regular file, or one that is far too long.
+pub(super) fn is_foreign(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::FileTooLarge | io::ErrorKind::InvalidInput)
+}
+
 /// A real folder, locked for this process; its files are readable by this user alone.
+///
+/// It is held open, so that it stays the same one whatever is renamed above it.
 pub struct Directory {
     path: PathBuf,
+    handle: OnceCell<Handle>,
     /// The file appended to last, and whether its name is known to be on the disk.
     open: Option<(String, File, bool)>,
+}
+
+struct Handle {
+    folder: File,
     _lock: File,
 }
 
@@ -49,41 +68,120 @@ impl Directory {
     /// Opens a folder, and makes it if only its last part is missing.
     ///
     /// # Errors
-    /// When it cannot be made or written, or another process uses it ([`io::ErrorKind::WouldBlock`]).
+    /// When it cannot be made or written, or another process uses it ([`io::ErrorKind::ResourceBusy`]).
     pub fn open(path: &Path) -> io::Result<Self> {
-        match DirBuilder::new().mode(0o700).create(path) {
+        let this = Self::at(path);
+        this.handle()?;
+        Ok(this)
+    }
+
+    /// The same for a folder that may come later: it is opened by the first operation that finds it.
+    #[must_use]
+    pub fn at(path: &Path) -> Self {
+        Self { path: path.to_owned(), handle: OnceCell::new(), open: None }
+    }
+
+    fn handle(&self) -> io::Result<&Handle> {
+        if let Some(handle) = self.handle.get() {
+            return Ok(handle);
+        }
+        match DirBuilder::new().mode(0o700).create(&self.path) {
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
             _ => {}
         }
-        let lock =
-            OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(path.join(LOCK))?;
-        flock(&lock, FlockOperation::NonBlockingLockExclusive)?;
-        Ok(Self { path: path.to_owned(), open: None, _lock: lock })
+        let folder = File::from(open_folder(&self.path)?);
+        let lock = open_file(&folder, LOCK, OFlags::WRONLY | OFlags::CREATE)?;
+        match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
+            Err(Errno::WOULDBLOCK) => {
+                let told =
+                    "another process uses this folder; end that one, or name another folder for one of them";
+                return Err(io::Error::new(io::ErrorKind::ResourceBusy, told));
+            }
+            locked => locked?,
+        }
+        Ok(self.handle.get_or_init(|| Handle { folder, _lock: lock }))
     }
 
     fn file(&mut self, name: &str) -> io::Result<&mut (String, File, bool)> {
         if self.open.as_ref().is_none_or(|(open, ..)| open != name) {
-            let file = OpenOptions::new().append(true).create(true).mode(0o600).open(self.path.join(name))?;
-            self.open = Some((name.to_owned(), file, false));
+            let flags = OFlags::WRONLY | OFlags::APPEND | OFlags::CREATE;
+            let file = open_file(&self.handle()?.folder, name, flags);
+            if file.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
+                // The folder was removed. Whoever makes it again at its path will be found the next time.
+                self.handle.take();
+            }
+            self.open = Some((name.to_owned(), file?, false));
         }
         self.open.as_mut().ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))
     }
 }
 
+fn open_folder(path: &Path) -> Result<rustix::fd::OwnedFd, Errno> {
+    open(path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
+}
+
+/// Opens a regular file, and waits for nobody: neither for the other end of a pipe nor for a device.
+fn open_file(folder: &File, name: &str, flags: OFlags) -> io::Result<File> {
+    let flags = flags | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let no_file = || io::Error::new(io::ErrorKind::InvalidInput, format!("{name} is not a regular file"));
+    match openat(folder, name, flags, Mode::RUSR | Mode::WUSR) {
+        // A link, a pipe that nobody reads, a folder.
+        Err(Errno::LOOP | Errno::NXIO | Errno::ISDIR) => Err(no_file()),
+        Err(error) => Err(error.into()),
+        Ok(file) => {
+            let file = File::from(file);
+            if file.metadata()?.is_file() { Ok(file) } else { Err(no_file()) }
+        }
+    }
+}
+
+/// The names of all files in a folder, and whether each is a regular one.
+fn names(folder: &File) -> io::Result<Vec<(String, bool)>> {
+    let mut names = Vec::new();
+    for entry in Dir::read_from(folder)? {
+        let entry = entry?;
+        // A name that is not UTF-8 is none of ours.
+        let Ok(name) = entry.file_name().to_str() else { continue };
+        let kind = match entry.file_type() {
+            FileType::Unknown => match statat(folder, name, AtFlags::SYMLINK_NOFOLLOW) {
+                Ok(status) => FileType::from_raw_mode(status.st_mode),
+                // It went meanwhile, or reading it will tell.
+                Err(_) => FileType::RegularFile,
+            },
+            kind => kind,
+        };
+        names.push((name.to_owned(), kind == FileType::RegularFile));
+    }
+    Ok(names)
+}
+
+fn read(folder: &File, name: &str, longest: usize) -> io::Result<Vec<u8>> {
+    let file = open_file(folder, name, OFlags::RDONLY)?;
+    let mut bytes = Vec::new();
+    // One more, so that a longer file shows.
+    let read = file.take(longest as u64 + 1).read_to_end(&mut bytes)?;
+    if read > longest { Err(io::ErrorKind::FileTooLarge.into()) } else { Ok(bytes) }
+}
+
 impl Storage for Directory {
     fn list(&self) -> io::Result<Vec<String>> {
-        let names = std::fs::read_dir(&self.path)?;
-        // A name that is not UTF-8 is none of ours.
-        names.filter_map(|entry| entry.map(|e| e.file_name().into_string().ok()).transpose()).collect()
+        let (ours, others): (Vec<_>, Vec<_>) =
+            names(&self.handle()?.folder)?.into_iter().partition(|(_, is_file)| *is_file);
+        for (name, _) in others {
+            if super::is_our_name(&name) {
+                log::warn!("{}: is not a regular file; it is left alone", self.path.join(name).display());
+            }
+        }
+        Ok(ours.into_iter().map(|(name, _)| name).collect())
     }
 
-    fn read(&self, name: &str) -> io::Result<Vec<u8>> {
-        std::fs::read(self.path.join(name))
+    fn read(&self, name: &str, longest: usize) -> io::Result<Vec<u8>> {
+        read(&self.handle()?.folder, name, longest)
     }
 
     fn read_at(&self, name: &str, offset: u64, length: usize) -> io::Result<Vec<u8>> {
         let mut bytes = vec![0; length];
-        File::open(self.path.join(name))?.read_exact_at(&mut bytes, offset)?;
+        open_file(&self.handle()?.folder, name, OFlags::RDONLY)?.read_exact_at(&mut bytes, offset)?;
         Ok(bytes)
     }
 
@@ -92,33 +190,51 @@ impl Storage for Directory {
     }
 
     fn sync(&mut self, name: &str) -> io::Result<()> {
-        let folder = self.path.clone();
         let (_, file, known) = self.file(name)?;
         file.sync_data()?;
         if !*known {
-            File::open(folder)?.sync_all()?;
-            *known = true;
+            self.handle()?.folder.sync_all()?;
+            self.file(name)?.2 = true;
         }
         Ok(())
     }
 
     fn replace(&mut self, name: &str, bytes: &[u8]) -> io::Result<()> {
-        let new = self.path.join(format!("{name}.new"));
-        OpenOptions::new()
-            .create(true)
-            .truncate(true)
-            .write(true)
-            .mode(0o600)
-            .open(&new)?
-            .write_all(bytes)?;
-        std::fs::rename(new, self.path.join(name))
+        let new = format!("{name}.new");
+        let folder = &self.handle()?.folder;
+        open_file(folder, &new, OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC)?.write_all(bytes)?;
+        Ok(renameat(folder, &new, folder, name)?)
+    }
+
+    fn rename(&mut self, name: &str, new: &str) -> io::Result<()> {
+        self.open.take_if(|(open, ..)| open == name);
+        let folder = &self.handle()?.folder;
+        renameat(folder, name, folder, new)?;
+        folder.sync_all()
     }
 
     fn remove(&mut self, name: &str) -> io::Result<()> {
         self.open.take_if(|(open, ..)| open == name);
-        match std::fs::remove_file(self.path.join(name)) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        match unlinkat(&self.handle()?.folder, name, AtFlags::empty()) {
+            Err(error) if error != Errno::NOENT => Err(error.into()),
             _ => Ok(()),
         }
+    }
+}
+
+/// The files of a folder that another process may be using, for whoever only looks: nothing is made, locked or changed.
+pub(super) struct Looked(File);
+
+impl Looked {
+    pub(super) fn at(path: &Path) -> io::Result<Self> {
+        Ok(Self(open_folder(path)?.into()))
+    }
+
+    pub(super) fn names(&self) -> io::Result<Vec<(String, bool)>> {
+        names(&self.0)
+    }
+
+    pub(super) fn read(&self, name: &str, longest: usize) -> io::Result<Vec<u8>> {
+        read(&self.0, name, longest)
     }
 }

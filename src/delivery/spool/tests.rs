@@ -1,11 +1,14 @@
 //! The spool against a model, over crashes, power losses and injected faults.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use proptest::prelude::*;
 
 use super::*;
+
+/// Boot time in tests in which it stands still.
+const NOW: BootTime = Duration::from_secs(100);
 
 /// A folder in memory that can fail, be torn and be damaged. Copies share their files.
 #[derive(Clone, Default)]
@@ -16,6 +19,10 @@ struct Inner {
     files: BTreeMap<String, File>,
     /// Calls that write until one fails; that one writes half of its bytes.
     fails_in: Option<u32>,
+    /// How many of the next reads fail: of a list, a file or a part of it.
+    reads_fail: u32,
+    /// Files that cannot be read.
+    bad: BTreeSet<String>,
 }
 
 #[derive(Default)]
@@ -69,17 +76,38 @@ fn full() -> io::Error {
     io::Error::from(io::ErrorKind::StorageFull)
 }
 
+fn unreadable() -> io::Error {
+    io::Error::from_raw_os_error(rustix::io::Errno::IO.raw_os_error())
+}
+
+impl Inner {
+    /// Whether reading fails, in passing or because of this file.
+    fn reading(&mut self, name: &str) -> io::Result<()> {
+        let passing = self.reads_fail > 0;
+        self.reads_fail = self.reads_fail.saturating_sub(1);
+        if passing || self.bad.contains(name) { Err(unreadable()) } else { Ok(()) }
+    }
+}
+
 impl Storage for Fake {
     fn list(&self) -> io::Result<Vec<String>> {
-        Ok(self.inner().files.keys().cloned().collect())
+        let mut inner = self.inner();
+        inner.reading("")?;
+        Ok(inner.files.keys().cloned().collect())
     }
 
-    fn read(&self, name: &str) -> io::Result<Vec<u8>> {
-        self.inner().files.get(name).map(|file| file.bytes.clone()).ok_or(io::ErrorKind::NotFound.into())
+    fn read(&self, name: &str, longest: usize) -> io::Result<Vec<u8>> {
+        let mut inner = self.inner();
+        inner.reading(name)?;
+        let file = inner.files.get(name).ok_or(io::ErrorKind::NotFound)?;
+        if file.bytes.len() > longest {
+            return Err(io::ErrorKind::FileTooLarge.into());
+        }
+        Ok(file.bytes.clone())
     }
 
     fn read_at(&self, name: &str, offset: u64, length: usize) -> io::Result<Vec<u8>> {
-        let bytes = self.read(name)?;
+        let bytes = self.read(name, usize::MAX)?;
         let start = usize::try_from(offset).unwrap();
         bytes.get(start..start + length).map(<[u8]>::to_vec).ok_or(io::ErrorKind::UnexpectedEof.into())
     }
@@ -111,8 +139,23 @@ impl Storage for Fake {
         Ok(())
     }
 
+    fn rename(&mut self, name: &str, new: &str) -> io::Result<()> {
+        let mut inner = self.inner();
+        if inner.fails() {
+            return Err(full());
+        }
+        let file = inner.files.remove(name).ok_or(io::ErrorKind::NotFound)?;
+        inner.files.insert(new.to_owned(), file);
+        if inner.bad.remove(name) {
+            inner.bad.insert(new.to_owned());
+        }
+        Ok(())
+    }
+
     fn remove(&mut self, name: &str) -> io::Result<()> {
-        self.inner().files.remove(name);
+        let mut inner = self.inner();
+        inner.files.remove(name);
+        inner.bad.remove(name);
         Ok(())
     }
 }
@@ -161,7 +204,7 @@ fn push(spool: &mut Spool) -> String {
 /// Publishes everything, in order.
 fn drain(spool: &mut Spool) -> Vec<String> {
     let mut all = Vec::new();
-    while let Some((position, _, payload)) = spool.oldest() {
+    while let Some((position, _, payload)) = spool.oldest(NOW) {
         all.push(payload);
         spool.remove(position);
     }
@@ -203,10 +246,10 @@ fn a_full_spool_drops_the_oldest_and_counts_it() {
 fn a_late_acknowledgement_does_not_remove_another_record() {
     let mut spool = Device::new(1).start();
     push(&mut spool);
-    let (in_flight, ..) = spool.oldest().unwrap();
+    let (in_flight, ..) = spool.oldest(NOW).unwrap();
     let newer = push(&mut spool);
     spool.remove(in_flight);
-    assert_eq!(spool.oldest().unwrap().2, newer);
+    assert_eq!(spool.oldest(NOW).unwrap().2, newer);
 }
 
 #[test]
@@ -244,7 +287,7 @@ fn a_crash_between_a_record_and_its_state_uses_no_seq_twice() {
     let device = Device::new(100);
     let mut spool = device.start();
     spool.keep_open(0, "t", &payload(spool.boot(), 0));
-    let state = device.runtime.read(STATE).unwrap();
+    let state = device.runtime.read(STATE, usize::MAX).unwrap();
     let ended = push(&mut spool);
     drop(spool);
     // As if the process had died right after the record was written.
@@ -325,7 +368,7 @@ fn another_state_directory_loses_nothing_that_waits_in_memory() {
         let spool = Spool::open_in_boot(folders, 100, MOST_BYTES, "0").unwrap();
         // Not acknowledged, so that the second start sees the same.
         let stored = spool.disk.as_ref().unwrap().entries();
-        let mut left: Vec<_> = stored.map(|(_, entry)| entry.unwrap().payload).collect();
+        let mut left: Vec<_> = stored.map(|entry| entry.unwrap().1.payload).collect();
         left.extend(spool.tail.iter().map(|(_, entry)| entry.payload.clone()));
         assert_eq!(left, [&backlog[..], std::slice::from_ref(&waiting)].concat());
     }
@@ -389,121 +432,265 @@ fn every_length_that_a_power_loss_can_leave_is_read() {
 #[derive(Debug, Clone)]
 enum Event {
     Push,
+    /// As many as fill two files.
+    Burst,
     KeepOpen,
     Store,
-    Acknowledge,
+    Acknowledge(u32),
     DiskFailsIn(u32),
     RuntimeFailsIn(u32),
+    /// The next reads of the disk, and of the runtime directory, fail.
+    ReadsFail {
+        disk: u32,
+        runtime: u32,
+    },
+    /// From now on one of the files on the disk cannot be read.
+    FileGoesBad(usize),
+    FilesRecover,
+    Damage {
+        file: usize,
+        at: usize,
+    },
+    Wait(u64),
     Mend,
     KillProcess,
-    LosePower { luck: u8, zeroes: bool },
+    LosePower {
+        luck: u8,
+        zeroes: bool,
+    },
 }
 
 fn event() -> impl Strategy<Value = Event> {
     prop_oneof![
         8 => Just(Event::Push),
+        1 => Just(Event::Burst),
         2 => Just(Event::KeepOpen),
         5 => Just(Event::Store),
-        4 => Just(Event::Acknowledge),
+        4 => Just(Event::Acknowledge(1)),
+        1 => (1_u32..200).prop_map(Event::Acknowledge),
         2 => (0_u32..6).prop_map(Event::DiskFailsIn),
         1 => (0_u32..6).prop_map(Event::RuntimeFailsIn),
+        // More of the runtime directory, and the run goes on without it.
+        2 => (0_u32..6, 0_u32..READ_RUNTIME).prop_map(|(disk, runtime)| Event::ReadsFail { disk, runtime }),
+        2 => any::<usize>().prop_map(Event::FileGoesBad),
+        1 => Just(Event::FilesRecover),
+        1 => (any::<usize>(), any::<usize>()).prop_map(|(file, at)| Event::Damage { file, at }),
+        3 => prop_oneof![Just(1), Just(20), Just(70), Just(400), Just(90_000)].prop_map(Event::Wait),
         2 => Just(Event::Mend),
         2 => Just(Event::KillProcess),
         1 => (any::<u8>(), any::<bool>()).prop_map(|(luck, zeroes)| Event::LosePower { luck, zeroes }),
     ]
 }
 
+/// What is expected of a spool after what has happened to it.
+struct Model {
+    device: Device,
+    spool: Spool,
+    now: BootTime,
+    /// Every record ever made; what of them is promised; the one that was acknowledged last.
+    made: Vec<String>,
+    promised: Vec<usize>,
+    acknowledged: BTreeSet<usize>,
+    newest: Option<usize>,
+    open: Option<String>,
+    /// No power was lost and the runtime directory never failed, so that every record is accounted for.
+    exact: bool,
+    /// A file was unreadable for longer than the order is held, so that its records may come late.
+    may_be_late: bool,
+    /// Records on the disk were damaged, or could not be read for a day.
+    harmed: bool,
+    /// What was in memory alone may be found half stored, and counts as dropped then.
+    lost_from_memory: u64,
+}
+
+impl Model {
+    fn new() -> Self {
+        let device = Device::new(10_000);
+        let spool = device.start();
+        Self {
+            device,
+            spool,
+            now: NOW,
+            made: Vec::new(),
+            promised: Vec::new(),
+            acknowledged: BTreeSet::new(),
+            newest: None,
+            open: None,
+            exact: true,
+            may_be_late: false,
+            harmed: false,
+            lost_from_memory: 0,
+        }
+    }
+
+    fn push(&mut self) {
+        self.made.push(push(&mut self.spool));
+        self.promised.push(self.made.len() - 1);
+        self.open = None;
+    }
+
+    /// Publishes the oldest record, if one can be read.
+    fn acknowledge(&mut self) -> bool {
+        let Some((position, _, payload)) = self.spool.oldest(self.now) else { return false };
+        let index = self.made.iter().position(|record| *record == payload).expect("a known record");
+        let is_new = self.acknowledged.insert(index);
+        assert!(is_new || !self.exact, "{index} comes again");
+        assert!(self.may_be_late || !self.exact || self.newest < Some(index), "{index} is out of order");
+        self.newest = Some(index);
+        self.promised.retain(|promised| *promised != index);
+        self.spool.remove(position);
+        true
+    }
+
+    fn restart(&mut self, power: Option<(u8, bool)>) {
+        let runtime_failed = self.spool.runtime.is_none();
+        let (boot, in_memory) = (self.spool.boot().to_owned(), self.spool.tail.len());
+        if let Some((luck, zeroes)) = power {
+            self.device.lose_power(luck, zeroes);
+        } else {
+            // The next process can write; whether it can read is another thing.
+            self.device.disk.inner().fails_in = None;
+            self.device.runtime.inner().fails_in = None;
+        }
+        self.spool = self.device.start();
+        if power.is_some() || runtime_failed {
+            self.exact = false;
+            self.lost_from_memory += in_memory as u64;
+            self.promised.truncate(self.promised.len() - in_memory.min(self.promised.len()));
+        }
+        let open = self.open.take();
+        if power.is_some() {
+            assert_ne!(self.spool.boot(), boot);
+        } else if !runtime_failed {
+            assert_eq!(self.spool.boot(), boot);
+            if let Some(open) = open {
+                self.made.push(open);
+                self.promised.push(self.made.len() - 1);
+            }
+        }
+    }
+
+    fn live(&mut self, event: &Event) {
+        match *event {
+            Event::Push => self.push(),
+            Event::Burst => {
+                (0..250).for_each(|_| self.push());
+                self.live(&Event::Store);
+            }
+            Event::KeepOpen => {
+                let seq = self.spool.next_seq();
+                let payload = payload(self.spool.boot(), seq);
+                self.spool.keep_open(seq, "t", &payload);
+                self.open = Some(payload.as_str().to_owned());
+            }
+            Event::Store => {
+                self.spool.store();
+                // A failed write leaves a part of them.
+                self.lost_from_memory += self.spool.tail.len() as u64;
+            }
+            Event::Acknowledge(count) => while_true(count, || self.acknowledge()),
+            Event::DiskFailsIn(calls) => self.device.disk.inner().fails_in = Some(calls),
+            Event::RuntimeFailsIn(calls) => self.device.runtime.inner().fails_in = Some(calls),
+            Event::ReadsFail { disk, runtime } => {
+                self.device.disk.inner().reads_fail = disk;
+                self.device.runtime.inner().reads_fail = runtime;
+            }
+            Event::FileGoesBad(which) => {
+                let mut inner = self.device.disk.inner();
+                let count = inner.files.len().max(1);
+                if let Some(name) = inner.files.keys().nth(which % count).cloned() {
+                    inner.bad.insert(name);
+                }
+            }
+            Event::FilesRecover => self.device.disk.inner().bad.clear(),
+            Event::Damage { file, at } => {
+                let mut inner = self.device.disk.inner();
+                let count = inner.files.len().max(1);
+                if let Some(file) = inner.files.values_mut().nth(file % count)
+                    && !file.bytes.is_empty()
+                {
+                    let at = at % file.bytes.len();
+                    file.bytes[at] ^= 0x40;
+                    self.harmed = true;
+                }
+            }
+            Event::Wait(seconds) => {
+                // Who waits publishes what can be.
+                let is_bad =
+                    !self.device.disk.inner().bad.is_empty() || self.device.disk.inner().reads_fail > 0;
+                self.may_be_late |= is_bad || self.spool.unreadable() > 0 || self.spool.away.is_some();
+                self.harmed |= self.may_be_late && seconds > 80_000;
+                self.spool.oldest(self.now);
+                self.now += Duration::from_secs(seconds);
+                self.spool.oldest(self.now);
+            }
+            Event::Mend => {
+                self.device.disk.inner().fails_in = None;
+                self.device.runtime.inner().fails_in = None;
+            }
+            Event::KillProcess => self.restart(None),
+            Event::LosePower { luck, zeroes } => self.restart(Some((luck, zeroes))),
+        }
+    }
+
+    /// At any time: stored = delivered + dropped + waiting.
+    fn check(&mut self) {
+        self.exact &= self.spool.runtime.is_some();
+        if self.exact && self.spool.away.is_none() {
+            let delivered = self.acknowledged.len() as u64;
+            let accounted = delivered + self.spool.dropped() + self.spool.len() as u64;
+            assert_eq!(
+                accounted,
+                self.made.len() as u64,
+                "delivered {delivered}, dropped {}",
+                self.spool.dropped()
+            );
+        }
+        assert!(self.harmed || self.spool.dropped() <= self.lost_from_memory);
+    }
+
+    /// Everything can be read and written again, and is published.
+    fn finish(mut self) {
+        for folder in [&self.device.disk, &self.device.runtime] {
+            let mut inner = folder.inner();
+            (inner.fails_in, inner.reads_fail) = (None, 0);
+            inner.bad.clear();
+        }
+        // Files that were passed over are tried again every five minutes.
+        for _ in 0..3 {
+            self.now += Duration::from_secs(400);
+            while self.acknowledge() {}
+            // Their turn comes one after the other.
+            for _ in 0..20 {
+                self.now += Duration::from_secs(10);
+                while self.acknowledge() {}
+            }
+            self.check();
+        }
+        assert_eq!(self.spool.len(), 0);
+        assert!(self.harmed || self.promised.is_empty(), "lost: {:?}", self.promised);
+        // The key of each record is its own.
+        assert_eq!(self.made.iter().collect::<BTreeSet<_>>().len(), self.made.len());
+    }
+}
+
+fn while_true(count: u32, mut act: impl FnMut() -> bool) {
+    let _ = (0..count).all(|_| act());
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2000))]
 
     /// What must hold after any history: records come oldest first, each as it was pushed; the ones not acknowledged
-    /// are all there but those a power loss caught in memory; no key names two records.
+    /// are all there but those a power loss caught in memory; what was stored is delivered, dropped or waiting; no key
+    /// names two records.
     #[test]
     fn nothing_is_lost_that_was_promised(events in proptest::collection::vec(event(), 1..60)) {
-        let mut device = Device::new(10_000);
-        let mut spool = device.start();
-        // Every record ever made; what of them is promised; how many are acknowledged.
-        let mut made: Vec<String> = Vec::new();
-        let mut promised: Vec<usize> = Vec::new();
-        let mut acknowledged = std::collections::BTreeSet::new();
-        let (mut runtime_failed, mut open) = (false, None::<String>);
-        // A power loss may leave half of a record, which counts as dropped.
-        let mut lost_with_power = 0;
+        let mut model = Model::new();
         for event in events {
-            match event {
-                Event::Push => {
-                    made.push(push(&mut spool));
-                    promised.push(made.len() - 1);
-                    open = None;
-                }
-                Event::KeepOpen => {
-                    let seq = spool.next_seq();
-                    let payload = payload(spool.boot(), seq);
-                    spool.keep_open(seq, "t", &payload);
-                    open = Some(payload.as_str().to_owned());
-                }
-                Event::Store => spool.store(),
-                Event::Acknowledge => {
-                    if let Some((position, _, payload)) = spool.oldest() {
-                        let index = made.iter().position(|record| *record == payload).unwrap();
-                        acknowledged.insert(index);
-                        spool.remove(position);
-                        promised.retain(|p| *p != index);
-                    }
-                }
-                Event::DiskFailsIn(calls) => device.disk.inner().fails_in = Some(calls),
-                Event::RuntimeFailsIn(calls) => {
-                    device.runtime.inner().fails_in = Some(calls);
-                }
-                Event::Mend => {
-                    device.disk.inner().fails_in = None;
-                    device.runtime.inner().fails_in = None;
-                }
-                Event::KillProcess | Event::LosePower { .. } => {
-                    runtime_failed |= spool.runtime.is_none();
-                    let (boot, in_memory) = (spool.boot().to_owned(), spool.tail.len());
-                    drop(spool);
-                    let power = matches!(event, Event::LosePower { .. });
-                    if let Event::LosePower { luck, zeroes } = event {
-                        device.lose_power(luck, zeroes);
-                    } else {
-                        // The next process meets a folder that works.
-                        device.disk.inner().fails_in = None;
-                        device.runtime.inner().fails_in = None;
-                    }
-                    spool = device.start();
-                    if power || runtime_failed {
-                        promised.truncate(promised.len() - in_memory.min(promised.len()));
-                    }
-                    if power {
-                        lost_with_power += in_memory as u64;
-                        prop_assert_ne!(spool.boot(), boot);
-                    } else if !runtime_failed {
-                        prop_assert_eq!(spool.boot(), boot);
-                        if let Some(open) = open.take() {
-                            made.push(open);
-                            promised.push(made.len() - 1);
-                        }
-                    }
-                    open = None;
-                    runtime_failed = false;
-                }
-            }
-            prop_assert!(spool.dropped() <= lost_with_power);
+            model.live(&event);
+            model.check();
         }
-        // Copies of what was acknowledged or not promised may come again, but in order and unchanged.
-        let mut last = None;
-        let mut left = promised.clone();
-        for payload in drain(&mut spool) {
-            let index = made.iter().position(|record| *record == payload);
-            prop_assert!(index.is_some(), "an unknown record");
-            prop_assert!(index > last, "out of order");
-            last = index;
-            left.retain(|p| Some(*p) != index);
-        }
-        prop_assert!(left.is_empty(), "lost: {left:?}");
-        // The key of each record is its own.
-        let keys: std::collections::BTreeSet<_> = made.iter().collect();
-        prop_assert_eq!(keys.len(), made.len());
+        model.finish();
     }
 }
