@@ -164,7 +164,7 @@ fn pictures(path: &Path, rate_hz: f64) -> Vec<Vec<u8>> {
 fn an_ordinary_recording_is_sampled_as_ffmpeg_does() {
     let folder = tempfile::tempdir().unwrap();
     let mut videos: Vec<_> =
-        [("10", "a.mkv"), ("24", "b.avi"), ("30000/1001", "c.mkv"), ("1", "d.mkv"), ("1/4", "e.mkv")]
+        [("10", "a.mkv"), ("24", "b.avi"), ("30000/1001", "c.mkv"), ("1", "d.mkv"), ("1/4", "e.avi")]
             .iter()
             .map(|(rate, name)| clip(folder.path(), name, rate, 12))
             .collect();
@@ -319,21 +319,16 @@ fn an_output_never_overwrites_an_input_or_another_output() {
         lectern().arg("analyze").args(arguments).output().unwrap()
     };
     for (arguments, problem) in [
-        (&["--csv", "lec1.mkv", "stills"][..], None),
-        (&["--csv", "lec1.mkv", "stills", "lec1.mkv"], Some("would overwrite the input")),
-        (&["--chart", "link.csv", "lec1.mkv"], Some("would overwrite the input")),
-        (&["--frames-csv", "hard.csv", "lec1.mkv"], Some("would overwrite the input")),
-        (&["--csv", "stills/0.png", "stills"], Some("would overwrite the input")),
-        (&["--chart", "stills/1.png", "stills"], Some("would overwrite the input")),
-        (&["--csv", "old.csv", "--classifier", "old.csv", "stills"], Some("would overwrite the input")),
-        (&["--csv", "new.csv", "--chart", "dangling.csv", "lec1.mkv"], Some("is the same file as --csv")),
-        (
-            &["--csv", "old.csv", "--frames-csv", "stills/../old.csv", "lec1.mkv"],
-            Some("is the same file as --csv"),
-        ),
-        (&["--csv", "stills", "lec1.mkv"], Some("is a folder")),
+        (&["--csv", "lec1.mkv", "stills", "lec1.mkv"][..], "would overwrite the input"),
+        (&["--chart", "link.csv", "lec1.mkv"], "would overwrite the input"),
+        (&["--frames-csv", "hard.csv", "lec1.mkv"], "would overwrite the input"),
+        (&["--csv", "stills/0.png", "stills"], "would overwrite the input"),
+        (&["--chart", "stills/1.png", "stills"], "would overwrite the input"),
+        (&["--csv", "old.csv", "--classifier", "old.csv", "stills"], "would overwrite the input"),
+        (&["--csv", "new.csv", "--chart", "dangling.csv", "lec1.mkv"], "is the same file as --csv"),
+        (&["--csv", "old.csv", "--frames-csv", "stills/../old.csv", "lec1.mkv"], "is the same file as --csv"),
+        (&["--csv", "stills", "lec1.mkv"], "is a folder"),
     ] {
-        let Some(problem) = problem else { continue };
         let output = given(arguments);
         assert_eq!(output.status.code(), Some(2), "{arguments:?}: {}", said(&output));
         assert!(said(&output).contains(problem), "{arguments:?}: {}", said(&output));
