@@ -77,7 +77,9 @@ pub enum Command {
     /// Count the expressions of recorded lectures
     ///
     /// Prints one JSON line for each minute of each recording, counted from its start; the last one is usually
-    /// `"partial": true`. A damaged recording is counted as far as it can be read, then reported; exit code 1.
+    /// `"partial": true`. A damaged recording is counted as far as it can be read, then reported; exit code 1. A frame
+    /// stands for 2 s at most (or for two frame intervals or one tick, if longer): a longer pause is told on standard error, its
+    /// frames are expected and not counted. An output that is an input or another output is refused; exit code 2.
     Analyze(Analyze),
     /// Measure what a frame costs on this device, stage by stage
     ///
@@ -164,8 +166,8 @@ Examples:
   lectern analyze monday.mkv tuesday.mkv --frames-csv frames.csv
   ffmpeg -i lecture.mp4 -f yuv4mpegpipe -pix_fmt yuv420p - | lectern analyze - --label lecture")]
 pub struct Analyze {
-    /// Videos in any format that ffmpeg reads, .y4m files, folders of stills (one a tick), or - for Y4M on
-    /// standard input
+    /// Videos that ffmpeg reads, .y4m files, pipes with Y4M, JPEG or PNG stills or folders of them (one a tick), or - for
+    /// Y4M on standard input
     #[arg(required = true, value_name = "VIDEO")]
     pub videos: Vec<PathBuf>,
 

@@ -41,7 +41,8 @@ fn main() -> ExitCode {
             for cause in error.chain().skip(1) {
                 eprintln!("  because: {}", Printable(cause));
             }
-            if error.is::<ConfigError>() { ExitCode::from(WRONG_USAGE) } else { ExitCode::FAILURE }
+            let wrong_usage = error.is::<ConfigError>() || error.is::<commands::UsageError>();
+            if wrong_usage { ExitCode::from(WRONG_USAGE) } else { ExitCode::FAILURE }
         }
     }
 }

@@ -27,6 +27,8 @@ const TELL_EVERY: Duration = Duration::from_secs(1);
 pub trait Observer {
     /// One frame was analysed, or was corrupt (`None`), at this offset from the start of the watch.
     fn frame(&mut self, _offset: Duration, _sightings: Option<&[Sighting]>) {}
+    /// The recording has no picture for the tick at this offset: a frame is missing that was expected.
+    fn missing(&mut self, _offset: Duration) {}
     /// The camera is lost; the next frame tells that it is back.
     fn camera_lost(&mut self) {}
     /// What the open window would come to if it ended now; about once a second.
@@ -137,6 +139,10 @@ impl Session<'_> {
                 Ok(Capture::Corrupt) => {
                     window.add_corrupt();
                     self.observer.frame(tick - self.began, None);
+                }
+                Ok(Capture::Missing) => {
+                    self.analyzer.forget();
+                    self.observer.missing(tick - self.began);
                 }
                 // A stop reaches ffmpeg too, so what a recording says then is of no interest.
                 Ok(Capture::End) => return Ok(Next::Stop),

@@ -104,7 +104,7 @@ fn unsafe_code_stands_in_one_file() {
 
 #[test]
 fn the_daemon_has_two_threads() {
-    let files = outside(all(), &["commands/demo.rs", "camera/video.rs"]);
+    let files = outside(all(), &["commands/demo.rs"]);
     let spawning: Vec<_> = files
         .into_iter()
         .filter(|(_, code)| code.contains("thread::spawn") || code.contains("thread::Builder"))

@@ -18,6 +18,8 @@ use lectern::watch::{Observer, Watch, WatchError};
 enum Step {
     Frame,
     Corrupt,
+    /// The recording has no picture.
+    Missing,
     /// The machine sleeps for so long before the frame comes.
     Sleep(Duration),
     /// The camera goes, and comes back at the n-th attempt.
@@ -37,6 +39,7 @@ impl FrameSource for Script {
             None => Ok(Capture::End),
             Some(Step::Frame) => Ok(Capture::Frame(Frame::black(64, 64))),
             Some(Step::Corrupt) => Ok(Capture::Corrupt),
+            Some(Step::Missing) => Ok(Capture::Missing),
             Some(Step::Sleep(length)) => {
                 self.clock.sleep_until(self.clock.boot() + length, &Stop::default());
                 Ok(Capture::Frame(Frame::black(64, 64)))
@@ -119,6 +122,15 @@ fn corrupt_frames_are_counted_and_not_analysed() {
     let (seen, _) = watch(frames(4).chain([Step::Corrupt, Step::Corrupt]).chain(frames(1)));
     assert_eq!(summary(&seen.records[0]), (0, 4, 7, 5, true));
     assert_eq!(seen.records[0].counts.corrupt, 2);
+}
+
+#[test]
+fn a_tick_without_a_picture_is_expected_and_not_counted() {
+    let missing = (0..12).map(|_| Step::Missing);
+    let (seen, _) = watch(frames(4).chain(missing).chain(frames(2)));
+    let records: Vec<_> = seen.records.iter().map(summary).collect();
+    assert_eq!(records, [(0, 5, 10, 4, false), (5, 4, 8, 2, true)]);
+    assert!(seen.records.iter().all(|record| record.counts.corrupt == 0));
 }
 
 #[test]

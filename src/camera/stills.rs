@@ -2,7 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{CameraError, Capture, Frame, FrameSource};
+use image::{DynamicImage, ImageDecoder, ImageReader};
+
+use super::{CameraError, Capture, Frame, FrameSource, MOST_PIXELS, check_size, has_extension};
+
+/// The most bytes that a picture may take while it is decoded: some have more than 8 bits a channel, or transparency.
+const MOST_BYTES: u64 = 4 * MOST_PIXELS as u64;
 
 /// The stills of a folder.
 pub struct Stills {
@@ -28,16 +33,10 @@ impl Stills {
         Ok(Self { files, next: 0, endless })
     }
 
-    /// How many stills there are.
+    /// A recording of one still.
     #[must_use]
-    pub fn len(&self) -> usize {
-        self.files.len()
-    }
-
-    /// Whether there is none; never true for an opened folder.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.files.is_empty()
+    pub fn one(file: &Path, endless: bool) -> Self {
+        Self { files: vec![file.to_owned()], next: 0, endless }
     }
 }
 
@@ -59,12 +58,15 @@ impl FrameSource for Stills {
             Capture::Frame,
         ))
     }
+
+    fn ticks(&self) -> Option<u64> {
+        (!self.endless).then_some(self.files.len() as u64)
+    }
 }
 
-fn is_still(path: &Path) -> bool {
-    path.extension()
-        .and_then(|e| e.to_str())
-        .is_some_and(|e| ["jpg", "jpeg", "png"].iter().any(|known| e.eq_ignore_ascii_case(known)))
+/// Whether a file is a still of a folder, by its name.
+pub(crate) fn is_still(path: &Path) -> bool {
+    has_extension(path, &["jpg", "jpeg", "png"])
 }
 
 /// Reads one picture, gray or colour.
@@ -74,9 +76,22 @@ fn is_still(path: &Path) -> bool {
 pub fn read(path: &Path) -> Result<Frame, CameraError> {
     let problem =
         |e: &dyn std::fmt::Display| CameraError::recording(path, format!("is no readable picture: {e}"));
-    let reader = image::ImageReader::open(path).map_err(|e| problem(&e))?;
-    let picture = reader.with_guessed_format().map_err(|e| problem(&e))?.decode().map_err(|e| problem(&e))?;
-    let rgb = picture.into_rgb8();
+    let mut reader =
+        ImageReader::open(path).and_then(ImageReader::with_guessed_format).map_err(|e| problem(&e))?;
+    let mut limits = image::Limits::default();
+    limits.max_alloc = Some(MOST_BYTES);
+    reader.limits(limits);
+    // Reads the header alone.
+    let decoder = reader.into_decoder().map_err(|e| problem(&e))?;
+    let (width, height) = decoder.dimensions();
+    check_size(width as usize, height as usize).map_err(|e| CameraError::recording(path, e))?;
+    if decoder.total_bytes() > MOST_BYTES {
+        let megabytes = decoder.total_bytes() / 1_000_000;
+        let most = MOST_BYTES / 1_000_000;
+        let told = format!("takes {megabytes} MB, and at most {most} are read; scale it down first");
+        return Err(CameraError::recording(path, told));
+    }
+    let rgb = DynamicImage::from_decoder(decoder).map_err(|e| problem(&e))?.into_rgb8();
     let (width, height) = (rgb.width() as usize, rgb.height() as usize);
     Frame::from_rgb(width, height, rgb.into_raw()).ok_or_else(|| problem(&"it is empty"))
 }

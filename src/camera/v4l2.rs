@@ -14,8 +14,7 @@ use v4l::video::capture::Parameters;
 use v4l::{Device, Format, FourCC, Fraction};
 use zeroize::Zeroize;
 
-use super::decode;
-use super::{CameraError, Capture, Frame, FrameSource};
+use super::{CameraError, Capture, Frame, FrameSource, check_size, decode, jpeg};
 
 /// Pixel formats that can be decoded, the cheapest and richest first.
 const FORMATS: [&[u8; 4]; 5] = [b"YUYV", b"NV12", b"RGB3", b"MJPG", b"GREY"];
@@ -202,6 +201,8 @@ impl V4l2 {
                 self.unusable(format!("offers {fourcc} and then refuses it; try another width and height"))
             );
         }
+        check_size(format.width as usize, format.height as usize)
+            .map_err(|problem| self.unusable(problem))?;
         if (format.width, format.height) != (self.width, self.height) {
             log::warn!(
                 "{}: gives {}x{} instead of {}x{}",
@@ -315,9 +316,7 @@ fn decoded(bytes: &[u8], format: &Format, spare: Option<Frame>) -> Option<Frame>
         b"NV12" => decode::nv12(bytes, width, height, stride, spare),
         b"RGB3" => decode::rgb3(bytes, width, height, stride, spare),
         b"GREY" => decode::grey(bytes, width, height, stride, spare),
-        // A JPEG names its own size, perhaps rounded up to whole blocks; any other one is damage.
-        b"MJPG" => decode::mjpeg(bytes)
-            .filter(|frame| frame.width().abs_diff(width) < 16 && frame.height().abs_diff(height) < 16),
+        b"MJPG" => jpeg::mjpeg_of(bytes, width, height),
         _ => None,
     }
 }

@@ -1,20 +1,29 @@
 //! Uncompressed video in the YUV4MPEG2 (Y4M) container, from a file or from standard input.
 
 use std::fs::File;
-use std::io::{BufRead, BufReader, Read, Stdin};
+use std::io::{self, BufRead, BufReader, Read, Seek};
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
+use rustix::fs::{Mode, OFlags};
 use zeroize::Zeroizing;
 
 use super::decode::{self, Chroma};
-use super::{CameraError, Capture, FrameSource, LONGEST_SIDE};
+use super::patience::{self, Patient, SILENCE};
+use super::{CameraError, Capture, FrameSource, check_size};
 
 /// The longest header line that is read; real ones have less than a hundred bytes.
 const LONGEST_LINE: u64 = 4096;
 
+/// Frames a second that a stream may have. A slower one would show a frame for longer than it stands for.
+const RATES: std::ops::RangeInclusive<f64> = 0.1..=1000.0;
+
 /// A Y4M stream, sampled at the analysis rate.
 pub struct Y4m {
-    input: Input,
+    reader: BufReader<Box<dyn Read>>,
+    /// The same file, to go back to its start at its end.
+    again: Option<File>,
     path: PathBuf,
     header: Header,
     /// Frames of the stream for each frame that is shown; below 1 where the stream is slower than the ticks.
@@ -26,11 +35,6 @@ pub struct Y4m {
     shown: u64,
 }
 
-enum Input {
-    File { reader: BufReader<File>, endless: bool },
-    Stdin(BufReader<Stdin>),
-}
-
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Header {
     width: usize,
@@ -40,14 +44,20 @@ struct Header {
 }
 
 impl Y4m {
-    /// Reads the header of a file.
+    /// Reads the header of a file or a pipe; from its start again, and live, when `endless`.
     ///
     /// # Errors
-    /// [`CameraError::Recording`] when it cannot be read or is no 8-bit Y4M.
+    /// [`CameraError::Recording`] when it cannot be read or is no 8-bit Y4M; [`CameraError::Lost`] when it is live and silent.
     pub fn open(path: &Path, rate_hz: f64, endless: bool) -> Result<Self, CameraError> {
-        let file =
-            File::open(path).map_err(|e| CameraError::recording(path, format!("cannot be read: {e}")))?;
-        Self::new(Input::File { reader: BufReader::new(file), endless }, path, rate_hz)
+        let cannot = |e: io::Error| CameraError::recording(path, format!("cannot be read: {e}"));
+        // Without waiting for whoever will write into a pipe: that is waited for at the first read.
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let file = File::from(rustix::fs::open(path, flags, Mode::empty()).map_err(|e| cannot(e.into()))?);
+        let again = match file.metadata().map_err(cannot)?.is_file() && endless {
+            true => Some(file.try_clone().map_err(cannot)?),
+            false => None,
+        };
+        Self::patient(file, again, path, rate_hz, endless.then_some(SILENCE))
     }
 
     /// Reads the header from standard input.
@@ -55,40 +65,73 @@ impl Y4m {
     /// # Errors
     /// [`CameraError::Recording`] when it is no 8-bit Y4M.
     pub fn stdin(rate_hz: f64) -> Result<Self, CameraError> {
-        Self::new(Input::Stdin(BufReader::new(std::io::stdin())), Path::new("-"), rate_hz)
+        let path = Path::new("-");
+        let input = io::stdin().as_fd().try_clone_to_owned();
+        let input = input.map_err(|e| CameraError::recording(path, format!("cannot be read: {e}")))?;
+        Self::patient(File::from(input), None, path, rate_hz, None)
     }
 
-    fn new(mut input: Input, path: &Path, rate_hz: f64) -> Result<Self, CameraError> {
-        let header = Header::read(input.reader()).map_err(|e| CameraError::recording(path, e))?;
+    /// Reads the header of any stream; `path` names it in errors.
+    ///
+    /// # Errors
+    /// [`CameraError::Recording`] when it is no 8-bit Y4M.
+    pub fn from_reader(reader: impl Read + 'static, path: &Path, rate_hz: f64) -> Result<Self, CameraError> {
+        Self::new(Box::new(reader), None, path, rate_hz)
+    }
+
+    fn patient(
+        file: File,
+        again: Option<File>,
+        path: &Path,
+        rate_hz: f64,
+        patience: Option<Duration>,
+    ) -> Result<Self, CameraError> {
+        Self::new(Box::new(Patient { file, patience }), again, path, rate_hz)
+    }
+
+    fn new(
+        reader: Box<dyn Read>,
+        again: Option<File>,
+        path: &Path,
+        rate_hz: f64,
+    ) -> Result<Self, CameraError> {
+        let mut reader = BufReader::new(reader);
+        let header = Header::read(&mut reader).map_err(|e| failed(path, e, |e| e))?;
         let step = header.frames_per_second / rate_hz;
         let last = Zeroizing::new(vec![0; header.chroma.frame_bytes(header.width, header.height)]);
-        Ok(Self { input, path: path.to_owned(), header, step, last, read: 0, shown: 0 })
+        Ok(Self { reader, again, path: path.to_owned(), header, step, last, read: 0, shown: 0 })
     }
 
     /// Reads the next frame's bytes into `last`; false at the end of the stream.
     fn read_frame(&mut self) -> Result<bool, CameraError> {
-        loop {
-            let cut_off = |what: &str| {
-                CameraError::recording(
-                    &self.path,
-                    format!("is cut off ({what}); what could be read is counted"),
-                )
-            };
-            let reader = self.input.reader();
-            let line = read_line(reader).map_err(|e| cut_off(&e))?;
-            if line.is_empty() {
-                if self.read > 0 && self.input.rewind(&self.path)? {
-                    continue;
-                }
-                return Ok(false);
+        let cut_off = |e: io::Error| {
+            failed(&self.path, e, |what| format!("is cut off ({what}); what could be read is counted"))
+        };
+        let mut line = read_line(&mut self.reader).map_err(cut_off)?;
+        if line.is_empty()
+            && self.read > 0
+            && let Some(file) = &mut self.again
+        {
+            // What is buffered was read to its end.
+            file.rewind().map_err(cut_off)?;
+            let header = Header::read(&mut self.reader).map_err(cut_off)?;
+            if header != self.header {
+                return Err(cut_off(bad("it has become another one")));
             }
-            if !line.starts_with("FRAME") {
-                return Err(cut_off("no frame header where one should be"));
-            }
-            reader.read_exact(&mut self.last).map_err(|_| cut_off("the last frame is not whole"))?;
-            self.read += 1;
-            return Ok(true);
+            line = read_line(&mut self.reader).map_err(cut_off)?;
         }
+        if line.is_empty() {
+            return Ok(false);
+        }
+        if !line.starts_with("FRAME") {
+            return Err(cut_off(bad("no frame header where one should be")));
+        }
+        self.reader.read_exact(&mut self.last).map_err(|e| match e.kind() {
+            io::ErrorKind::UnexpectedEof => cut_off(bad("the last frame is not whole")),
+            _ => cut_off(e),
+        })?;
+        self.read += 1;
+        Ok(true)
     }
 }
 
@@ -113,75 +156,75 @@ impl FrameSource for Y4m {
     }
 }
 
-impl Input {
-    fn reader(&mut self) -> &mut dyn BufRead {
-        match self {
-            Self::File { reader, .. } => reader,
-            Self::Stdin(reader) => reader,
-        }
+/// Silence is a loss; anything else is told in `words`.
+fn failed(path: &Path, cause: io::Error, words: impl FnOnce(String) -> String) -> CameraError {
+    if patience::is_over(&cause) {
+        return CameraError::lost(path, cause);
     }
+    CameraError::recording(path, words(cause.to_string()))
+}
 
-    /// Goes back to the first frame of an endless file; false when there is no going back.
-    fn rewind(&mut self, path: &Path) -> Result<bool, CameraError> {
-        let Self::File { reader, endless: true } = self else { return Ok(false) };
-        std::io::Seek::rewind(reader).map_err(|e| CameraError::recording(path, e.to_string()))?;
-        Header::read(reader).map_err(|e| CameraError::recording(path, e))?;
-        Ok(true)
-    }
+/// What is no Y4M.
+fn bad(what: impl Into<String>) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, what.into())
 }
 
 impl Header {
-    fn read(reader: &mut dyn BufRead) -> Result<Self, String> {
+    fn read(reader: &mut dyn BufRead) -> io::Result<Self> {
         let line = read_line(reader)?;
         let mut words = line.split_ascii_whitespace();
         if words.next() != Some("YUV4MPEG2") {
-            return Err(
-                "is no Y4M stream; make one with `ffmpeg -i VIDEO -f yuv4mpegpipe -pix_fmt yuv420p -`"
-                    .to_owned(),
-            );
+            return Err(bad(
+                "is no Y4M stream; make one with `ffmpeg -i VIDEO -f yuv4mpegpipe -pix_fmt yuv420p -`",
+            ));
         }
         let (mut width, mut height, mut frames_per_second, mut chroma) = (0, 0, 0.0, Chroma::Yuv420);
         for word in words {
-            let bad = || format!("has a bad Y4M parameter: {word}");
-            let (kind, value) = word.split_at_checked(1).ok_or_else(bad)?;
+            let bad_word = || bad(format!("has a bad Y4M parameter: {word}"));
+            let (kind, value) = word.split_at_checked(1).ok_or_else(bad_word)?;
             match kind {
-                "W" => width = value.parse().map_err(|_| bad())?,
-                "H" => height = value.parse().map_err(|_| bad())?,
+                "W" => width = value.parse().map_err(|_| bad_word())?,
+                "H" => height = value.parse().map_err(|_| bad_word())?,
                 "F" => {
-                    let (n, d) = value.split_once(':').ok_or_else(bad)?;
-                    let (n, d): (f64, f64) = (n.parse().map_err(|_| bad())?, d.parse().map_err(|_| bad())?);
+                    let (n, d) = value.split_once(':').ok_or_else(bad_word)?;
+                    let (n, d): (f64, f64) =
+                        (n.parse().map_err(|_| bad_word())?, d.parse().map_err(|_| bad_word())?);
                     frames_per_second = n / d;
                 }
                 "C" => {
                     chroma = Chroma::from_y4m(value).ok_or_else(|| {
-                        format!("has pixels in {value}; 8-bit 420, 422, 444 and mono are read")
+                        bad(format!("has pixels in {value}; 8-bit 420, 422, 444 and mono are read"))
                     })?;
                 }
                 _ => {}
             }
         }
-        let side = 1..=LONGEST_SIDE;
-        if !side.contains(&width) || !side.contains(&height) {
-            return Err(format!("says that it is {width} x {height} pixels"));
-        }
+        check_size(width, height).map_err(bad)?;
         if !(frames_per_second.is_finite() && frames_per_second > 0.0) {
-            return Err("does not say how many frames a second it has".to_owned());
+            return Err(bad("does not say how many frames a second it has"));
+        }
+        if !RATES.contains(&frames_per_second) {
+            return Err(bad(format!(
+                "says that it has {frames_per_second} frames a second; {} to {} are read",
+                RATES.start(),
+                RATES.end()
+            )));
         }
         Ok(Self { width, height, frames_per_second, chroma })
     }
 }
 
 /// One line without its end; empty at the end of the stream.
-fn read_line(reader: &mut dyn BufRead) -> Result<String, String> {
+fn read_line(reader: &mut dyn BufRead) -> io::Result<String> {
     let mut line = Vec::new();
-    reader.take(LONGEST_LINE).read_until(b'\n', &mut line).map_err(|e| e.to_string())?;
+    reader.take(LONGEST_LINE).read_until(b'\n', &mut line)?;
     if line.is_empty() {
         return Ok(String::new());
     }
     if line.pop() != Some(b'\n') {
-        return Err("a header line does not end".to_owned());
+        return Err(bad("a header line does not end"));
     }
-    String::from_utf8(line).map_err(|_| "is no Y4M stream".to_owned())
+    String::from_utf8(line).map_err(|_| bad("is no Y4M stream"))
 }
 
 #[cfg(test)]
@@ -208,7 +251,7 @@ mod tests {
         while shades.len() < most {
             match source.next().unwrap() {
                 Capture::Frame(frame) => shades.push(frame.rgb()[0]),
-                Capture::Corrupt => panic!("corrupt"),
+                Capture::Corrupt | Capture::Missing => panic!("corrupt"),
                 Capture::End => break,
             }
         }
@@ -243,6 +286,19 @@ mod tests {
         {
             let file = file(header.as_bytes());
             assert!(Y4m::open(file.path(), 4.0, false).is_err(), "{header}");
+        }
+    }
+
+    #[test]
+    fn absurd_rates_and_sizes_are_refused_with_what_is_read() {
+        for (header, told) in [
+            ("YUV4MPEG2 W2 H2 F1000000:1\n", "0.1 to 1000 are read"),
+            ("YUV4MPEG2 W2 H2 F1:1000000\n", "0.1 to 1000 are read"),
+            ("YUV4MPEG2 W20000 H20000 F25:1\n", "at most 8192 x 4096"),
+        ] {
+            let refused = Y4m::from_reader(header.as_bytes(), Path::new("stream"), 2.0);
+            let told_that = refused.err().unwrap().to_string();
+            assert!(told_that.starts_with("stream: ") && told_that.contains(told), "{told_that}");
         }
     }
 }

@@ -44,6 +44,7 @@ pub fn run(arguments: &Aim, models: Option<&Path>) -> anyhow::Result<()> {
                 screen.show(&report(&look, settings.analysis.min_face_px))?;
             }
             Ok(Capture::Corrupt) => screen.show(&["a torn picture".to_owned()])?,
+            Ok(Capture::Missing) => screen.show(&["no picture: a pause of the recording".to_owned()])?,
             Ok(Capture::End) => break,
             Err(error @ CameraError::Lost { .. }) => {
                 screen.show(&[error.to_string()])?;

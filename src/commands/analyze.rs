@@ -9,8 +9,8 @@ use anyhow::Context;
 use indicatif::ProgressBar;
 use jiff::Timestamp;
 
-use super::{STANDARD_OUTPUT, chart, progress_bar};
-use crate::camera::{open_recording, stills, video};
+use super::{STANDARD_OUTPUT, chart, outputs, progress_bar};
+use crate::camera::{CameraError, open_recording};
 use crate::cli::Analyze;
 use crate::clock::{SimulatedClock, Stop};
 use crate::delivery::payload::{self, Identity};
@@ -24,12 +24,16 @@ use crate::watch::{Observer, Watch};
 /// Length of a window in seconds.
 const WINDOW: u32 = 60;
 
+/// Stretches without a picture that are told of, for each recording; of the others only how many there are.
+const TOLD_PAUSES: u32 = 10;
+
 /// Analyses each recording in turn.
 ///
 /// # Errors
-/// When a network cannot be used or an output cannot be written; when a recording is missing or damaged, after
-/// all others are analysed.
+/// [`super::UsageError`] when an output would overwrite an input or another output; when a network cannot be used or an output
+/// cannot be written; when a recording is missing, damaged or without a single picture, after all others are analysed.
 pub fn run(arguments: &Analyze, models: Option<&Path>) -> anyhow::Result<()> {
+    outputs::check(arguments)?;
     let store = ModelStore::open(models)?;
     let mut analyzer = Analyzer::new(&store, arguments.classifier.as_deref(), Analysis::default())?;
     let mut outputs = Outputs::open(arguments)?;
@@ -49,18 +53,38 @@ pub fn run(arguments: &Analyze, models: Option<&Path>) -> anyhow::Result<()> {
         let clock = SimulatedClock::starting_at(start, arguments.start.is_some());
         let grid = Grid { seconds: WINDOW, origin: start };
         let watch = Watch { clock: &clock, stop: &stop, grid, rate_hz: arguments.rate, first_seq: seq };
-        let bar = progress_bar(frames_of(video, arguments.rate), "frames").with_message(name_of(video));
+        let bar = progress_bar(source.ticks(), "frames").with_message(name_of(video));
         let identity = Identity::recorded(&arguments.label.clone().unwrap_or_else(|| label_of(video)));
         outputs.recordings.push((identity.device.clone(), Counts::default()));
-        let mut recorder =
-            Recorder { identity, outputs: &mut outputs, stop: &stop, bar: &bar, seq, result: Ok(()) };
+        let mut recorder = Recorder {
+            identity,
+            outputs: &mut outputs,
+            stop: &stop,
+            bar: &bar,
+            seq,
+            result: Ok(()),
+            video,
+            pictures: 0,
+            pause_began: None,
+            pauses: 0,
+        };
         analyzer.forget();
         let outcome = watch.run(source.as_mut(), &mut analyzer, &mut recorder);
         seq = recorder.seq;
+        let (pictures, pauses) = (recorder.pictures, recorder.pauses);
         recorder.result?;
         bar.finish_and_clear();
-        if let Err(error) = outcome {
-            failed.push(anyhow::Error::from(error));
+        if let Some(untold) = pauses.checked_sub(TOLD_PAUSES).filter(|untold| *untold > 0) {
+            eprintln!("lectern: {}: {untold} more stretches without a picture", video.display());
+        }
+        match outcome {
+            Err(error) => failed.push(anyhow::Error::from(error)),
+            Ok(_) if pictures == 0 => {
+                let problem = "not one picture of it could be read; play it, and record or convert it again";
+                let error = CameraError::Recording { path: video.clone(), problem: problem.to_owned() };
+                failed.push(error.into());
+            }
+            Ok(_) => {}
         }
     }
     outputs.finish()?;
@@ -69,19 +93,6 @@ pub fn run(arguments: &Analyze, models: Option<&Path>) -> anyhow::Result<()> {
         eprintln!("lectern: {error}");
     }
     Err(last)
-}
-
-/// How many frames will be analysed, where that can be known.
-fn frames_of(video: &Path, rate_hz: f64) -> Option<u64> {
-    if video.is_dir() {
-        return Some(stills::Stills::open(video, false).ok()?.len() as u64);
-    }
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "only a progress bar's length"
-    )]
-    video::probe(video).ok()?.seconds.map(|seconds| (seconds * rate_hz).round() as u64)
 }
 
 fn name_of(video: &Path) -> String {
@@ -209,6 +220,12 @@ struct Recorder<'a> {
     bar: &'a ProgressBar,
     seq: u64,
     result: anyhow::Result<()>,
+    video: &'a Path,
+    /// Pictures analysed.
+    pictures: u64,
+    /// Where the stretch without a picture began that is on.
+    pause_began: Option<Duration>,
+    pauses: u32,
 }
 
 impl Recorder<'_> {
@@ -218,13 +235,44 @@ impl Recorder<'_> {
             self.result = result;
         }
     }
+
+    /// Tells of the stretch without a picture that ends at this offset.
+    fn end_pause(&mut self, offset: Duration) {
+        let Some(began) = self.pause_began.take() else { return };
+        self.pauses += 1;
+        if self.pauses <= TOLD_PAUSES {
+            let (video, began, ended) = (self.video.display(), clock_face(began), clock_face(offset));
+            self.bar.suspend(|| {
+                eprintln!("lectern: {video}: no picture from {began} to {ended}; these frames are expected, not counted");
+            });
+        }
+    }
+}
+
+/// A time in a recording, as players show it.
+fn clock_face(offset: Duration) -> String {
+    let seconds = offset.as_secs();
+    format!(
+        "{}:{:02}:{:02}.{}",
+        seconds / 3600,
+        seconds / 60 % 60,
+        seconds % 60,
+        offset.subsec_millis() / 100
+    )
 }
 
 impl Observer for Recorder<'_> {
     fn frame(&mut self, offset: Duration, sightings: Option<&[Sighting]>) {
         self.bar.inc(1);
+        self.pictures += u64::from(sightings.is_some());
+        self.end_pause(offset);
         let result = self.outputs.frame(&self.identity.device, offset, sightings);
         self.keep(result);
+    }
+
+    fn missing(&mut self, offset: Duration) {
+        self.bar.inc(1);
+        self.pause_began.get_or_insert(offset);
     }
 
     fn window(&mut self, record: MinuteRecord) {

@@ -69,7 +69,7 @@ pub fn run(arguments: &Bench, models: Option<&Path>) -> anyhow::Result<()> {
     while frames < most {
         let shown = match source.next()? {
             Capture::Frame(frame) => frame,
-            Capture::Corrupt => continue,
+            Capture::Corrupt | Capture::Missing => continue,
             Capture::End => break,
         };
         let packed = pack(&shown);

@@ -8,6 +8,7 @@ pub mod check;
 #[cfg(feature = "demo")]
 pub mod demo;
 pub mod eval;
+mod outputs;
 pub mod run;
 pub mod schema;
 
@@ -16,7 +17,7 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::camera::v4l2::V4l2;
-use crate::camera::{CameraError, FrameSource, open_recording};
+use crate::camera::{CameraError, FrameSource, Live};
 use crate::config::{CameraSource, Settings};
 
 /// What could not be written, for an error's first line.
@@ -34,17 +35,22 @@ fn progress_bar(length: Option<u64>, unit: &str) -> ProgressBar {
     bar
 }
 
+/// Arguments that are valid each by itself and cannot be used together.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct UsageError(String);
+
 /// Opens what `camera.device` names. A camera that is away is not an error: the watch waits for it.
 fn open_camera(settings: &Settings) -> Result<Box<dyn FrameSource>, CameraError> {
     let camera = &settings.camera;
-    match &camera.source {
-        CameraSource::Recording(path) => open_recording(path, settings.rate_hz, true),
+    let mut source: Box<dyn FrameSource> = match &camera.source {
+        CameraSource::Recording(path) => Box::new(Live::new(path, settings.rate_hz)),
         CameraSource::Device(device) => {
-            let mut opened = V4l2::new(device, camera.width, camera.height, settings.rate_hz);
-            match opened.reopen() {
-                Ok(()) | Err(CameraError::Lost { .. }) => Ok(Box::new(opened)),
-                Err(error) => Err(error),
-            }
+            Box::new(V4l2::new(device, camera.width, camera.height, settings.rate_hz))
         }
+    };
+    match source.reopen() {
+        Ok(()) | Err(CameraError::Lost { .. }) => Ok(source),
+        Err(error) => Err(error),
     }
 }

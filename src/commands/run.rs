@@ -150,7 +150,7 @@ impl Round {
         let grid = Grid { seconds: settings.window_seconds, origin: Timestamp::UNIX_EPOCH };
         let watch = Watch { clock: &SystemClock, stop: &stop, grid, rate_hz: settings.rate_hz, first_seq };
         let pulse = Pulse::new(health, notify::watchdog());
-        let mut reporter = Reporter { reports, state: State::Starting, pulse };
+        let mut reporter = Reporter { reports, state: State::Starting, pulse, told_of_pause: false };
         let outcome = watch.run(source.as_mut(), analyzer, &mut reporter);
         let reloading = !self.leave.is_set() && reload.lock().is_ok_and(|new| new.is_some());
         if !reloading {
@@ -225,6 +225,8 @@ struct Reporter {
     reports: Reports,
     state: State,
     pulse: Pulse,
+    /// Whether it was said that the recording pauses; it does so again in each round.
+    told_of_pause: bool,
 }
 
 impl Reporter {
@@ -246,6 +248,17 @@ impl Observer for Reporter {
     fn frame(&mut self, _offset: Duration, _sightings: Option<&[Sighting]>) {
         self.pulse.frame();
         self.enter(State::Watching);
+    }
+
+    fn missing(&mut self, _offset: Duration) {
+        // The source answered, if without a picture.
+        self.pulse.camera_away();
+        self.enter(State::Watching);
+        if !std::mem::replace(&mut self.told_of_pause, true) {
+            log::warn!(
+                "the recording in camera.device has stretches without a picture; their frames are not counted"
+            );
+        }
     }
 
     fn camera_lost(&mut self) {

@@ -1,0 +1,47 @@
+//! A recording in the place of a camera: played in a loop, lost when it falls silent, and opened again.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::{CameraError, Capture, Frame, FrameSource, open_recording};
+
+/// A recording that is played without an end, opened or away.
+pub struct Live {
+    path: PathBuf,
+    rate_hz: f64,
+    recording: Option<Box<dyn FrameSource>>,
+}
+
+impl Live {
+    /// A recording that is not opened yet: [`FrameSource::reopen`] opens it.
+    #[must_use]
+    pub fn new(path: &Path, rate_hz: f64) -> Self {
+        Self { path: path.to_owned(), rate_hz, recording: None }
+    }
+}
+
+impl FrameSource for Live {
+    fn next(&mut self) -> Result<Capture, CameraError> {
+        let Some(recording) = &mut self.recording else {
+            return Err(CameraError::lost(&self.path, io::ErrorKind::WouldBlock.into()));
+        };
+        let captured = recording.next();
+        if matches!(captured, Err(CameraError::Lost { .. })) {
+            // What still runs behind it ends here.
+            self.recording = None;
+        }
+        captured
+    }
+
+    fn reopen(&mut self) -> Result<(), CameraError> {
+        self.recording = None;
+        self.recording = Some(open_recording(&self.path, self.rate_hz, true)?);
+        Ok(())
+    }
+
+    fn recycle(&mut self, frame: Frame) {
+        if let Some(recording) = &mut self.recording {
+            recording.recycle(frame);
+        }
+    }
+}

@@ -1,0 +1,219 @@
+//! Which tick a frame of a recording belongs to, whatever its timestamps do.
+//!
+//! ffmpeg's filter `fps` gives each tick the last frame before it, and repeats that frame over a gap, however long. So a chain of
+//! filters before it shortens each gap by whole ticks until one frame stands for no longer than `hold`, and tells for each frame
+//! which time it had and which it was moved to. From both [`Timeline`] knows how many ticks were taken out, and puts them back.
+//!
+//! Time that falls is of two kinds. A frame whose timestamp is damaged jumps ahead, and the ones after it fall back: there the
+//! gap is taken back, and `fps` replaces the frame that came too early. A recorder that began anew falls for good: there time goes
+//! on from where it was.
+
+use std::collections::VecDeque;
+
+/// A frame stands for at most this long, in seconds, or for twice its recording's interval or one tick where that is longer.
+const HOLD: f64 = 2.0;
+
+/// Units of a second in which times are told: each time of a recording with 24, 25, 30, 50 or 60 frames a second, their
+/// thousand-and-first variants, milliseconds and MPEG's clock is a whole number of them, so that none is moved by rounding.
+const UNITS: u32 = 705_600_000;
+
+/// Where times are written: standard input, which ffmpeg does not read here. Escaped once for the option and once for the graph.
+const PIPE: &str = r"file=pipe\\:0:direct=1";
+
+/// How long a frame may be repeated, in seconds.
+fn hold(rate_hz: f64, interval: f64) -> f64 {
+    HOLD.max(2.0 * interval).max(1.0 / rate_hz)
+}
+
+/// The chain of filters that turns a recording into ticks, and tells of them as [`Timeline::line`] reads it.
+pub(super) fn filters(rate_hz: f64, interval: f64) -> String {
+    let tell = |mode: &str, what: &str| {
+        format!("metadata=mode={mode}:key=lectern:value={what},metadata=mode=print:key=lectern:{PIPE}")
+    };
+    // In units; the registers of the expression outlive a frame. 0: what was taken out so far, 1: time of the last frame,
+    // 2: what had been taken out before the last gap, 4: time of this frame, 5: since the last one, 6: what that was moved to.
+    let units = f64::from(UNITS);
+    let (hold, tick, interval) = (hold(rate_hz, interval) * units, units / rate_hz, interval * units);
+    let gap = format!("st(2,ld(0));st(0,ld(0)+{tick}*ceil((ld(5)-{hold})/{tick}))");
+    let fall = format!(
+        "st(0,if(between(ld(4)-ld(2),ld(6)-{hold},ld(6)+{hold}),ld(2),ld(0)+{tick}*floor(ld(5)/{tick})))"
+    );
+    let moved = format!(
+        "st(4,if(isnan(PTS),ld(1)+{interval},PTS-STARTPTS));st(5,ld(4)-ld(1));st(6,ld(1)-ld(0));\
+         if(gt(ld(5),{hold}),{gap},if(lt(ld(5),-{hold}),{fall}));st(1,ld(4));round(ld(4)-ld(0))"
+    );
+    [
+        format!("settb=1/{UNITS}"),
+        tell("add", "had"),
+        format!("setpts='{moved}'"),
+        tell("modify", "moved"),
+        format!("fps={rate_hz}:round=near:start_time=0"),
+        tell("modify", "tick"),
+    ]
+    .join(",")
+}
+
+/// What a tick of ffmpeg's shows.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Shown {
+    /// Its tick in the time of the recording, counted from the first picture.
+    pub(super) tick: i64,
+    /// Whether the recording ended before it: the frame is repeated for longer than it stands.
+    pub(super) is_over: bool,
+}
+
+/// A frame that reached `fps`.
+#[derive(Debug, Clone, Copy, Default)]
+struct Arrived {
+    /// In seconds, as it was moved.
+    seconds: f64,
+    /// The first tick that it can be shown on, as `fps` counts.
+    tick: i64,
+    /// Ticks that were taken out before it.
+    taken_out: i64,
+}
+
+/// Reads what the filters tell.
+pub(super) struct Timeline {
+    rate_hz: f64,
+    hold: f64,
+    /// The time of which the next word says what it is, in units.
+    time: Option<i64>,
+    /// The time of the first frame.
+    start: Option<i64>,
+    had: VecDeque<Option<i64>>,
+    last: Arrived,
+    before: Arrived,
+    shown: VecDeque<Shown>,
+}
+
+impl Timeline {
+    pub(super) fn new(rate_hz: f64, interval: f64) -> Self {
+        Self {
+            rate_hz,
+            hold: hold(rate_hz, interval),
+            time: None,
+            start: None,
+            had: VecDeque::new(),
+            last: Arrived::default(),
+            before: Arrived::default(),
+            shown: VecDeque::new(),
+        }
+    }
+
+    /// Takes one line: `frame:N pts:P pts_time:S`, or `lectern=WORD` for the frame before it.
+    pub(super) fn line(&mut self, line: &str) {
+        match line.trim_end() {
+            "lectern=had" => self.had.push_back(self.time),
+            "lectern=moved" => self.arrived(),
+            "lectern=tick" => self.ticked(),
+            other => {
+                let pts = other.split_ascii_whitespace().find_map(|word| word.strip_prefix("pts:"));
+                self.time = pts.and_then(|pts| pts.parse().ok());
+            }
+        }
+    }
+
+    /// The next frame that comes down the pipe.
+    pub(super) fn next(&mut self) -> Option<Shown> {
+        self.shown.pop_front()
+    }
+
+    fn arrived(&mut self) {
+        let had = self.had.pop_front().flatten();
+        let Some(moved) = self.time else { return };
+        let seconds = to_seconds(moved);
+        let taken_out = had.map_or(self.last.taken_out, |had| {
+            let since_start = had.saturating_sub(*self.start.get_or_insert(had));
+            self.ticks(to_seconds(since_start.saturating_sub(moved)))
+        });
+        self.before = self.last;
+        self.last = Arrived { seconds, tick: self.ticks(seconds), taken_out };
+    }
+
+    fn ticked(&mut self) {
+        let Some(tick) = self.time else { return };
+        // `fps` has two frames: the one it shows, and the next one, of which it knows that it comes later. At the end it has one.
+        let shown = if self.last.tick <= tick { self.last } else { self.before };
+        let age = to_f64(tick) / self.rate_hz - shown.seconds;
+        let is_over = age > self.hold + 1.0 / self.rate_hz;
+        self.shown.push_back(Shown { tick: tick.saturating_add(shown.taken_out), is_over });
+    }
+
+    /// Seconds in whole ticks, to the nearest one as `fps` rounds.
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "a cast saturates, and no recording lasts 2^63 ticks"
+    )]
+    fn ticks(&self, seconds: f64) -> i64 {
+        (seconds * self.rate_hz).round() as i64
+    }
+}
+
+fn to_seconds(units: i64) -> f64 {
+    to_f64(units) / f64::from(UNITS)
+}
+
+#[expect(clippy::cast_precision_loss, reason = "2^53 units are 147 days")]
+fn to_f64(count: i64) -> f64 {
+    count as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Times of frames in microseconds and ticks of ffmpeg's, in the order in which they are told.
+    fn told(events: &[(&str, i64)]) -> Vec<i64> {
+        let mut timeline = Timeline::new(2.0, 0.1);
+        for (word, time) in events {
+            let time = if *word == "tick" { *time } else { time * i64::from(UNITS) / 1_000_000 };
+            timeline.line(&format!("frame:0    pts:{time}       pts_time:0"));
+            timeline.line(&format!("lectern={word}"));
+        }
+        std::iter::from_fn(|| timeline.next()).map(|shown| shown.tick).collect()
+    }
+
+    #[test]
+    fn ticks_that_were_taken_out_of_a_gap_are_put_back() {
+        let events = [
+            ("had", 500_000),
+            ("moved", 0),
+            ("had", 10_500_000),
+            ("moved", 1_500_000),
+            ("tick", 0),
+            ("tick", 1),
+            ("tick", 2),
+            ("tick", 3),
+        ];
+        assert_eq!(told(&events), [0, 1, 2, 20]);
+    }
+
+    #[test]
+    fn a_frame_that_is_replaced_is_not_shown() {
+        // The second one jumped ahead, and the third one falls back.
+        let events = [
+            ("had", 0),
+            ("moved", 0),
+            ("had", 33_000_000),
+            ("moved", 1_500_000),
+            ("had", 200_000),
+            ("moved", 200_000),
+            ("had", 1_800_000),
+            ("moved", 1_800_000),
+            ("tick", 3),
+        ];
+        assert_eq!(told(&events), [3]);
+    }
+
+    #[test]
+    fn lines_that_say_nothing_change_nothing() {
+        let mut timeline = Timeline::new(2.0, 0.1);
+        for line in
+            ["", "lectern=tick", "lectern=moved", "pts:", "frame:0 pts:NOPTS pts_time:NOPTS", "lectern=had"]
+        {
+            timeline.line(line);
+        }
+        assert_eq!(timeline.next(), None);
+    }
+}

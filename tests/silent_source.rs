@@ -1,0 +1,66 @@
+//! A `file:` source that falls silent is a lost camera, and never keeps the daemon from stopping.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod common;
+
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use common::{Daemon, Mosquitto, Subscriber, portrait_video};
+use rustix::process::{Pid, Signal, kill_process};
+
+/// The daemon's promise.
+const STOPS_WITHIN: Duration = Duration::from_secs(10);
+
+fn stops_in_time(daemon: Daemon) -> String {
+    let asked = Instant::now();
+    daemon.terminate();
+    let (code, said) = daemon.finish();
+    assert!(asked.elapsed() < STOPS_WITHIN, "{:?}: {said}", asked.elapsed());
+    assert_eq!(code, Some(0), "{said}");
+    said
+}
+
+/// The processes that a process has started.
+fn children(pid: u32) -> Vec<i32> {
+    let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap();
+    children.split_whitespace().map(|pid| pid.parse().unwrap()).collect()
+}
+
+#[test]
+fn a_stopped_ffmpeg_is_a_lost_camera_and_is_replaced() {
+    let folder = tempfile::tempdir().unwrap();
+    let video = portrait_video(folder.path(), "lecture.mkv", 3);
+    let broker = Mosquitto::start();
+    let subscriber = Subscriber::start(broker.port);
+    let daemon = Daemon::start(broker.port, &video, 60);
+    subscriber.until(|_, payload| payload["state"] == "watching");
+    for stop_daemon in [false, true] {
+        let ffmpeg = children(daemon.child.id());
+        assert_eq!(ffmpeg.len(), 1);
+        kill_process(Pid::from_raw(ffmpeg[0]).unwrap(), Signal::STOP).unwrap();
+        if stop_daemon {
+            // What was decoded ahead is played first, so that it waits when it is asked to stop.
+            std::thread::sleep(Duration::from_secs(2));
+            stops_in_time(daemon);
+            assert!(!std::path::Path::new(&format!("/proc/{}", ffmpeg[0])).exists(), "ffmpeg is left behind");
+            return;
+        }
+        subscriber.until(|_, payload| payload["state"] == "camera_lost");
+        subscriber.until(|_, payload| payload["state"] == "watching");
+    }
+}
+
+#[test]
+fn a_pipe_that_nobody_fills_does_not_keep_the_daemon_from_stopping() {
+    let folder = tempfile::tempdir().unwrap();
+    let pipe = folder.path().join("camera");
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let broker = Mosquitto::start();
+    let subscriber = Subscriber::start(broker.port);
+    let mut daemon = Daemon::start(broker.port, &pipe, 60);
+    subscriber.until(|_, payload| payload["state"] == "camera_lost");
+    daemon.wait_until_it_says("see whether what writes it still runs");
+    let said = stops_in_time(daemon);
+    assert!(said.contains("publishing the open window"), "{said}");
+}
