@@ -429,6 +429,321 @@ fn every_length_that_a_power_loss_can_leave_is_read() {
     }
 }
 
+/// Files with a backlog on the disk of a device that has just started; what was pushed.
+fn device_with_files(records: usize) -> (Device, Spool, Vec<String>) {
+    let device = Device::new(100_000);
+    let mut spool = device.start();
+    let pushed = (0..records).map(|_| push(&mut spool)).collect();
+    spool.store();
+    (device, spool, pushed)
+}
+
+/// So long after the tests' present.
+fn after(seconds: u64) -> BootTime {
+    NOW + Duration::from_secs(seconds)
+}
+
+/// Publishes everything that can be read at that time, in the order in which it comes.
+fn drain_at(spool: &mut Spool, now: BootTime) -> Vec<String> {
+    let mut all = Vec::new();
+    while let Some((position, _, payload)) = spool.oldest(now) {
+        all.push(payload);
+        spool.remove(position);
+    }
+    all
+}
+
+fn file_names(device: &Device) -> Vec<String> {
+    device.disk.inner().files.keys().cloned().collect()
+}
+
+#[test]
+fn a_passing_read_error_gives_no_record_up() {
+    let (device, mut spool, pushed) = device_with_files(300);
+    device.disk.inner().reads_fail = 7;
+    // Nothing younger is delivered meanwhile.
+    assert_eq!((drain_at(&mut spool, after(0)), spool.dropped()), (vec![], 0));
+    assert!(spool.unreadable() > 0);
+    device.disk.inner().reads_fail = 0;
+    assert_eq!((drain_at(&mut spool, after(2)), spool.dropped(), spool.unreadable()), (pushed, 0, 0));
+}
+
+#[test]
+fn a_passing_read_error_at_the_start_gives_no_record_up() {
+    for failing in 1..8 {
+        let (device, spool, mut pushed) = device_with_files(300);
+        drop(spool);
+        device.disk.inner().reads_fail = failing;
+        let mut spool = device.start();
+        pushed.push(push(&mut spool));
+        let mut delivered = drain_at(&mut spool, after(0));
+        for second in (2..30).step_by(2) {
+            delivered.extend(drain_at(&mut spool, after(second)));
+        }
+        assert_eq!((delivered, spool.dropped()), (pushed, 0), "{failing} reads failed");
+    }
+}
+
+#[test]
+fn a_file_that_cannot_be_read_is_passed_over_after_a_minute_and_comes_late() {
+    for restart in [false, true] {
+        let (device, mut spool, pushed) = device_with_files(300);
+        let names = file_names(&device);
+        let second = usize::from_str_radix(&names[1]["entries-".len()..], 16).unwrap();
+        device.disk.inner().bad.insert(names[0].clone());
+        if restart {
+            drop(spool);
+            spool = device.start();
+        }
+        assert_eq!((drain_at(&mut spool, after(0)), spool.unreadable()), (vec![], second as u64));
+        assert_eq!(drain_at(&mut spool, after(59)), [""; 0]);
+        // The rest is delivered, and what comes after it.
+        assert_eq!(drain_at(&mut spool, after(60)), pushed[second..]);
+        assert_eq!((spool.len(), spool.unreadable(), spool.dropped()), (second, second as u64, 0));
+        assert!(spool.unreadable_files().unwrap().starts_with("late-"), "{:?}", spool.unreadable_files());
+        let more = push(&mut spool);
+        assert_eq!(drain_at(&mut spool, after(70)), [more]);
+        if restart {
+            drop(spool);
+            spool = device.start();
+            assert_eq!((spool.unreadable(), spool.dropped()), (second as u64, 0));
+        }
+        device.disk.inner().bad.clear();
+        assert_eq!(drain_at(&mut spool, after(370)), pushed[..second]);
+        assert_eq!((spool.len(), spool.unreadable(), spool.dropped()), (0, 0, 0));
+        assert_eq!(spool.unreadable_files(), None);
+    }
+}
+
+#[test]
+fn a_file_that_cannot_be_read_for_a_day_is_set_aside_and_counted_once() {
+    for rename_fails in [false, true] {
+        let (device, mut spool, _) = device_with_files(300);
+        let names = file_names(&device);
+        let second = u64::from_str_radix(&names[1]["entries-".len()..], 16).unwrap();
+        device.disk.inner().bad.insert(names[0].clone());
+        drain_at(&mut spool, after(0));
+        drain_at(&mut spool, after(60));
+        drop(spool);
+        // The day goes on over a restart.
+        let mut spool = device.start();
+        assert_eq!(drain_at(&mut spool, after(86_399)), [""; 0]);
+        assert_eq!((spool.dropped(), spool.unreadable()), (0, second));
+        if rename_fails {
+            device.disk.inner().fails_in = Some(0);
+        }
+        drain_at(&mut spool, after(86_399 + 300));
+        assert_eq!((spool.dropped(), spool.unreadable(), spool.len()), (second, 0, 0));
+        for _ in 0..3 {
+            drop(spool);
+            spool = device.start();
+            drain_at(&mut spool, after(100_000));
+            assert_eq!((spool.dropped(), spool.unreadable(), spool.len()), (second, 0, 0));
+        }
+        let name = file_names(&device).pop().unwrap();
+        assert!(name.starts_with(if rename_fails { "late-" } else { "aside-" }), "{name}");
+    }
+}
+
+#[test]
+fn a_file_that_was_passed_over_is_not_miscounted_after_a_power_loss() {
+    let (mut device, mut spool, pushed) = device_with_files(400);
+    let names = file_names(&device);
+    let second = usize::from_str_radix(&names[1]["entries-".len()..], 16).unwrap();
+    device.disk.inner().bad.insert(names[0].clone());
+    // All but the newest file is delivered and removed.
+    drain_at(&mut spool, after(0));
+    for _ in second..350 {
+        let (position, ..) = spool.oldest(after(60)).unwrap();
+        spool.remove(position);
+    }
+    drop(spool);
+    device.lose_power(0, false);
+    let mut spool = device.start();
+    assert_eq!((spool.unreadable(), spool.dropped()), (second as u64, 0));
+    device.disk.inner().bad.clear();
+    let delivered = drain_at(&mut spool, after(1000));
+    assert!(pushed[..second].iter().chain(&pushed[350..]).all(|record| delivered.contains(record)));
+    assert_eq!((spool.len(), spool.dropped()), (0, 0));
+}
+
+#[test]
+fn damage_at_the_end_of_the_newest_file_is_counted_once() {
+    for left in [0, 1, 100, 700, 2000] {
+        let (device, spool, pushed) = device_with_files(5);
+        drop(spool);
+        for file in device.disk.inner().files.values_mut() {
+            file.bytes.truncate(left);
+        }
+        let mut spool = device.start();
+        let whole = left / (600 - 10);
+        for _ in 0..3 {
+            assert_eq!((spool.len(), spool.dropped()), (whole, 5 - whole as u64), "{left} bytes left");
+            drop(spool);
+            spool = device.start();
+        }
+        let more = push(&mut spool);
+        spool.store();
+        drop(spool);
+        spool = device.start();
+        let expected: Vec<_> = pushed[..whole].iter().cloned().chain([more]).collect();
+        assert_eq!(drain(&mut spool), expected);
+        assert_eq!(spool.dropped(), 5 - whole as u64);
+    }
+}
+
+#[test]
+fn a_file_that_is_gone_is_counted_once() {
+    for which in 0..3 {
+        let (device, spool, pushed) = device_with_files(300);
+        drop(spool);
+        let names = file_names(&device);
+        assert_eq!(names.len(), 3);
+        device.disk.inner().files.remove(&names[which]);
+        let mut spool = device.start();
+        for _ in 0..3 {
+            assert_eq!(spool.len() as u64 + spool.dropped(), 300);
+            drop(spool);
+            spool = device.start();
+        }
+        let delivered = drain(&mut spool);
+        assert!(delivered.len() > 50 && delivered.iter().all(|record| pushed.contains(record)));
+        assert_eq!(delivered.len() as u64 + spool.dropped(), 300);
+    }
+}
+
+#[test]
+fn a_state_that_no_spool_writes_is_not_used() {
+    let device = Device::new(10);
+    let spool = device.start();
+    let boot = spool.boot().to_owned();
+    drop(spool);
+    let good: serde_json::Value =
+        serde_json::from_slice(&device.runtime.read(STATE, usize::MAX).unwrap()).unwrap();
+    let huge = serde_json::json!(u64::MAX);
+    for (field, value) in [
+        ("boot", serde_json::json!("f".repeat(2000))),
+        ("boot", serde_json::json!("../../etc/passwd")),
+        ("seq", huge.clone()),
+        ("next", huge.clone()),
+        ("first", serde_json::json!(7)),
+        ("dropped", huge.clone()),
+        ("stored", serde_json::json!({"first": 9, "end": 3, "late": []})),
+        ("stored", serde_json::json!({"first": 0, "end": huge.clone(), "late": []})),
+        ("open", serde_json::json!([huge, "t", "{}"])),
+        ("open", serde_json::json!([0, "a/#", "{}"])),
+        ("open", serde_json::json!([0, "t", "x".repeat(1025)])),
+    ] {
+        let mut bad = good.clone();
+        bad[field] = value;
+        device.runtime.clone().replace(STATE, &serde_json::to_vec(&bad).unwrap()).unwrap();
+        let mut spool = device.start();
+        assert_ne!(spool.boot(), boot, "{field}");
+        let pushed = push(&mut spool);
+        assert_eq!(drain(&mut spool), [pushed]);
+    }
+}
+
+#[test]
+fn records_with_numbers_near_the_highest_are_not_ours() {
+    let entry = Entry { topic: "t".to_owned(), payload: format!("{{\"boot\":\"b\",\"seq\":{}}}", u64::MAX) };
+    for (position, dropped) in [(u64::MAX, 0), (0, u64::MAX), (u64::MAX - 1, u64::MAX), (0, 0)] {
+        let device = Device::new(10);
+        for folder in [&device.disk, &device.runtime] {
+            let bytes = record::encode(position, dropped, &entry);
+            let file = File { safe: Some(bytes.len()), bytes };
+            folder.inner().files.insert(format!("entries-{position:016x}"), file);
+        }
+        let mut spool = device.start();
+        let pushed = push(&mut spool);
+        assert_eq!(drain(&mut spool).pop().unwrap(), pushed);
+    }
+}
+
+#[test]
+fn what_is_not_ours_is_left_alone_and_stops_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let names = ["entries-0000000000000000", "entries-0000000000000001-1", "discovered", "state.json"];
+    for kind in ["pipe", "link", "folder", "device", "huge"] {
+        for name in names {
+            match kind {
+                "pipe" => rustix::fs::mknodat(
+                    rustix::fs::CWD,
+                    path(name),
+                    rustix::fs::FileType::Fifo,
+                    rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR,
+                    0,
+                )
+                .unwrap(),
+                "link" => std::os::unix::fs::symlink("/dev/zero", path(name)).unwrap(),
+                "folder" => std::fs::create_dir(path(name)).unwrap(),
+                // Where devices cannot be made, a link to one is all there is.
+                "device" => drop(
+                    std::process::Command::new("mknod")
+                        .arg(path(name))
+                        .args(["c", "1", "5"])
+                        .status()
+                        .unwrap(),
+                ),
+                _ => std::fs::File::create(path(name)).unwrap().set_len(10 << 30).unwrap(),
+            }
+        }
+        let folders = Folders::open(Some(folder.path()), Some(&path("run")));
+        let mut spool = Spool::open(folders, 10, MOST_BYTES).unwrap();
+        assert_eq!(spool.discovered(), None);
+        let pushed = push(&mut spool);
+        spool.store();
+        assert_eq!((drain(&mut spool), spool.dropped()), (vec![pushed], 0), "{kind}");
+        drop(spool);
+        // The same in the runtime directory.
+        let mut spool = Spool::open(Folders::open(None, Some(folder.path())), 10, MOST_BYTES).unwrap();
+        let pushed = push(&mut spool);
+        assert_eq!(drain(&mut spool), [pushed]);
+        drop(spool);
+        for entry in std::fs::read_dir(folder.path()).unwrap().map(Result::unwrap) {
+            match entry.file_type().unwrap() {
+                kind if kind.is_dir() => std::fs::remove_dir_all(entry.path()).unwrap(),
+                _ => std::fs::remove_file(entry.path()).unwrap(),
+            }
+        }
+    }
+}
+
+#[test]
+fn a_second_process_is_told_that_another_one_uses_the_folder() {
+    let folder = tempfile::tempdir().unwrap();
+    let first = Directory::open(folder.path()).unwrap();
+    let error = Directory::open(folder.path()).err().unwrap().to_string();
+    assert!(error.contains("another process uses this folder; end that one"), "{error}");
+    drop(first);
+    assert!(Directory::open(folder.path()).is_ok());
+}
+
+#[test]
+fn a_folder_that_comes_later_is_used_then() {
+    let folder = tempfile::tempdir().unwrap();
+    let disk = folder.path().join("not-mounted/disk");
+    let mut spool = Spool::open(Folders::open(Some(&disk), None), 10, MOST_BYTES).unwrap();
+    push(&mut spool);
+    spool.store();
+    assert!(!spool.uses_disk() && spool.has_unstored());
+    std::fs::create_dir(folder.path().join("not-mounted")).unwrap();
+    spool.store();
+    assert!(spool.uses_disk() && !spool.has_unstored());
+}
+
+#[test]
+fn a_look_names_what_cannot_be_read_and_takes_no_lock() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut spool = Spool::open(Folders::open(Some(folder.path()), None), 10, MOST_BYTES).unwrap();
+    push(&mut spool);
+    spool.store();
+    assert_eq!(inspect(folder.path()).unwrap(), Inspection::default());
+    std::fs::write(folder.path().join("aside-0000000000000005-0000000000000009"), "").unwrap();
+    assert_eq!(inspect(folder.path()).unwrap().aside, ["aside-0000000000000005-0000000000000009"]);
+}
+
 #[derive(Debug, Clone)]
 enum Event {
     Push,
