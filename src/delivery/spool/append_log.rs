@@ -542,7 +542,8 @@ impl Log {
         while let Some(segment) =
             self.segments.back_mut().filter(|s| !s.late && !s.unread && !s.name.is_empty())
         {
-            while let Some(place) = segment.places.pop_back_if(|place| place.position >= position) {
+            while segment.places.back().is_some_and(|place| place.position >= position) {
+                let Some(place) = segment.places.pop_back() else { break };
                 segment.end = place.position;
                 segment.lost_after = place.lost;
             }
