@@ -12,7 +12,7 @@ use jiff::{SignedDuration, Timestamp};
 use lectern::clock::{BootTime, Clock, Stop, SystemClock};
 use lectern::delivery::payload::State;
 use lectern::delivery::spool::storage::{Directory, Storage};
-use lectern::delivery::spool::{Folders, MOST_BYTES, Spool};
+use lectern::delivery::spool::{Folders, MOST_BYTES, Patience, Spool};
 use lectern::delivery::{Delivery, Report, Timing};
 use lectern::expression::{Expression, Sighting};
 use lectern::service::health::Health;
@@ -20,6 +20,7 @@ use lectern::tally::{Grid, Window};
 
 use crate::common::{delivery, local_broker};
 use crate::disk::Disk;
+use crate::folder::{Between, Folder};
 
 /// The runtime directory.
 pub(crate) const RUNTIME: &str = "runtime";
@@ -27,6 +28,12 @@ pub(crate) const RUNTIME: &str = "runtime";
 pub(crate) const DISK: &str = "disk";
 /// While this exists, the disk is full.
 pub(crate) const DISK_FULL: &str = "disk-full";
+/// While this exists, one read of the disk in two fails.
+pub(crate) const READS_FAIL: &str = "reads-fail";
+/// While this exists, every second file on the disk cannot be read.
+pub(crate) const FILES_FAIL: &str = "files-fail";
+/// The state directory while it is away, with a file in its place.
+pub(crate) const DISK_AWAY: &str = "disk-away";
 /// By how many seconds the wall clock is wrong.
 pub(crate) const CLOCK_OFFSET: &str = "clock-offset";
 /// Once this exists, the device delivers what is left and ends.
@@ -43,6 +50,8 @@ const SPEED: u32 = 600;
 const GRID: Grid = Grid { seconds: 60, origin: Timestamp::UNIX_EPOCH };
 const RATE_HZ: f64 = 0.1;
 const TICK: Duration = Duration::from_secs(10);
+/// Much longer than faults last.
+const HOLD_ORDER: Duration = Duration::from_secs(60);
 /// More records than ever wait, so that none is dropped.
 const CAPACITY: usize = 100_000;
 
@@ -65,7 +74,9 @@ pub(crate) fn run(folder: &Path, port: u16) -> ExitCode {
             Runtime::open(folder).map(|runtime| Box::new(runtime) as Box<dyn Storage>),
         )),
     };
-    let spool = Spool::open(folders, CAPACITY, MOST_BYTES).unwrap();
+    let mut spool = Spool::open(folders, CAPACITY, MOST_BYTES).unwrap();
+    // No file is unreadable for longer than the order is held, whatever the clock's speed.
+    spool.set_patience(Patience { hold_order: HOLD_ORDER * SPEED, ..Patience::default() });
     let first_seq = spool.next_seq();
     let stop = Stop::default();
     let broker = local_broker(port, "soak-device");
@@ -172,36 +183,28 @@ struct Runtime {
 }
 
 impl Runtime {
-    fn open(folder: &Path) -> io::Result<Self> {
-        Ok(Self {
+    fn open(folder: &Path) -> io::Result<Folder<Self>> {
+        Ok(Folder(Self {
             inner: Directory::open(&folder.join(RUNTIME))?,
             accepted: Ledger::open(folder.join(ACCEPTED))?,
             kept: Ledger::open(folder.join(KEPT))?,
-        })
+        }))
     }
 }
 
-impl Storage for Runtime {
-    fn list(&self) -> io::Result<Vec<String>> {
-        self.inner.list()
+impl Between for Runtime {
+    fn inner(&mut self) -> &mut Directory {
+        &mut self.inner
     }
 
-    fn read(&self, name: &str) -> io::Result<Vec<u8>> {
-        self.inner.read(name)
-    }
-
-    fn read_at(&self, name: &str, offset: u64, length: usize) -> io::Result<Vec<u8>> {
-        self.inner.read_at(name, offset, length)
+    fn inner_to_read(&self) -> &Directory {
+        &self.inner
     }
 
     fn append(&mut self, name: &str, bytes: &[u8]) -> io::Result<()> {
         self.inner.append(name, bytes)?;
         self.accepted.note(&payload(bytes));
         Ok(())
-    }
-
-    fn sync(&mut self, name: &str) -> io::Result<()> {
-        self.inner.sync(name)
     }
 
     fn replace(&mut self, name: &str, bytes: &[u8]) -> io::Result<()> {
@@ -211,9 +214,5 @@ impl Storage for Runtime {
             self.kept.note(open);
         }
         Ok(())
-    }
-
-    fn remove(&mut self, name: &str) -> io::Result<()> {
-        self.inner.remove(name)
     }
 }

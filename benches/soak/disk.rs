@@ -9,7 +9,8 @@ use std::time::Duration;
 use fastrand::Rng;
 use lectern::delivery::spool::storage::{Directory, Storage};
 
-use crate::device::{DISK, DISK_FULL, Ledger, STORED, payload};
+use crate::device::{DISK, DISK_AWAY, DISK_FULL, FILES_FAIL, Ledger, READS_FAIL, STORED, payload};
+use crate::folder::{Between, Folder};
 
 /// Of each file, how many bytes are synced, whenever that changes: lines of a name and a number.
 const SYNCED: &str = "synced.ledger";
@@ -34,16 +35,16 @@ pub(crate) struct Disk {
 }
 
 impl Disk {
-    pub(crate) fn open(folder: &Path) -> io::Result<Self> {
+    pub(crate) fn open(folder: &Path) -> io::Result<Folder<Self>> {
         fs::create_dir_all(folder.join(REMOVED))?;
-        Ok(Self {
-            inner: Directory::open(&folder.join(DISK))?,
+        Ok(Folder(Self {
+            inner: Directory::at(&folder.join(DISK)),
             folder: folder.to_owned(),
             stored: Ledger::open(folder.join(STORED))?,
             synced: Ledger::open(folder.join(SYNCED))?,
             synced_names: HashSet::new(),
             unsynced: HashMap::new(),
-        })
+        }))
     }
 
     fn room(&self) -> io::Result<()> {
@@ -51,17 +52,28 @@ impl Disk {
     }
 }
 
-impl Storage for Disk {
-    fn list(&self) -> io::Result<Vec<String>> {
-        self.inner.list()
+/// Where the state directory is now.
+fn place(folder: &Path) -> PathBuf {
+    let away = folder.join(DISK_AWAY);
+    if away.exists() { away } else { folder.join(DISK) }
+}
+
+impl Between for Disk {
+    fn inner(&mut self) -> &mut Directory {
+        &mut self.inner
     }
 
-    fn read(&self, name: &str) -> io::Result<Vec<u8>> {
-        self.inner.read(name)
+    fn inner_to_read(&self) -> &Directory {
+        &self.inner
     }
 
-    fn read_at(&self, name: &str, offset: u64, length: usize) -> io::Result<Vec<u8>> {
-        self.inner.read_at(name, offset, length)
+    fn reading(&self, name: &str) -> io::Result<()> {
+        let passing = self.folder.join(READS_FAIL).exists() && fastrand::bool();
+        let is_bad = name.bytes().fold(0, |sum: u32, byte| sum + u32::from(byte)) % 2 == 1;
+        if passing || (is_bad && self.folder.join(FILES_FAIL).exists()) {
+            return Err(rustix::io::Errno::IO.into());
+        }
+        Ok(())
     }
 
     fn append(&mut self, name: &str, bytes: &[u8]) -> io::Result<()> {
@@ -83,7 +95,7 @@ impl Storage for Disk {
             fs::remove_dir_all(self.folder.join(REMOVED))?;
             fs::create_dir(self.folder.join(REMOVED))?;
         }
-        let bytes = fs::metadata(self.folder.join(DISK).join(name))?.len();
+        let bytes = self.inner.read(name, usize::MAX - 1)?.len();
         self.synced.note(&format!("{name} {bytes}"));
         for payload in self.unsynced.remove(name).unwrap_or_default() {
             self.stored.note(&payload);
@@ -96,13 +108,18 @@ impl Storage for Disk {
         self.inner.replace(name, bytes)
     }
 
+    fn rename(&mut self, name: &str, new: &str) -> io::Result<()> {
+        self.room()?;
+        self.inner.rename(name, new)
+    }
+
     fn remove(&mut self, name: &str) -> io::Result<()> {
         self.unsynced.remove(name);
         self.synced_names.remove(name);
         let grave = self.folder.join(REMOVED).join(name);
         // A file of that name may have been removed before, and there may be none now.
         let _ = fs::remove_file(&grave);
-        let _ = fs::hard_link(self.folder.join(DISK).join(name), grave);
+        let _ = fs::hard_link(place(&self.folder).join(name), grave);
         self.inner.remove(name)?;
         self.synced.note(&format!("{name} 0"));
         Ok(())
@@ -117,7 +134,7 @@ pub(crate) fn lose_power(folder: &Path, random: &mut Rng) -> u64 {
     let safe: HashMap<&str, usize> =
         notes.iter().map(|(name, bytes)| (*name, bytes.parse().unwrap())).collect();
     let (mut caught, mut new_name_stayed) = (0, false);
-    let disk = folder.join(DISK);
+    let disk = place(folder);
     for entry in fs::read_dir(&disk).into_iter().flatten().map(Result::unwrap) {
         let name = entry.file_name().into_string().unwrap();
         if !name.starts_with("entries-") {

@@ -5,8 +5,8 @@
 //! ```
 //! A device (a child process with the real publisher and spool, its windows made up, its minutes 100 ms long) talks
 //! to a real mosquitto through a small proxy, while faults come at random: the device is killed, loses power, finds
-//! its disk full or its clock stepped; the network is cut or swallows what is sent; the broker is restarted, or killed and
-//! started again. Faults that last overlap with others. A power loss also tears what was not synced, and brings back files
+//! its disk full, away for a while or not to be read (in passing, or every second file), or its clock stepped; the network is
+//! cut, swallows what is sent, or sends it back; the broker is restarted, or killed and started again. Faults that last overlap with others. A power loss also tears what was not synced, and brings back files
 //! whose removal was not. What the spool accepted is noted by the folders themselves, in ledgers that no fault
 //! reaches. In the end everything noted must have arrived at a subscriber:
 //!
@@ -19,6 +19,7 @@
 mod common;
 mod device;
 mod disk;
+mod folder;
 mod proxy;
 mod reconcile;
 
@@ -78,19 +79,27 @@ enum Fault {
     BrokerKill,
     Cut,
     Silence,
+    Reflection,
     DiskFull,
+    ReadsFail,
+    FilesFail,
+    DiskAway,
     ClockStep,
 }
 
 impl Fault {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 12] = [
         Self::Kill,
         Self::PowerLoss,
         Self::BrokerRestart,
         Self::BrokerKill,
         Self::Cut,
         Self::Silence,
+        Self::Reflection,
         Self::DiskFull,
+        Self::ReadsFail,
+        Self::FilesFail,
+        Self::DiskAway,
         Self::ClockStep,
     ];
 }
@@ -109,8 +118,12 @@ struct Scene {
     powerless: Vec<String>,
     /// After how many more faults the network is good again.
     network_back: Option<u32>,
-    disk_back: Option<u32>,
+    /// The same of the disk's faults, by the file that stands for each.
+    disk_back: [(&'static str, Option<u32>); 4],
 }
+
+/// The faults of the disk, by the file that stands for each.
+const DISK_FAULTS: [&str; 4] = [device::DISK_FULL, device::READS_FAIL, device::FILES_FAIL, device::DISK_AWAY];
 
 fn soak(arguments: &Arguments) -> ExitCode {
     let folder = tempfile::tempdir().unwrap();
@@ -127,7 +140,7 @@ fn soak(arguments: &Arguments) -> ExitCode {
         unsynced: 0,
         powerless: Vec::new(),
         network_back: None,
-        disk_back: None,
+        disk_back: DISK_FAULTS.map(|fault| (fault, None)),
     };
     let mut happened = [0_u32; Fault::ALL.len()];
     let began = Instant::now();
@@ -196,10 +209,11 @@ impl Scene {
             Fault::BrokerKill => self.restart_broker(Mosquitto::kill),
             Fault::Cut => self.network(Network::Refused),
             Fault::Silence => self.network(Network::Silent),
-            Fault::DiskFull => {
-                fs::write(self.folder.join(device::DISK_FULL), "").unwrap();
-                self.disk_back = Some(self.random.u32(1..5));
-            }
+            Fault::Reflection => self.network(Network::Reflecting),
+            Fault::DiskFull => self.disk(device::DISK_FULL),
+            Fault::ReadsFail => self.disk(device::READS_FAIL),
+            Fault::FilesFail => self.disk(device::FILES_FAIL),
+            Fault::DiskAway => self.disk(device::DISK_AWAY),
             Fault::ClockStep => {
                 let offset = self.random.choice([0, HOUR, -HOUR, TEN_YEARS, -TEN_YEARS]).unwrap();
                 fs::write(self.folder.join(device::CLOCK_OFFSET), offset.to_string()).unwrap();
@@ -216,8 +230,39 @@ impl Scene {
         if over(&mut self.network_back) {
             self.proxy.set(Network::Up);
         }
-        if over(&mut self.disk_back) {
-            fs::remove_file(self.folder.join(device::DISK_FULL)).unwrap();
+        let mut mended = self.disk_back;
+        let is_over = mended.each_mut().map(|(fault, left)| (*fault, over(left)));
+        self.disk_back = mended;
+        for (fault, _) in is_over.into_iter().filter(|(_, is_over)| *is_over) {
+            self.mend_disk(fault);
+        }
+    }
+
+    fn disk(&mut self, fault: &'static str) {
+        let file = self.folder.join(fault);
+        if fault != device::DISK_AWAY {
+            fs::write(file, "").unwrap();
+        } else if !file.exists() {
+            let disk = self.folder.join(device::DISK);
+            // A device that was killed too early has not made it.
+            if fs::rename(&disk, file).is_err() {
+                return;
+            }
+            // So that whoever starts meanwhile does not make another one.
+            fs::write(disk, "").unwrap();
+        }
+        let lasts = Some(self.random.u32(1..5));
+        self.disk_back.iter_mut().filter(|(name, _)| *name == fault).for_each(|(_, left)| *left = lasts);
+    }
+
+    fn mend_disk(&self, fault: &str) {
+        let file = self.folder.join(fault);
+        if fault == device::DISK_AWAY && file.exists() {
+            let disk = self.folder.join(device::DISK);
+            fs::remove_file(&disk).unwrap();
+            fs::rename(file, disk).unwrap();
+        } else {
+            let _ = fs::remove_file(file);
         }
     }
 
@@ -252,7 +297,7 @@ impl Scene {
     /// boots that lost power, and how many records they had not synced.
     fn finish(mut self) -> (Vec<String>, Vec<String>, u64) {
         self.proxy.set(Network::Up);
-        let _ = fs::remove_file(self.folder.join(device::DISK_FULL));
+        DISK_FAULTS.iter().for_each(|fault| self.mend_disk(fault));
         fs::write(self.folder.join(device::FINISH), "").unwrap();
         let status = self.device.0.wait().unwrap();
         assert!(status.success(), "the device could not deliver what was left");

@@ -12,6 +12,8 @@ pub(crate) enum Network {
     Refused,
     /// Connections stand, and nothing comes through.
     Silent,
+    /// What the device sends comes back to it.
+    Reflecting,
 }
 
 struct State {
@@ -48,12 +50,11 @@ impl Proxy {
                 }
                 state.connections.extend([device.try_clone().unwrap(), broker.try_clone().unwrap()]);
                 drop(state);
-                for (from, to) in
-                    [(device.try_clone().unwrap(), broker.try_clone().unwrap()), (broker, device)]
-                {
-                    let shared = Arc::clone(&shared);
-                    std::thread::spawn(move || pump(from, to, &shared));
-                }
+                let (up, down) = (Arc::clone(&shared), Arc::clone(&shared));
+                let (from, to, mirror) =
+                    (device.try_clone().unwrap(), broker.try_clone().unwrap(), device.try_clone().unwrap());
+                std::thread::spawn(move || pump(from, to, Some(mirror), &up));
+                std::thread::spawn(move || pump(broker, device, None, &down));
             }
         });
         Self { port, state }
@@ -67,8 +68,8 @@ impl Proxy {
     pub(crate) fn set(&self, network: Network) {
         let mut state = self.state.lock().unwrap();
         state.network = network;
-        if network != Network::Silent {
-            // Also those that were silent: what they swallowed is missing.
+        if !matches!(network, Network::Silent | Network::Reflecting) {
+            // Also those that were silent or reflected: what they swallowed is missing.
             for connection in state.connections.drain(..) {
                 let _ = connection.shutdown(Shutdown::Both);
             }
@@ -76,13 +77,18 @@ impl Proxy {
     }
 }
 
-/// Carries bytes in one direction, until an end closes or the network is cut.
-fn pump(mut from: TcpStream, mut to: TcpStream, state: &Mutex<State>) {
+/// Carries bytes in one direction, until an end closes or the network is cut; `mirror` is the way back to the device.
+fn pump(mut from: TcpStream, mut to: TcpStream, mut mirror: Option<TcpStream>, state: &Mutex<State>) {
     // Small, so that a cut falls between two parts of a packet, too.
     let mut bytes = [0; 128];
     while let Ok(count @ 1..) = from.read(&mut bytes) {
-        let swallowed = state.lock().unwrap().network == Network::Silent;
-        if !swallowed && to.write_all(&bytes[..count]).is_err() {
+        let network = state.lock().unwrap().network;
+        let carried = match (network, &mut mirror) {
+            (Network::Silent, _) | (Network::Reflecting, None) => Ok(()),
+            (Network::Reflecting, Some(device)) => device.write_all(&bytes[..count]),
+            (Network::Up | Network::Refused, _) => to.write_all(&bytes[..count]),
+        };
+        if carried.is_err() {
             break;
         }
     }

@@ -206,6 +206,12 @@ impl Log {
                 continue;
             }
             let after = if let Kind::InOrder { after, .. } = kind { *after } else { After::Gapless };
+            // The process died after it had begun this file, and before it had noted so: what lies between was delivered from
+            // memory.
+            let after = match marks {
+                Some((_, Some(end))) if after == After::Gapless && *from >= end => After::Jump(end),
+                _ => after,
+            };
             if let (After::Jump(end), Some(before)) = (after, expected)
                 && end > before
             {
@@ -302,6 +308,8 @@ impl Log {
         };
         found.records.retain(|record| (from..behind).contains(&record.position));
         let mut segment = Segment::new(name.to_owned(), at, at);
+        let passed_well = found.records.iter().filter(|record| record.position < at).count() as u64;
+        segment.passed = at.saturating_sub(from).saturating_sub(passed_well);
         segment.exact = false;
         segment.take(&found);
         segment.exact = true;
@@ -480,6 +488,11 @@ impl Log {
         self.lost
     }
 
+    /// Entries that count as dropped, and would be found damaged again without the state.
+    pub(super) fn passed(&self) -> u64 {
+        self.segments.iter().map(|segment| segment.passed).sum()
+    }
+
     /// Entries given up since this was asked last.
     pub(super) fn take_given_up(&mut self) -> u64 {
         std::mem::take(&mut self.given_up)
@@ -631,6 +644,7 @@ impl Log {
             segment.places.pop_front();
             self.lost -= lost;
             self.given_up += lost + 1;
+            segment.passed += lost + 1;
             segment.from = position + 1;
             if !segment.late {
                 self.first = position + 1;
@@ -694,6 +708,7 @@ impl Log {
         let lost = std::mem::take(front);
         self.lost -= lost;
         self.given_up += lost;
+        segment.passed += lost;
         self.news.push(News::PassedOver(segment.name.clone()));
         let end = segment.end;
         self.first = self.first.max(end);
@@ -758,6 +773,7 @@ impl Log {
         let Some(place) = segment.places.pop_front() else { return false };
         self.lost -= place.lost;
         self.given_up += place.lost;
+        segment.passed += place.lost;
         segment.from = position + 1;
         if !segment.late {
             self.first = position + 1;

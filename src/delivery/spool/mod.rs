@@ -411,8 +411,10 @@ impl Spool {
     pub fn store(&mut self) {
         self.fetch();
         let Some((first, _)) = self.tail.front() else { return };
-        let (first, dropped) = (*first, self.state.dropped);
+        let first = *first;
         let Some(disk) = &mut self.disk else { return };
+        // What is counted with the records that are still there comes with them again after a power loss.
+        let dropped = self.state.dropped.saturating_sub(disk.passed());
         let appended =
             self.tail.iter().try_for_each(|(position, entry)| disk.append(*position, dropped, entry));
         match appended.and_then(|()| disk.sync()) {

@@ -137,6 +137,8 @@ pub(super) struct Segment {
     /// Damaged records before the first one of `places`, as far as no place has them, and after the last one.
     pub(super) lost_before: u64,
     pub(super) lost_after: u64,
+    /// Damaged records of it that were passed: they count as dropped, and would be found again without the state.
+    pub(super) passed: u64,
     pub(super) failing: Option<Failing>,
     /// Whether it was told that it cannot be read.
     pub(super) told: bool,
@@ -155,6 +157,7 @@ impl Segment {
             late: false,
             lost_before: 0,
             lost_after: 0,
+            passed: 0,
             failing: None,
             told: false,
         }

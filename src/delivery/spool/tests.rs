@@ -593,6 +593,31 @@ fn damage_at_the_end_of_the_newest_file_is_counted_once() {
 }
 
 #[test]
+fn a_crash_between_a_stored_record_and_its_state_counts_nothing_as_lost() {
+    let device = Device::new(100);
+    let mut spool = device.start();
+    // All of these are delivered from memory, after some were on the disk.
+    push(&mut spool);
+    spool.store();
+    drain(&mut spool);
+    for _ in 0..6 {
+        push(&mut spool);
+        drain(&mut spool);
+    }
+    let waiting = push(&mut spool);
+    let runtime: BTreeMap<_, _> =
+        device.runtime.inner().files.iter().map(|(name, file)| (name.clone(), file.bytes.clone())).collect();
+    spool.store();
+    drop(spool);
+    // As if the process had died right after the record was on the disk.
+    for (name, bytes) in runtime {
+        device.runtime.clone().replace(&name, &bytes).unwrap();
+    }
+    let mut spool = device.start();
+    assert_eq!((drain(&mut spool), spool.dropped()), (vec![waiting], 0));
+}
+
+#[test]
 fn a_file_that_is_gone_is_counted_once() {
     for which in 0..3 {
         let (device, spool, pushed) = device_with_files(300);
