@@ -7,7 +7,7 @@ use clap::Parser;
 use lectern::cli::{Cli, Command};
 use lectern::commands;
 use lectern::config::ConfigError;
-use lectern::service::printable::Printable;
+use lectern::service::printable::{Printable, complain};
 
 /// Wrong usage or configuration; clap uses the same.
 const WRONG_USAGE: u8 = 2;
@@ -17,7 +17,7 @@ fn main() -> ExitCode {
     lectern::service::logging::start(matches!(cli.command, Command::Run(_)));
     let models = cli.models.as_deref();
     if let Err(error) = lectern::service::lockdown::lock_down() {
-        eprintln!("lectern: core dumps could not be switched off: {error}");
+        complain(format_args!("core dumps could not be switched off: {error}"));
         return ExitCode::FAILURE;
     }
     let result = match &cli.command {
@@ -37,7 +37,7 @@ fn main() -> ExitCode {
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             // Errors repeat what files, brokers and programs said.
-            eprintln!("lectern: {}", Printable(&error));
+            complain(&error);
             for cause in error.chain().skip(1) {
                 eprintln!("  because: {}", Printable(cause));
             }

@@ -315,6 +315,7 @@ fn a_file_of_the_connection_that_cannot_be_used_is_told_without_its_content() {
         (login(&long), "holds more than 16384 bytes"),
         (login(&binary), "mqtt password file"),
         (login(&open), "is open to others"),
+        (login(&PathBuf::from("/dev/null")), "is no regular file"),
         (with("ca.pem", Some(("client.pem", "open"))), "is open to others"),
     ];
     for (broker, words) in cases {

@@ -112,3 +112,17 @@ fn the_daemon_has_two_threads() {
         .collect();
     assert_eq!(spawning, [Path::new("src/delivery/mod.rs")]);
 }
+
+#[test]
+fn what_is_said_on_standard_error_is_escaped() {
+    // The demo says its own numbers.
+    for (path, code) in outside(all(), &["commands/demo.rs"]) {
+        for line in code.lines().filter(|line| line.contains("eprint")) {
+            assert!(
+                line.contains("Printable("),
+                "{}: {line}: use service::printable::complain",
+                path.display()
+            );
+        }
+    }
+}

@@ -16,6 +16,7 @@ use crate::clock::{SimulatedClock, Stop};
 use crate::delivery::payload::{self, Identity};
 use crate::delivery::topics::check_level;
 use crate::expression::{Expression, Sighting};
+use crate::service::printable::complain;
 use crate::tally::{Counts, Grid, MinuteRecord};
 use crate::vision::engine::ModelStore;
 use crate::vision::{Analysis, Analyzer};
@@ -75,7 +76,7 @@ pub fn run(arguments: &Analyze, models: Option<&Path>) -> anyhow::Result<()> {
         recorder.result?;
         bar.finish_and_clear();
         if let Some(untold) = pauses.checked_sub(TOLD_PAUSES).filter(|untold| *untold > 0) {
-            eprintln!("lectern: {}: {untold} more stretches without a picture", video.display());
+            complain(format_args!("{}: {untold} more stretches without a picture", video.display()));
         }
         match outcome {
             Err(error) => failed.push(anyhow::Error::from(error)),
@@ -90,7 +91,7 @@ pub fn run(arguments: &Analyze, models: Option<&Path>) -> anyhow::Result<()> {
     outputs.finish()?;
     let Some(last) = failed.pop() else { return Ok(()) };
     for error in failed {
-        eprintln!("lectern: {error}");
+        complain(&error);
     }
     Err(last)
 }
@@ -243,7 +244,9 @@ impl Recorder<'_> {
         if self.pauses <= TOLD_PAUSES {
             let (video, began, ended) = (self.video.display(), clock_face(began), clock_face(offset));
             self.bar.suspend(|| {
-                eprintln!("lectern: {video}: no picture from {began} to {ended}; these frames are expected, not counted");
+                complain(format_args!(
+                    "{video}: no picture from {began} to {ended}; these frames are expected, not counted"
+                ));
             });
         }
     }

@@ -12,6 +12,7 @@ use super::{STANDARD_OUTPUT, progress_bar};
 use crate::camera::{Frame, stills};
 use crate::cli::{Eval, EvalClassify, EvalDetect};
 use crate::expression::Expression;
+use crate::service::printable::complain;
 use crate::vision::Region;
 use crate::vision::classifier::{Classifier, Probabilities};
 use crate::vision::engine::ModelStore;
@@ -124,7 +125,7 @@ fn for_each_picture(
             Ok(frame) => writeln!(out, "{}", line(file, &frame)?).context(STANDARD_OUTPUT)?,
             Err(error) => {
                 unreadable += 1;
-                bar.suspend(|| eprintln!("lectern: {error}"));
+                bar.suspend(|| complain(&error));
             }
         }
         bar.inc(1);

@@ -188,6 +188,10 @@ impl std::fmt::Display for Broker {
 fn password(file: &Path) -> Result<String, LinkError> {
     let bad = |problem: String| LinkError::Password { file: file.display().to_string(), problem };
     let mut text = String::new();
+    // Opening a pipe would wait for whoever writes to it.
+    if std::fs::metadata(file).is_ok_and(|file| !file.is_file()) {
+        return Err(bad("is no regular file".to_owned()));
+    }
     let open = std::fs::File::open(file).map_err(|error| bad(error.to_string()))?;
     // It may have come, or changed, since the configuration was read.
     if open.metadata().is_ok_and(|file| is_open_to_others(&file)) {

@@ -16,7 +16,7 @@ use log::{Level, LevelFilter, Log, Metadata, Record};
 use systemd_journal_logger::{JournalLog, connected_to_journal};
 
 use super::limit::Limited;
-use super::printable::Printable;
+use super::printable::{Printable, complain};
 use crate::delivery::CRATES_WITH_PACKETS;
 
 /// Sets what is logged: a level for Lectern itself, or `MODULE=LEVEL,…` for its modules. Without it a daemon logs from
@@ -25,7 +25,7 @@ pub const VARIABLE: &str = "LECTERN_LOG";
 
 /// Starts logging. None of our lines holds counts or pixels, and none is repeated without end.
 pub fn start(daemon: bool) {
-    std::panic::set_hook(Box::new(|panic| eprintln!("lectern: {}", Printable(describe(panic)))));
+    std::panic::set_hook(Box::new(|panic| complain(describe(panic))));
     let wanted = std::env::var(VARIABLE).unwrap_or_default();
     let filter = filter(if daemon { LevelFilter::Info } else { LevelFilter::Warn }, &wanted);
     let most = filter.filter();
