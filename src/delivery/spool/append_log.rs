@@ -393,7 +393,13 @@ impl Log {
         let mut index = 0;
         while let Some(segment) = self.segments.get_mut(index) {
             let before = segment.places.len();
-            segment.places.retain(|place| place.position < end);
+            while segment.places.back().is_some_and(|place| place.position >= end) {
+                let Some(place) = segment.places.pop_back() else { break };
+                // What is damaged before `end` stays lost.
+                let lost = end.saturating_sub(place.position - place.lost);
+                self.lost -= place.lost - lost;
+                segment.lost_after += lost;
+            }
             if segment.places.len() < before {
                 // So that the state never says that they were stored, and a later run finds them here again.
                 (segment.end, segment.bytes) = (segment.end.min(end), segment.bytes.max(SEGMENT));
@@ -817,19 +823,22 @@ impl Log {
 
     /// Removes the files that hold nothing that is needed; what cannot be removed now is tried again.
     ///
-    /// None is while a file that was passed over has not the name that says so: without the state, what was delivered behind
-    /// it would look lost.
+    /// None in order is while a file that was passed over has not the name that says so: without the state, what was delivered
+    /// behind it would look lost.
     pub(super) fn sweep(&mut self) -> io::Result<()> {
-        if self.segments.iter().any(|segment| segment.late && !segment.name.starts_with(LATE)) {
-            return Ok(());
-        }
+        let all_named = self.segments.iter().all(|segment| !segment.late || segment.name.starts_with(LATE));
         let mut failed = Ok(());
         let storage = &mut self.storage;
-        self.obsolete.retain(|name| match storage.remove(name) {
-            Ok(()) => false,
-            Err(error) => {
-                failed = Err(error);
-                true
+        self.obsolete.retain(|name| {
+            if !all_named && !name.starts_with(LATE) {
+                return true;
+            }
+            match storage.remove(name) {
+                Ok(()) => false,
+                Err(error) => {
+                    failed = Err(error);
+                    true
+                }
             }
         });
         failed
