@@ -117,6 +117,8 @@ pub(super) struct Log {
     aside: Vec<Late>,
     /// Files that are not needed any more.
     obsolete: Vec<String>,
+    /// Whether a power loss might take what was found when it was opened.
+    unsynced: bool,
     news: Vec<News>,
     /// Before this no file that was passed over is tried.
     late_again: BootTime,
@@ -151,6 +153,7 @@ impl Log {
             given_up: 0,
             aside: Vec::new(),
             obsolete: Vec::new(),
+            unsynced: false,
             news: Vec::new(),
             late_again: BootTime::ZERO,
         };
@@ -328,6 +331,7 @@ impl Log {
         // The process that wrote it may have died before it did this. A disk that is full can be read all the same.
         if let Err(error) = self.storage.sync(name) {
             log::warn!("records on the disk may not survive a power loss: {error}");
+            self.unsynced = true;
         }
         // Two torn records one after the other would look like a damaged one.
         let size = bytes.len() as u64;
@@ -383,11 +387,12 @@ impl Log {
         self.end += count;
     }
 
-    /// Forgets what a failed write left behind `end`, where some of it was delivered from memory since, while the disk was
-    /// away: what was delivered goes up to `first`, and memory has the rest.
+    /// Forgets what a failed write left behind `end`, where a power loss might take it, or where some of it was delivered from
+    /// memory, while the disk was away: what was delivered goes up to `first`. Memory has the rest.
     pub(super) fn discard(&mut self, end: u64, first: u64) {
+        let doubtful = if self.unsynced { u64::MAX } else { first };
         let mut places = self.segments.iter().flat_map(|segment| &segment.places);
-        if !places.any(|place| (end..first).contains(&place.position)) {
+        if !places.any(|place| (end..doubtful).contains(&place.position)) {
             return;
         }
         let mut index = 0;
