@@ -5,6 +5,7 @@
 #   fuzz/run.sh 3600                   each for an hour
 #   fuzz/run.sh 3600 spool y4m         these two
 #   fuzz/run.sh --keep 3600            and then keeps in fuzz/corpus what reached new code
+#   fuzz/run.sh --seed 1 60            always the same inputs, as far as time allows: for continuous integration
 #   fuzz/run.sh --input FILE TARGET    one input, for example one that was found
 #
 # It prints what each target executed, and exits with 1 if one found something: the input then lies in
@@ -15,9 +16,11 @@ cd "$(dirname "$(readlink -f "$0")")/.."
 
 keep=
 input=
+seed=0
 while true; do
     case ${1:-} in
         --keep) keep=yes && shift ;;
+        --seed) seed=$2 && shift 2 ;;
         --input) input=$2 && shift 2 ;;
         *) break ;;
     esac
@@ -34,8 +37,9 @@ done
 RUSTC_WORKSPACE_WRAPPER=$PWD/fuzz/rustc.sh cargo build --quiet --release --locked -p lectern-fuzz --bins
 if [ -n "$input" ]; then exec "target/release/fuzz-${targets[0]}" "$input"; fi
 
-# An input takes milliseconds; a second is a hang. Memory is bounded by what a reader may hold for one picture.
-options=(-max_total_time="$seconds" -timeout=10 -rss_limit_mb=1024 -print_final_stats=1 -verbosity=0)
+# An input takes milliseconds; ten seconds are a hang. Memory is bounded by what a reader may hold for one picture. Seed 0
+# is one drawn at random.
+options=(-seed="$seed" -max_total_time="$seconds" -timeout=10 -rss_limit_mb=1024 -print_final_stats=1 -verbosity=0)
 fuzz() {
     local target=$1 folder=target/fuzz/$1
     mkdir -p "$folder/corpus" "fuzz/corpus/$target"
