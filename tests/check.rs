@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use common::{Mosquitto, Subscriber, copy_models, damage, free_port, lectern, portrait_video, still};
+use lectern::delivery::spool::storage::Directory;
 use serde_json::Value;
 
 /// A configuration with these sections beside the basis.
@@ -206,4 +207,51 @@ fn a_full_disk_is_a_failure() {
         Some(said) => assert!(said.starts_with("failed   disk") && said.contains("make room"), "{said}"),
         None => eprintln!("skipped: this machine gives no mount namespace"),
     }
+}
+
+/// A configuration that keeps minutes there.
+fn keeping_in(folder: &Path, directory: &Path) -> PathBuf {
+    let text = format!("camera.device = \"/dev/null\"\n[spool]\ndirectory = \"{}\"\n", directory.display());
+    configuration(folder, &text)
+}
+
+#[test]
+fn a_spool_directory_that_is_no_folder_is_a_failure() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("file");
+    fs::write(&file, "").unwrap();
+    for directory in [file.as_path(), Path::new("/dev/null")] {
+        let said = line(&keeping_in(folder.path(), directory), "disk", 1);
+        assert!(said.contains("is not a folder; name a folder in spool.directory"), "{said}");
+    }
+}
+
+#[test]
+fn files_of_minutes_that_cannot_be_read_or_were_set_aside_are_named_while_the_spool_is_in_use() {
+    let folder = tempfile::tempdir().unwrap();
+    let state = folder.path().join("state");
+    let file = keeping_in(folder.path(), &state);
+    // In use, as by the running service.
+    let _lock = Directory::open(&state).unwrap();
+    let unreadable = "entries-0000000000000000";
+    fs::write(state.join(unreadable), "minutes").unwrap();
+    assert!(line(&file, "disk", 0).contains("MB free"));
+    fs::write(state.join("aside-0000000000000003-0000000000000005"), "minutes").unwrap();
+    let said = line(&file, "disk", 0);
+    assert!(
+        said.starts_with("warning") && said.contains("(aside-0000000000000003-0000000000000005)"),
+        "{said}"
+    );
+    // A file that its owner may not read, seen as root without root's rights.
+    fs::set_permissions(state.join(unreadable), std::os::unix::fs::PermissionsExt::from_mode(0o000)).unwrap();
+    let output = Command::new("setpriv")
+        .args(["--bounding-set=-all", "--inh-caps=-all"])
+        .arg(assert_cmd::cargo::cargo_bin!("lectern"))
+        .args(["check", "--only", "disk", "--config"])
+        .arg(&file)
+        .output()
+        .unwrap();
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert!(said.starts_with("failed   disk") && said.contains(unreadable), "{said}");
+    assert!(said.contains("Permission denied"), "{said}");
 }

@@ -127,6 +127,57 @@ fn a_week_of_backlog_is_delivered_in_order() {
 }
 
 #[test]
+fn a_folder_or_files_that_go_away_for_a_moment_cost_no_record() {
+    for whole_folder in [true, false] {
+        let mut mosquitto = Mosquitto::start();
+        let subscriber = Subscriber::start(mosquitto.port);
+        let folder = tempfile::tempdir().unwrap();
+        let (disk, away) = (folder.path().join("disk"), folder.path().join("away"));
+        let folders = Folders::open(Some(&disk), Some(&folder.path().join("run")));
+        let spool = Spool::open(folders, 10_000, MOST_BYTES).unwrap();
+        mosquitto.stop();
+        let (reports, thread) = start(broker(mosquitto.port), spool, None);
+        (0..300).for_each(|seq| reports.send(Report::Record(record(seq))));
+        let files = || -> Vec<_> {
+            let entries = std::fs::read_dir(&disk).unwrap().map(|entry| entry.unwrap().file_name());
+            entries.filter(|name| name.to_string_lossy().starts_with("entries-")).collect()
+        };
+        while files().len() < 2 {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        // While they are away the broker comes back.
+        if whole_folder {
+            std::fs::rename(&disk, &away).unwrap();
+        } else {
+            std::fs::create_dir(&away).unwrap();
+            files().iter().for_each(|name| std::fs::rename(disk.join(name), away.join(name)).unwrap());
+        }
+        mosquitto.restart();
+        subscriber.wait_for_subscription();
+        std::thread::sleep(Duration::from_secs(2));
+        if whole_folder {
+            std::fs::rename(&away, &disk).unwrap();
+        } else {
+            for entry in std::fs::read_dir(&away).unwrap().map(Result::unwrap) {
+                std::fs::rename(entry.path(), disk.join(entry.file_name())).unwrap();
+            }
+        }
+        drop(reports);
+        let summary = thread.join().unwrap();
+        assert_eq!(
+            (summary.undelivered, summary.spool.dropped()),
+            (0, 0),
+            "the whole folder: {whole_folder}"
+        );
+        let messages = rest(&subscriber, 300);
+        // That the files could not be read was told, and that it is over.
+        let statuses = messages.iter().filter_map(|(_, payload)| payload["unreadable"].as_u64());
+        assert_eq!(statuses.max().unwrap() > 0, !whole_folder);
+        reconcile(&messages, 300);
+    }
+}
+
+#[test]
 fn home_assistant_is_told_and_told_again_when_it_is_over() {
     let mosquitto = Mosquitto::start();
     let folder = tempfile::tempdir().unwrap();

@@ -125,3 +125,22 @@ fn a_hangup_during_the_start_is_a_reload_and_not_the_end() {
     let (code, said) = daemon.finish();
     assert_eq!(code, Some(0), "{said}");
 }
+
+#[test]
+fn a_spool_directory_that_is_left_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let video = portrait_video(folder.path(), "lecture.mkv", 3);
+    let broker = Mosquitto::start();
+    let subscriber = Subscriber::start(broker.port);
+    let mut daemon = Daemon::start(broker.port, &video, 1);
+    subscriber.until(|topic, _| topic.ends_with("/minute"));
+    let file = daemon.folder.path().join("lectern.toml");
+    let left = daemon.folder.path().join("state");
+    let text = fs::read_to_string(&file).unwrap();
+    fs::write(&file, text.replace("/state\"", "/other\"")).unwrap();
+    daemon.hang_up();
+    let told = format!("spool.directory was {}: minutes that wait there are delivered when", left.display());
+    daemon.wait_until_it_says(&told);
+    daemon.terminate();
+    assert_eq!(daemon.finish().0, Some(0));
+}

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use proptest::prelude::*;
 
+use super::recovery::READ_RUNTIME;
 use super::*;
 
 /// Boot time in tests in which it stands still.
