@@ -119,7 +119,7 @@ async fn answer(listener: &TcpListener, answers: &[Answer<'_>]) {
             break;
         }
         match timeout(LISTENS, device.read(&mut sent)).await {
-            Ok(Ok(1..)) => length = length.max(1),
+            Ok(Ok(read @ 1..)) => length = read,
             Ok(_) => break,
             Err(_) => {}
         }
