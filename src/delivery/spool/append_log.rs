@@ -270,8 +270,7 @@ impl Log {
         while let Some(segment) =
             self.segments.back_mut().filter(|s| !s.late && !s.unread && !s.name.is_empty())
         {
-            while segment.places.back().is_some_and(|place| place.position >= position) {
-                let Some(place) = segment.places.pop_back() else { break };
+            while let Some(place) = segment.pop_from(position) {
                 segment.end = place.position;
                 segment.lost_after = place.lost;
             }

@@ -109,8 +109,7 @@ impl Log {
         let mut index = 0;
         while let Some(segment) = self.segments.get_mut(index) {
             let before = segment.places.len();
-            while segment.places.back().is_some_and(|place| place.position >= end) {
-                let Some(place) = segment.places.pop_back() else { break };
+            while let Some(place) = segment.pop_from(end) {
                 // What is damaged before `end` stays lost.
                 let lost = end.saturating_sub(place.position - place.lost);
                 self.lost -= place.lost - lost;

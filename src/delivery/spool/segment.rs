@@ -182,6 +182,12 @@ impl Segment {
         self.lost_before + self.lost_after + self.places.iter().map(|place| place.lost).sum::<u64>()
     }
 
+    /// Takes back the last record, if it is at `position` or behind it.
+    pub(super) fn pop_from(&mut self, position: u64) -> Option<Place> {
+        self.places.back().filter(|place| place.position >= position)?;
+        self.places.pop_back()
+    }
+
     /// Takes the records that it is there for. Of one whose end is not known, what follows the last record is not missed.
     pub(super) fn take(&mut self, scan: &Scan) {
         let mut expected = self.from;
