@@ -79,6 +79,9 @@ pub(super) struct Known {
     /// Every entry in order before this was stored; none where the newest file could not be read since the machine booted.
     pub(super) end: Option<u64>,
     pub(super) late: Vec<Late>,
+    /// Every entry from here on is in memory, whatever of it a write that was not noted left on the disk; none where that is not
+    /// known.
+    pub(super) in_memory_from: Option<u64>,
 }
 
 /// The oldest entry that can be delivered.
@@ -147,7 +150,8 @@ impl Log {
         });
         let last = self.segments.iter().rev().find(|segment| !segment.late);
         let end = last.is_none_or(|last| last.exact).then_some(self.end);
-        Known { first: self.first, end, late: late.chain(self.aside.iter().cloned()).collect() }
+        let late = late.chain(self.aside.iter().cloned()).collect();
+        Known { first: self.first, end, late, in_memory_from: None }
     }
 
     /// The position after the last one in order.
@@ -166,8 +170,9 @@ impl Log {
 
     /// The last good entry in order.
     pub(super) fn newest(&self) -> Option<Entry> {
-        let segment = self.segments.iter().rev().find(|segment| !segment.late)?;
-        let place = segment.places.back()?;
+        let in_order = self.segments.iter().rev().filter(|segment| !segment.late);
+        let (segment, place) =
+            in_order.filter_map(|segment| Some((segment, segment.places.back()?))).next()?;
         let record = self.storage.read_at(&segment.name, place.offset, place.length).ok()?;
         record::decode(&record, place.position)
     }
@@ -274,7 +279,7 @@ impl Log {
                 segment.end = place.position;
                 segment.lost_after = place.lost;
             }
-            if !segment.places.is_empty() {
+            if !segment.places.is_empty() || segment.from < position {
                 // Added to no more, so that whatever is wrong with it stays apart.
                 segment.bytes = segment.bytes.max(SEGMENT);
                 break;
@@ -307,7 +312,7 @@ impl Log {
         let Some(segment) = self.segments.remove(index) else { return };
         self.lost -= segment.lost();
         self.given_up += segment.lost();
-        if !segment.late {
+        if !segment.late && self.segments.iter().take(index).all(|before| before.late) {
             self.first = self.first.max(segment.end);
         }
         if !segment.name.is_empty() {

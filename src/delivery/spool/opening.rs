@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::append_log::{Known, LONGEST_FILE, Log, MOST_FILES, Refused, SEGMENT};
 use super::record::scan;
-use super::segment::{self, After, Failing, Kind, Late, RESERVE, Segment};
+use super::segment::{self, After, Failing, Kind, Late, Place, RESERVE, Segment};
 use super::storage::Storage;
 use super::storage::is_foreign;
 use crate::clock::BootTime;
@@ -22,8 +22,12 @@ struct Opening {
     log: Log,
     files: Vec<File>,
     late: Vec<Late>,
+    /// Up to where the state says that everything is acknowledged, dropped or in a file that was passed over.
+    settled: Option<u64>,
     /// Up to where the state says that everything was stored.
     stored: Option<u64>,
+    /// From where on memory has everything.
+    in_memory_from: u64,
     /// The position that comes next in order, once that is known.
     expected: Option<u64>,
     /// Behind everything that was passed over or given up.
@@ -54,6 +58,7 @@ impl Log {
         let attempt = attempts.max().unwrap_or(0);
         let first = known.as_ref().map(|known| known.first);
         let stored = known.as_ref().and_then(|known| known.end);
+        let in_memory_from = known.as_ref().and_then(|known| known.in_memory_from).unwrap_or(u64::MAX);
         let (aside, late): (Vec<_>, _) =
             known.map(|known| known.late).unwrap_or_default().into_iter().partition(|late| late.given_up);
         files.retain(|(_, _, name)| aside.iter().all(|aside| aside.name != *name));
@@ -76,7 +81,17 @@ impl Log {
             news: Vec::new(),
             late_again: BootTime::ZERO,
         };
-        let opening = Opening { log, files, late, stored, expected: first, behind_apart: 0, dropped: 0 };
+        let opening = Opening {
+            log,
+            files,
+            late,
+            settled: first,
+            stored,
+            in_memory_from,
+            expected: first,
+            behind_apart: 0,
+            dropped: 0,
+        };
         Ok(opening.go_through())
     }
 
@@ -98,12 +113,15 @@ impl Log {
         self.end += count;
     }
 
-    /// Forgets what a failed write left behind `end`, where a power loss might take it, or where some of it was delivered from
-    /// memory, while the disk was away: what was delivered goes up to `first`. Memory has the rest.
+    /// Forgets what a failed write left behind `end`, where a power loss might take it, where some of it is damaged, or where some
+    /// of it was delivered from memory, while the disk was away: what was delivered goes up to `first`. Memory has the rest.
     pub(super) fn discard(&mut self, end: u64, first: u64) {
         let doubtful = if self.unsynced { u64::MAX } else { first };
         let mut places = self.segments.iter().flat_map(|segment| &segment.places);
-        if !places.any(|place| (end..doubtful).contains(&place.position)) {
+        let is_doubtful = |place: &Place| {
+            place.position >= end && (place.position < doubtful || place.lost.min(place.position - end) > 0)
+        };
+        if !places.any(is_doubtful) {
             return;
         }
         let mut index = 0;
@@ -127,6 +145,8 @@ impl Log {
             }
         }
         self.settle_first();
+        // Where the first one came behind those that were delivered from memory.
+        self.end = self.end.max(self.first);
     }
 }
 
@@ -141,7 +161,7 @@ impl Opening {
                 Kind::Late { .. } => {}
             }
         }
-        let Self { mut log, files, late, stored, expected, behind_apart, dropped } = self;
+        let Self { mut log, files, late, stored, expected, behind_apart, dropped, .. } = self;
         log.end = expected.unwrap_or(0).max(behind_apart);
         if let Some(missing) = stored.and_then(|end| end.checked_sub(log.end)).filter(|missing| *missing > 0)
         {
@@ -184,6 +204,11 @@ impl Opening {
         let named = if let Kind::Late { end } = kind { end } else { None };
         let end = named.or(entry.as_ref().and_then(|late| late.end));
         self.cover(index, from, end);
+        if entry.is_none() && end.zip(self.settled).is_some_and(|(end, settled)| end <= settled) {
+            // The process died after it had noted that nothing of it waits, and before it had removed it.
+            self.log.obsolete.push(name);
+            return;
+        }
         let from = entry.as_ref().map_or(from, |late| late.from.max(from));
         let mut segment = Segment::new(name, from, end.unwrap_or(from + RESERVE).max(from));
         (segment.late, segment.exact) = (true, end.is_some());
@@ -234,7 +259,7 @@ impl Opening {
             return;
         }
         match self.log.storage.read(&name, LONGEST_FILE) {
-            Ok(bytes) => self.take_read(index, from, at, name, &bytes),
+            Ok(bytes) => self.take_read(index, at, name, &bytes),
             Err(error) if is_foreign(&error) => {
                 log::warn!("{name}: cannot be a file of this spool ({error}); it is left alone");
             }
@@ -254,13 +279,15 @@ impl Opening {
             Some((next, Kind::InOrder { after: After::Unknown, .. }, _)) => (*next, false),
             Some((_, Kind::InOrder { after: After::Jump(end), .. }, _)) => (*end, true),
             Some((next, ..)) => (*next, true),
-            None => match self.stored.filter(|end| *end >= begins) {
+            // What was written behind `stored` and not noted is in memory, or was delivered from there.
+            None => match self.stored {
                 Some(end) => (end, true),
-                None => (begins + RESERVE, false),
+                None => ((begins + RESERVE).min(self.in_memory_from), false),
             },
         };
-        // Nothing of it is needed; or all of it is in the next one, to which a failed write led.
+        // Nothing of it is needed; or all of it is in memory, or in the next one, to which a failed write led.
         if end <= begins {
+            self.log.obsolete.push(name);
             return;
         }
         let mut segment = Segment::new(name, begins, end);
@@ -273,7 +300,9 @@ impl Opening {
     }
 
     /// Takes the entries of a file in order from `at` on.
-    fn take_read(&mut self, index: usize, from: u64, at: u64, name: String, bytes: &[u8]) {
+    fn take_read(&mut self, index: usize, at: u64, name: String, bytes: &[u8]) {
+        let from = self.files[index].0;
+        let leaps = self.expected.is_some_and(|expected| at > expected);
         let mut found = scan(bytes);
         let behind = match self.next(index) {
             // What follows here was delivered from memory, or is in a later file.
@@ -281,7 +310,7 @@ impl Opening {
             _ => from + RESERVE,
         };
         found.records.retain(|record| (from..behind).contains(&record.position));
-        let mut segment = Segment::new(name, at, at);
+        let mut segment = Segment::new(name, at, behind.max(at));
         let passed_well = found.records.iter().filter(|record| record.position < at).count() as u64;
         segment.passed = at.saturating_sub(from).saturating_sub(passed_well);
         // Its end is the last good entry, until another file tells more.
@@ -297,8 +326,15 @@ impl Opening {
         self.expected = Some(segment.end);
         let log = &mut self.log;
         if segment.places.is_empty() {
-            log.given_up += segment.lost_after;
-            log.obsolete.push(segment.name);
+            if !leaps || log.segments.iter().all(|segment| segment.late) {
+                log.given_up += segment.lost_after;
+                log.obsolete.push(segment.name);
+            } else {
+                // Its name says that nothing is missing before it: it stays until what is before it is gone.
+                log.lost += segment.lost();
+                segment.bytes = SEGMENT;
+                log.segments.push_back(segment);
+            }
             return;
         }
         // The process that wrote it may have died before it did this. A disk that is full can be read all the same.

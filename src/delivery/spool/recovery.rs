@@ -5,7 +5,7 @@ use std::io;
 
 use serde::Deserialize;
 
-use super::append_log::{Log, News, Patience};
+use super::append_log::{Known, Log, News, Patience};
 use super::record::{Entry, HIGHEST};
 use super::state::{self, STATE, State};
 use super::storage::Storage;
@@ -75,6 +75,7 @@ impl Spool {
             trouble: None,
             unswept: false,
         };
+        spool.leave_out_copies();
         let newest =
             spool.tail.back().and_then(|(_, entry)| serde_json::from_str::<Key>(&entry.payload).ok());
         spool.tail.retain(|(position, _)| *position >= old.first);
@@ -88,6 +89,9 @@ impl Spool {
             Some(Ok(storage)) => spool.attach(storage, same_disk),
             Some(Err(error)) => spool.is_away(&error),
             None => {}
+        }
+        if spool.runtime.as_ref().is_some_and(|log| log.end() > spool.state.next) {
+            spool.renumber(spool.state.next);
         }
         if same_boot {
             let after = |key: &Key| if key.boot == old.boot { key.seq.min(HIGHEST) + 1 } else { 0 };
@@ -116,7 +120,11 @@ impl Spool {
         let known = self.state.stored.clone();
         let is_known = known.is_some();
         let stored_end = known.as_ref().and_then(|known| known.end);
-        let (mut log, dropped) = match Log::open(storage, known.map(Into::into)) {
+        let mut known: Option<Known> = known.map(Into::into);
+        if let Some(known) = known.as_mut().filter(|_| same_disk) {
+            known.in_memory_from = Some(self.tail.front().map_or(self.state.first, |(front, _)| *front));
+        }
+        let (mut log, dropped) = match Log::open(storage, known) {
             Ok(opened) => opened,
             Err((storage, error)) => {
                 self.is_away(&error);
@@ -147,8 +155,20 @@ impl Spool {
         self.disk = Some(log);
     }
 
-    /// Gives the tail and its copies positions from `first` on.
+    /// Leaves out what an earlier process wrote when it died within [`Spool::renumber`]: the tail's beginning once more. The old
+    /// ones are whole.
+    fn leave_out_copies(&mut self) {
+        let settled = self.tail.partition_point(|(position, _)| *position < self.state.first);
+        let mut entries = self.tail.iter().skip(settled).map(|(_, entry)| entry);
+        let Some(first) = entries.next() else { return };
+        if let Some(others) = entries.position(|entry| entry == first) {
+            self.tail.truncate(settled + 1 + others);
+        }
+    }
+
+    /// Gives the tail and its copies positions from `first` on, or from behind all that they had.
     fn renumber(&mut self, first: u64) {
+        let first = self.runtime.as_ref().map_or(first, |log| first.max(log.end()));
         self.state.dropped += self.missing();
         self.handed_out = None;
         for ((position, _), new) in self.tail.iter_mut().zip(first..) {

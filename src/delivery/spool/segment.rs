@@ -192,10 +192,9 @@ impl Segment {
     pub(super) fn take(&mut self, scan: &Scan) {
         let mut expected = self.from;
         let mut lost = std::mem::take(&mut self.lost_before);
-        let highest = if self.exact { self.end } else { u64::MAX };
         for record in &scan.records {
             // Not needed any more, written twice after a failure, or not of this file.
-            if record.position < expected || record.position >= highest {
+            if record.position < expected || record.position >= self.end {
                 continue;
             }
             lost += record.position - expected;

@@ -50,14 +50,14 @@ pub(super) struct Stored {
 }
 
 impl From<Known> for Stored {
-    fn from(Known { first, end, late }: Known) -> Self {
+    fn from(Known { first, end, late, .. }: Known) -> Self {
         Self { first, end, late }
     }
 }
 
 impl From<Stored> for Known {
     fn from(Stored { first, end, late }: Stored) -> Self {
-        Self { first, end, late }
+        Self { first, end, late, in_memory_from: None }
     }
 }
 
