@@ -1,4 +1,5 @@
-"""What data.py and figures.py promise. `python models/training/test_figures.py`, or with pytest; numpy and Pillow suffice."""
+"""What data.py and figures.py promise. `python models/training/test_figures.py`, or with pytest; numpy and Pillow
+suffice."""
 
 from __future__ import annotations
 
