@@ -115,7 +115,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=13)
     options = parser.parse_args()
     valid, counted = load(options.cache, "FER2013Valid"), load(options.cache, "FER2013Train").label
-    logits = predict(network_of(options.checkpoint)[0], valid.images)
+    logits = predict(network_of(options.checkpoint), valid.images)
     points = search(logits, valid, counted)
     plain = next(point for point in points if abs(point.neutral) < 1e-6 and abs(point.rare) < 1e-6)
     print("| neutral | rare | " + " | ".join(plain.shares) + " |\n|" + "---:|" * (len(plain.shares) + 2))

@@ -9,16 +9,13 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-import matplotlib
 import numpy as np
 
-from data import EMOTION_OF_KIND, EMOTIONS, KINDS, Faces, load, majority_of_votes
-from figures import Judged, agreement, confusion, report, seven
+from data import EMOTION_OF_KIND, Faces, load, majority_of_votes
+from figures import Judged, agreement, report, seven
 from networks import network_of
+from pictures import draw_both
 from train import predict, softmax
-
-matplotlib.use("Agg")
-from matplotlib import pyplot  # noqa: E402
 
 
 def ceiling(faces: Faces) -> dict[str, float]:
@@ -40,23 +37,6 @@ def ceiling(faces: Faces) -> dict[str, float]:
     }
 
 
-def draw_confusion(names: tuple[str, ...], counts: np.ndarray, path: Path) -> None:
-    """A confusion matrix as a picture: shares of each label's row in percent."""
-    shares = 100 * counts / counts.sum(1, keepdims=True)
-    figure, axes = pyplot.subplots(figsize=(0.6 * len(names) + 2, 0.6 * len(names) + 1.5))
-    axes.imshow(shares, cmap="Blues", vmin=0, vmax=100)
-    axes.set_xticks(range(len(names)), names, rotation=60, ha="right")
-    axes.set_yticks(range(len(names)), names)
-    axes.set_xlabel("guess")
-    axes.set_ylabel("label")
-    for (row, column), share in np.ndenumerate(shares):
-        colour = "white" if share > 60 else "black"
-        axes.text(column, row, f"{share:.0f}", ha="center", va="center", color=colour, fontsize=8)
-    figure.tight_layout()
-    figure.savefig(path, dpi=80)
-    pyplot.close(figure)
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--cache", type=Path, required=True, help="faces.npz of data.py")
@@ -67,17 +47,12 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=13)
     options = parser.parse_args()
     faces = load(options.cache, options.split)
-    probabilities = softmax(predict(network_of(options.checkpoint)[0], faces.images))
+    probabilities = softmax(predict(network_of(options.checkpoint), faces.images))
     print(report(Judged.of(probabilities, faces.label, faces.votes), options.draws, options.seed))
     for name, share in ceiling(faces).items():
         print(f"\nceiling from the votes, {name}: {100 * share:.1f} %")
     if options.pictures:
-        options.pictures.mkdir(parents=True, exist_ok=True)
-        emotion, guess = EMOTION_OF_KIND[faces.label], seven(probabilities).argmax(1)
-        pairs = ((EMOTIONS, guess, emotion), (KINDS, probabilities.argmax(1), faces.label))
-        for names, guessed, truth in pairs:
-            counts = confusion(guessed, truth, len(names))
-            draw_confusion(names, counts, options.pictures / f"confusion{len(names)}.png")
+        draw_both(probabilities, faces.label, options.pictures, "confusion")
 
 
 if __name__ == "__main__":

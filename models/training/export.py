@@ -81,7 +81,7 @@ def main() -> None:
     parser.add_argument("--neutral", type=float, default=0.0, help="added to neutral's logit; see bounds.py")
     parser.add_argument("--rare", type=float, default=0.0, help="how much rare kinds are lifted; see bounds.py")
     options = parser.parse_args()
-    network, _ = network_of(options.checkpoint)
+    network = network_of(options.checkpoint)
     valid = load(options.cache, "FER2013Valid")
     offset = offsets(load(options.cache, "FER2013Train").label, options.neutral, options.rare)
     before = predict(network, valid.images) + offset

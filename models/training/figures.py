@@ -88,19 +88,38 @@ def intervals(judged: Judged, draws: int, seed: int) -> dict[str, tuple[float, f
     }
 
 
+def spearman(a: np.ndarray, b: np.ndarray) -> float:
+    """Rank correlation; equal values share their mean rank."""
+
+    def ranks(values: np.ndarray) -> np.ndarray:
+        _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
+        return (np.cumsum(counts) - (counts - 1) / 2)[inverse]
+
+    return float(np.corrcoef(ranks(a), ranks(b))[0, 1])
+
+
 def confusion(guess: np.ndarray, truth: np.ndarray, classes: int) -> np.ndarray:
     """Counts [truth, guess]."""
     return np.bincount(truth * classes + guess, minlength=classes**2).reshape(classes, classes)
 
 
+def wilson(found: int, there: int) -> tuple[float, float]:
+    """The 95 % interval of a share that was counted as found of there, also for few (Wilson's score interval)."""
+    squared = 1.96**2
+    middle = (found + squared / 2) / (there + squared)
+    half = 1.96 * np.sqrt(found * (there - found) / there + squared / 4) / (there + squared)
+    return middle - half, middle + half
+
+
 def class_table(names: tuple[str, ...], counts: np.ndarray) -> str:
-    """Markdown: n, recall, precision and F1 of each class, from a confusion matrix [truth, guess]."""
-    lines = ["| class | n | recall | precision | F1 |", "|---|---:|---:|---:|---:|"]
+    """Markdown: n, recall with its interval, precision and F1 of each class, from a confusion matrix [truth, guess]."""
+    lines = ["| class | n | recall | 95 % interval | precision | F1 |", "|---|---:|---:|---:|---:|---:|"]
     for row, name in enumerate(names):
         there, guessed, found = counts[row].sum(), counts[:, row].sum(), counts[row, row]
         share = [f"{100 * found / total:.1f}" if total else "–" for total in (there, guessed)]
+        interval = " to ".join(f"{100 * each:.0f}" for each in wilson(found, there)) if there else "–"
         f1 = 200 * found / max(there + guessed, 1)
-        lines.append(f"| {name} | {there} | {share[0]} | {share[1]} | {f1:.1f} |")
+        lines.append(f"| {name} | {there} | {share[0]} | {interval} | {share[1]} | {f1:.1f} |")
     return "\n".join(lines)
 
 

@@ -31,6 +31,11 @@ SMALLEST = 200
 PICTURES_A_CALL = 500
 
 
+def template() -> np.ndarray:
+    """Where the five landmarks [5,2] of a face belong in a crop, in units of -1 to 1."""
+    return np.array(tomllib.loads(MANIFEST.read_text())["classifier"]["landmarks"]) * 2 - 1
+
+
 def detect(lectern: Path, faces: Faces) -> list[dict]:
     """What `lectern eval detect` finds in each enlarged face, in pixels of the bordered picture."""
     found = []
@@ -47,22 +52,22 @@ def detect(lectern: Path, faces: Faces) -> list[dict]:
     return found
 
 
-def similarity(template: np.ndarray, points: np.ndarray) -> np.ndarray:
-    """The [2,3] map of shift, scale and rotation that brings points [5,2] of the template nearest to those given."""
-    source, target = template - template.mean(0), points - points.mean(0)
+def similarity(landmarks: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """The [2,3] map of shift, scale and rotation that brings landmarks [5,2] of a crop nearest to the points given."""
+    source, target = landmarks - landmarks.mean(0), points - points.mean(0)
     spread = (source**2).sum()
     a = (source * target).sum() / spread
     d = (source[:, 0] * target[:, 1] - source[:, 1] * target[:, 0]).sum() / spread
     linear = np.array([[a, -d], [d, a]])
-    return np.hstack((linear, (points.mean(0) - linear @ template.mean(0))[:, None]))
+    return np.hstack((linear, (points.mean(0) - linear @ landmarks.mean(0))[:, None]))
 
 
-def frame(answer: dict, template: np.ndarray) -> np.ndarray | None:
+def frame(answer: dict, landmarks: np.ndarray) -> np.ndarray | None:
     """The matrix of the first face with its box centred inside the FER crop; all in units of -1 to 1."""
     for face in answer["faces"]:
         x, y = ((face[at] + face[size] / 2 - BORDER) / CROP for at, size in (("x", "w"), ("y", "h")))
         if 0 < x < 1 and 0 < y < 1:
-            return similarity(template, (np.array(face["landmarks"]) - BORDER) / CROP * 2 - 1)
+            return similarity(landmarks, (np.array(face["landmarks"]) - BORDER) / CROP * 2 - 1)
     return None
 
 
@@ -82,11 +87,11 @@ def main() -> None:
     parser.add_argument("--pictures", type=Path, help="folder for the framed faces of FER2013Valid, 96 px")
     parser.add_argument("--splits", nargs="*", default=list(FOLDER_OF_USAGE.values()))
     options = parser.parse_args()
-    template = np.array(tomllib.loads(MANIFEST.read_text())["classifier"]["landmarks"]) * 2 - 1
+    landmarks = template()
     arrays = {}
     for split in options.splits:
         faces = load(options.cache, split)
-        matrices = [frame(answer, template) for answer in detect(options.lectern, faces)]
+        matrices = [frame(answer, landmarks) for answer in detect(options.lectern, faces)]
         found = np.array([matrix is not None for matrix in matrices])
         matrix = np.stack([np.eye(2, 3) if each is None else each for each in matrices])
         arrays |= {f"{split}/found": found, f"{split}/matrix": matrix.astype(np.float32)}

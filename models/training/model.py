@@ -6,6 +6,7 @@ The attention follows equations 1 to 3 of the paper (after Woo et al. 2018).
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -27,6 +28,11 @@ class Shape:
     spatial_kernel: int = 7
     reduction: int = 8
     dropout: float = 0.2
+    side: ClassVar[int] = SIDE
+
+    def network(self) -> ExpressionNet:
+        """An untrained network of this shape."""
+        return ExpressionNet(self)
 
 
 class ChannelAttention(nn.Module):
@@ -125,6 +131,25 @@ class ExpressionNet(nn.Module):
     def forward(self, face: Tensor) -> Tensor:
         features = self.features((face - 127.5) * (1 / 64))
         return self.head(self.dropout(features.mean((2, 3))))
+
+
+def measure(layer: nn.BatchNorm2d, inputs: tuple[Tensor]) -> None:
+    """As a hook before a normalisation: set its mean and variance to those of the input, and keep what it computes."""
+    variance, mean = torch.var_mean(inputs[0], (0, 2, 3), unbiased=False)
+    layer.bias += layer.weight * mean
+    layer.weight *= (variance + layer.eps).sqrt()
+    layer.running_mean.copy_(mean)
+    layer.running_var.copy_(variance)
+
+
+@torch.no_grad()
+def settle(network: nn.Module, faces: Tensor) -> None:
+    """Give every normalisation the statistics of faces float [n,1,S,S]; what the network computes of them stays."""
+    layers = [layer for layer in network.modules() if isinstance(layer, nn.BatchNorm2d)]
+    hooks = [layer.register_forward_pre_hook(measure) for layer in layers]
+    network.eval()(faces)
+    for hook in hooks:
+        hook.remove()
 
 
 def count(network: nn.Module, side: int) -> tuple[int, int]:

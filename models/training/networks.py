@@ -1,59 +1,70 @@
-"""The expression networks by name. `python networks.py` prints their multiplications and parameters."""
+"""The device's networks by name. `python networks.py` prints their multiplications and parameters."""
 
 from __future__ import annotations
 
 import argparse
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
+from torch import nn
 
-from model import SIDE, ExpressionNet, Shape, count
-from trunk import TrunkNet, TrunkShape
+from model import ExpressionNet, Shape, count
 
-SHAPES: dict[str, Shape | TrunkShape] = {
+
+class AnyShape(Protocol):
+    """A frozen dataclass of a network's dimensions. `side` is the height and width at which it looks at a face, in
+    pixels; it brings others to that size itself."""
+
+    @property
+    def side(self) -> int: ...
+
+    def network(self) -> nn.Module: ...
+
+
+SHAPES: dict[str, Shape] = {
     "device": Shape(),
-    "trunk": TrunkShape(side=80, stages=((32, 3), (64, 4), (128, 3)), attended=1, dropout=0.2),
-    "teacher": TrunkShape(side=112),
-    "tiny": TrunkShape(side=40, stages=((32, 1),), attended=1),
+    "tiny": Shape(stem=8, second=8, blocks=((16, 2),)),
 }
-"""`device` ships, `teacher` taught it, `trunk` is what fits a device of the teacher, `tiny` is for tests."""
+"""`device` ships, `tiny` is for tests."""
 
 
-def build(shape: Shape | TrunkShape) -> ExpressionNet | TrunkNet:
+def build(shape: AnyShape) -> nn.Module:
     """An untrained network, laid out for convolutions on a CPU."""
-    network = TrunkNet(shape) if isinstance(shape, TrunkShape) else ExpressionNet(shape)
-    return network.to(memory_format=torch.channels_last)
+    return shape.network().to(memory_format=torch.channels_last)
 
 
-def side_of(shape: Shape | TrunkShape) -> int:
-    """Height and width at which a network looks at a face, in pixels; it brings others to that size itself."""
-    return shape.side if isinstance(shape, TrunkShape) else SIDE
-
-
-def checkpoint_of(network: ExpressionNet | TrunkNet, shape: Shape | TrunkShape) -> dict[str, Any]:
+def checkpoint_of(network: nn.Module, shape: AnyShape) -> dict[str, Any]:
     """What `network_of` needs."""
     return {"shape": asdict(shape), "weights": network.state_dict()}
 
 
-def network_of(checkpoint: Path) -> tuple[ExpressionNet | TrunkNet, Shape | TrunkShape]:
-    """A checkpoint's network, to be asked, and its shape."""
-    state = torch.load(checkpoint)
-    kind = TrunkShape if "stages" in state["shape"] else Shape
-    shape = kind(**state["shape"])
+def with_weights(shape: AnyShape, weights: dict[str, torch.Tensor]) -> nn.Module:
+    """A network to be asked."""
     network = build(shape)
-    network.load_state_dict(state["weights"])
-    return network.eval(), shape
+    network.load_state_dict(weights)
+    return network.eval()
+
+
+def network_of(checkpoint: Path) -> ExpressionNet:
+    """A checkpoint's network, to be asked."""
+    state = torch.load(checkpoint)
+    return with_weights(Shape(**state["shape"]), state["weights"])
+
+
+def print_counts(shapes: dict[str, AnyShape]) -> None:
+    """Multiplications and parameters of each."""
+    for name, shape in shapes.items():
+        multiplications, parameters = count(build(shape), shape.side)
+        print(f"{name}: {multiplications / 1e6:.1f} MMAC a face of {shape.side} px, "
+              f"{parameters / 1e6:.3f} M parameters")  # fmt: skip
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.parse_args()
-    for name, shape in SHAPES.items():
-        multiplications, parameters = count(build(shape), side_of(shape))
-        print(f"{name}: {multiplications / 1e6:.1f} MMAC a face of {side_of(shape)} px, "
-              f"{parameters / 1e6:.3f} M parameters")  # fmt: skip
+    print_counts(SHAPES)
 
 
 if __name__ == "__main__":

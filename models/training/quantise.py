@@ -3,9 +3,6 @@
 `python quantise.py F32.onnx INT8.onnx`: each weight of a convolution or dense layer becomes an int8
 tensor and a DequantizeLinear, which tract folds when it loads the file. The arithmetic stays float32;
 the file is about a quarter. With --cache it prints the figures of both files on FER2013Valid.
-
-With --integer convolutions compute in integers instead (QLinearConv, one scale a tensor, as onnxruntime's own tool
-makes them, calibrated on faces of FER2013Train): for the comparison of recipes, not shipped.
 """
 
 from __future__ import annotations
@@ -16,7 +13,6 @@ from pathlib import Path
 import numpy as np
 import onnx
 from onnx import helper, numpy_helper
-from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 
 from data import load
 from export import run
@@ -25,8 +21,6 @@ from train import softmax
 
 SMALLEST = 256
 """Weights with fewer values stay float32: their int8 form would not be smaller."""
-
-CALIBRATION_FACES = 200
 
 
 def quantise_tensor(weight: np.ndarray, axis: int) -> tuple[np.ndarray, np.ndarray]:
@@ -77,35 +71,15 @@ def quantise(model: onnx.ModelProto) -> int:
     return len(done)
 
 
-class Calibration(CalibrationDataReader):
-    """Some faces of FER2013Train, one by one."""
-
-    def __init__(self, cache: Path) -> None:
-        images = load(cache, "FER2013Train").images
-        self.faces = iter(images[:: len(images) // CALIBRATION_FACES, None, None].astype(np.float32))
-
-    def get_next(self) -> dict[str, np.ndarray] | None:
-        face = next(self.faces, None)
-        return None if face is None else {"face": face}
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("float_file", type=Path, help="the float32 ONNX file")
     parser.add_argument("int8_file", type=Path, help="the file to write")
     parser.add_argument("--cache", type=Path, help="faces.npz: compare both on FER2013Valid")
-    parser.add_argument("--integer", action="store_true", help="QLinearConv instead; needs --cache")
     options = parser.parse_args()
-    if options.integer:
-        quantize_static(
-            options.float_file, options.int8_file, Calibration(options.cache),
-            quant_format=QuantFormat.QOperator, op_types_to_quantize=["Conv"], weight_type=QuantType.QInt8,
-            activation_type=QuantType.QInt8,
-        )  # fmt: skip
-    else:
-        model = onnx.load(options.float_file)
-        print(f"{quantise(model)} weights")
-        onnx.save(model, options.int8_file)
+    model = onnx.load(options.float_file)
+    print(f"{quantise(model)} weights")
+    onnx.save(model, options.int8_file)
     print(f"{options.float_file.stat().st_size} -> {options.int8_file.stat().st_size} bytes")
     if options.cache:
         valid = load(options.cache, "FER2013Valid")

@@ -22,10 +22,9 @@ from torch import Tensor, nn
 from bounds import offsets
 from data import load
 from export import run
-from model import ExpressionNet, Shape
+from model import ExpressionNet, Shape, settle
 from networks import build, checkpoint_of
 from train import predict
-from trunk import measure
 
 TOLERANCE = 1e-4
 """Largest difference of a logit between the file in onnxruntime and the restored network that passes."""
@@ -82,16 +81,6 @@ def restore(path: Path, shape: Shape) -> ExpressionNet:
 
 
 @torch.no_grad()
-def settle(network: ExpressionNet, images: np.ndarray) -> None:
-    """Give every normalisation the statistics of faces uint8 [n,48,48]; what it computes stays."""
-    layers = [layer for layer in network.modules() if isinstance(layer, nn.BatchNorm2d)]
-    hooks = [layer.register_forward_pre_hook(measure) for layer in layers]
-    network.eval()(torch.from_numpy(images).unsqueeze(1).float())
-    for hook in hooks:
-        hook.remove()
-
-
-@torch.no_grad()
 def unfold(network: ExpressionNet, offset: np.ndarray, temperature: float) -> None:
     """The reverse of export.fold."""
     network.head.weight *= temperature
@@ -111,7 +100,8 @@ def main() -> None:
     train, valid = (load(options.cache, f"FER2013{part}") for part in ("Train", "Valid"))
     shape = Shape()
     network = restore(options.network, shape)
-    settle(network, train.images[:: len(train.images) // MEASURED])
+    sample = train.images[:: len(train.images) // MEASURED]
+    settle(network, torch.from_numpy(sample).unsqueeze(1).float())
     difference = float(np.abs(predict(network, valid.images) - run(options.network, valid.images)).max())
     print(f"SHA-256 {hashlib.sha256(options.network.read_bytes()).hexdigest()}\n"
           f"largest difference of a logit to onnxruntime {difference:.1e}")  # fmt: skip

@@ -71,11 +71,17 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=13)
     parser.add_argument("--floor", type=floor, action="append", default=[], metavar="FIGURE=PERCENT",
                         help='fail below this, for example "7 classes=80"')  # fmt: skip
+    parser.add_argument("--pictures", type=Path, help="folder for the confusion matrices as PNG; needs matplotlib")
     options = parser.parse_args()
     if options.data is None:
         parser.error("no data folder: give --data or set LECTERN_DATA")
     judged = judge(read_lines(options.lines), Path(options.data) / "fer2013plus")
     print(report(judged, options.draws, options.seed))
+    if options.pictures:
+        from pictures import draw_both  # Only here, so that figures alone need numpy and Pillow only.
+
+        labelled = judged.rows(judged.label != DROPPED)
+        draw_both(labelled.probabilities, labelled.label, options.pictures, "confusion")
     shares = {name: 100 * share for name, (share, _) in figures(judged).items()}
     below = [f"{name} is {shares[name]:.2f} %, below {least} %" for name, least in options.floor if shares[name] < least]
     if below:

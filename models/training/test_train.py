@@ -1,9 +1,5 @@
-"""What train.py, parallel.py, restore.py, trunk.py and identity.py promise.
-
-Run it as it is (`python test_train.py`) or with pytest.
-
-The tests of dlib's weights read the path of its file from IDENTITY_WEIGHTS and are skipped where it is not set.
-"""
+"""What train.py, parallel.py, export.py, quantise.py and restore.py promise. `python models/training/test_train.py`, or
+with pytest."""
 
 from __future__ import annotations
 
@@ -20,19 +16,16 @@ import numpy as np
 import onnx
 import torch
 from torch import nn
-from torch.nn import functional as F
 
 import export
-import identity
+import testing
 import train
 from data import KINDS
-from model import Shape
+from model import Shape, settle
 from networks import build
 from quantise import quantise
-from restore import restore, settle, unfold
-from trunk import TrunkNet, TrunkShape, begin
+from restore import restore, unfold
 
-WEIGHTS = os.environ.get("IDENTITY_WEIGHTS")
 FACES = 96
 
 
@@ -136,7 +129,7 @@ def test_an_exported_file_comes_back_as_the_network_it_was() -> None:
         stored = restore(path, Shape())
         assert np.abs(train.predict(stored, images) - export.run(path, images)).max() < 1e-4
     unfold(back, offset, 0.8)
-    settle(back, images)
+    settle(back, torch.from_numpy(images).unsqueeze(1).float())
     assert np.abs(train.predict(back, images) - expected).max() < 1e-3
     # With the statistics of these very faces, training begins with what the file computes.
     back.train()
@@ -146,32 +139,5 @@ def test_an_exported_file_comes_back_as_the_network_it_was() -> None:
     assert np.abs(begun.numpy() - expected).max() < 1e-2
 
 
-def test_the_trunk_begins_as_dlibs_network() -> None:
-    """At dlib's own size the first three stages have odd sizes wherever they are halved, so nothing differs."""
-    if not WEIGHTS:
-        print("skipped: IDENTITY_WEIGHTS is not set")
-        return
-    source = identity.read(Path(WEIGHTS))
-    faces = torch.rand(8, 1, 150, 150) * 255
-    for attended in (0, 1):
-        shape = TrunkShape(side=150, stages=((32, 3), (64, 4), (128, 3)), attended=attended)
-        network = TrunkNet(shape)
-        begin(network, shape, Path(WEIGHTS), faces)
-        means = torch.tensor(identity.MEANS).view(1, 3, 1, 1)
-        with torch.no_grad():
-            stem = F.relu(source.stem((faces.repeat(1, 3, 1, 1) - means) / 256))
-            expected = source.blocks[:10](F.max_pool2d(stem, 3, 2))
-            stem = F.relu(network.stem((faces - 127.5) / 64))
-            assert torch.allclose(network.blocks(F.max_pool2d(stem, 3, 2)), expected, atol=1e-4)
-
-
-def main() -> None:
-    torch.set_num_threads(1)
-    for name, test in list(globals().items()):
-        if name.startswith("test_"):
-            test()
-            print(f"ok {name}", flush=True)
-
-
 if __name__ == "__main__":
-    main()
+    testing.run_all(globals())

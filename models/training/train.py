@@ -11,6 +11,7 @@ import argparse
 import csv
 import math
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -23,8 +24,7 @@ from augment import FULL, GENTLE, Strength, augment
 from data import KINDS, Faces, load
 from figures import Judged, figures
 from model import count
-from networks import SHAPES, build, checkpoint_of, network_of, side_of
-from trunk import begin
+from networks import SHAPES, AnyShape, build, checkpoint_of, network_of
 
 
 def targets_of(faces: Faces, soft_share: float) -> Tensor:
@@ -33,18 +33,17 @@ def targets_of(faces: Faces, soft_share: float) -> Tensor:
     return torch.from_numpy(soft_share * faces.soft + (1 - soft_share) * hard)
 
 
-def refine(targets: Tensor, faces: Faces, teachers: list[Path], share: float) -> Tensor:
+def refine(targets: Tensor, faces: Faces, teachers: list[nn.Module], share: float) -> Tensor:
     """Blend the targets with what the teachers say of each clean face and of its mirror image.
 
     Ten votes are a noisy label; a trained network has seen what similar faces were voted. Each worker asks about
     its part of the faces.
     """
     images = faces.images[parallel.mine()]
-    networks = [network_of(teacher)[0] for teacher in teachers]
     with torch.autocast("cpu", torch.bfloat16):
         answers = [
             softmax(predict(network, np.ascontiguousarray(side)))
-            for network in networks
+            for network in teachers
             for side in (images, images[:, :, ::-1])
         ]
     everyone = torch.zeros(targets.shape)
@@ -123,6 +122,12 @@ def optimizer_of(network: nn.Module, peak: float, decay: float) -> torch.optim.O
 class Trainer:
     """One run: the network, its averaged twin, the optimiser, and where it stands."""
 
+    shapes: dict[str, AnyShape] = SHAPES
+    """What --shape may name."""
+
+    network_of: Callable[[Path], nn.Module] = staticmethod(network_of)
+    """How a teacher's checkpoint is read."""
+
     def __init__(self, rank: int, options: argparse.Namespace) -> None:
         torch.manual_seed(options.seed)
         self.rank = rank
@@ -131,20 +136,14 @@ class Trainer:
         self.images = torch.from_numpy(self.train.images).unsqueeze(1)
         self.targets = targets_of(self.train, options.soft)
         if options.teacher:
-            self.targets = refine(self.targets, self.train, options.teacher, options.teacher_share)
+            teachers = [self.network_of(teacher) for teacher in options.teacher]
+            self.targets = refine(self.targets, self.train, teachers, options.teacher_share)
         self.targets = firm(self.targets, self.train.label, options.firm)
-        if options.frames:
-            with np.load(options.frames) as arrays:
-                self.frames = torch.from_numpy(arrays["FER2013Train/matrix"])
         self.weights = draw_weights(self.train.label, options.balance)
-        self.shape = SHAPES[options.shape]
+        self.shape = self.shapes[options.shape]
         self.network = build(self.shape)
         if options.start:
             self.network.load_state_dict(torch.load(options.start)["weights"])
-        if options.identity:
-            sample = self.images[:: len(self.images) // 512].float()
-            begin(self.network, self.shape, options.identity, sample)
-        self.live = [network_of(teacher)[0] for teacher in options.live]
         self.average = build(self.shape)
         self.average.load_state_dict(self.network.state_dict())
         self.optimizer = optimizer_of(self.network, options.rate, options.decay)
@@ -153,21 +152,15 @@ class Trainer:
         self.best = 0.0
         self.stale = 0
 
+    def batch(self, rows: Tensor, strength: Strength) -> tuple[Tensor, Tensor]:
+        """Those faces, augmented, and their targets."""
+        faces, targets = augment(self.images[rows].float(), self.targets[rows], strength, self.shape.side)
+        return faces.contiguous(memory_format=torch.channels_last), targets
+
     def batch_loss(self, rows: Tensor, strength: Strength) -> Tensor:
-        frames = None
-        if self.options.frames:
-            framed = torch.rand(len(rows), 1, 1) < self.options.framed_share
-            frames = torch.where(framed, self.frames[rows], torch.eye(2, 3))
-        faces, targets = augment(
-            self.images[rows].float(), self.targets[rows], strength, side_of(self.shape), frames
-        )
-        faces = faces.contiguous(memory_format=torch.channels_last)
+        faces, targets = self.batch(rows, strength)
         with torch.autocast("cpu", torch.bfloat16):
             logits = self.network(faces)
-            with torch.no_grad():
-                answers = [teacher(faces).float().softmax(1) for teacher in self.live]
-        if answers:
-            targets = torch.lerp(targets, torch.stack(answers).mean(0), self.options.live_share)
         return loss_of(logits.float(), targets, self.options.seven, self.options.strength)
 
     def train_epoch(self) -> float:
@@ -248,28 +241,25 @@ class Trainer:
                 break
 
 
-def work(rank: int, options: argparse.Namespace) -> None:
+def work(rank: int, options: argparse.Namespace, kind: type[Trainer] = Trainer) -> None:
     """One worker's part of the training."""
-    trainer = Trainer(rank, options)
+    trainer = kind(rank, options)
     if options.resume:
         trainer.resume()
     if rank == 0:
-        multiplications, parameters = count(trainer.network, side_of(trainer.shape))
+        multiplications, parameters = count(trainer.network, trainer.shape.side)
         print(f"{multiplications / 1e6:.1f} MMAC a face, {parameters / 1e6:.3f} M parameters, "
               f"{len(trainer.images)} faces, {trainer.steps} steps an epoch", flush=True)  # fmt: skip
     trainer.run()
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+def arguments(description: str, shapes: dict[str, AnyShape]) -> argparse.ArgumentParser:
+    """What every run takes."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--cache", type=Path, required=True, help="faces.npz of data.py")
     parser.add_argument("--out", type=Path, required=True, help="folder for checkpoints and the log")
-    parser.add_argument("--shape", choices=SHAPES, default="device")
+    parser.add_argument("--shape", choices=shapes, default="device")
     parser.add_argument("--start", type=Path, help="begin with the weights of this best.pt")
-    parser.add_argument("--identity", type=Path, help="begin with the weights of dlib's file; see identity.py")
-    parser.add_argument("--live", type=Path, nargs="*", default=[],
-                        help="best.pt files that are asked about each augmented face")  # fmt: skip
-    parser.add_argument("--live-share", type=float, default=0.6, help="the share of their answers in the targets")
     parser.add_argument("--teacher", type=Path, nargs="*", default=[], help="best.pt files to refine the targets with")
     parser.add_argument("--teacher-share", type=float, default=0.4, help="the teachers' share of the targets")
     parser.add_argument("--epochs", type=int, default=60)
@@ -286,14 +276,20 @@ def main() -> None:
                         help="how far weak and strong go by the label alone: 0 to 1")  # fmt: skip
     parser.add_argument("--balance", type=float, default=0.25, help="0: as counted, 1: all kinds alike")
     parser.add_argument("--gentle", type=float, default=0.4, help="last share of the epochs with gentle augmentation")
-    parser.add_argument("--frames", type=Path, help="frames.npz of frames.py: also train on the product's own crops")
-    parser.add_argument("--framed-share", type=float, default=0.3, help="the share of such crops, where there is one")
     parser.add_argument("--workers", type=int, default=2, help="processes of one thread each")
     parser.add_argument("--seed", type=int, default=13)
     parser.add_argument("--resume", action="store_true", help="go on from last.pt in --out")
-    options = parser.parse_args()
+    return parser
+
+
+def launch(options: argparse.Namespace, part: Callable[[int, argparse.Namespace], None]) -> None:
+    """Train in as many processes as the options say, each with part(rank, options)."""
     options.out.mkdir(parents=True, exist_ok=True)
-    parallel.launch(options.workers, work, options)
+    parallel.launch(options.workers, part, options)
+
+
+def main() -> None:
+    launch(arguments(__doc__, SHAPES).parse_args(), work)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 Each is split where the paper inserts CBAM: `features`, then attention on `channels` maps, then `tail`.
 VGG16, ResNet50 and InceptionV3 are torchvision's; Xception, InceptionResNetV2 and EfficientNet-Lite0
-are written here. `python backbones.py` prints multiplications, parameters and convolutions.
+are written here. `python -m paper.backbones` prints multiplications, parameters and convolutions.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The trunk of dlib's face recognition network in PyTorch, read from dlib's own file.
 
-`python identity.py --weights dlib_face_recognition_resnet_model_v1.dat --picture P.png` reads the file of PyPI
+`python -m history.identity --weights dlib_face_recognition_resnet_model_v1.dat --picture P.png` reads the file of PyPI
 `face_recognition_models` 0.3.0 (CC0) and compares the 128 numbers that tell a person with those of dlib
 itself. The network is a ResNet of 29 layers that Davis King trained on faces of about 7,500 people.
 """

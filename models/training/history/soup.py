@@ -1,7 +1,7 @@
 """A soup of checkpoints that were trained on from one start: the mean of their weights (Wortsman et al. 2022).
 
-`python soup.py --cache faces.npz --out best.pt start.pt run.pt …` is greedy: it begins with the best and adds, again
-and again, the one that helps most, also a second time, until none helps. What helps is judged on FER2013Valid as
+`python -m history.soup --cache faces.npz --out best.pt start.pt run.pt …` is greedy: it begins with the best and adds,
+again and again, the one that helps most, also a second time, until none helps. What helps is judged on FER2013Valid as
 bounds.py does, with the bounds between the kinds at their best. How much of that is luck is told by the same search on
 one half of the faces, looked at on the other.
 """
@@ -61,7 +61,7 @@ def main() -> None:
     options = parser.parse_args()
     valid, counted = load(options.cache, "FER2013Valid"), load(options.cache, "FER2013Train").label
     states = [torch.load(checkpoint)["weights"] for checkpoint in options.checkpoints]
-    network, _ = network_of(options.checkpoints[0])
+    network = network_of(options.checkpoints[0])
 
     @functools.cache
     def answers(soup: Chosen) -> np.ndarray:

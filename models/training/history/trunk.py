@@ -13,9 +13,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-import identity
 from data import KINDS
-from model import Cbam, conv_bn
+from history import identity
+from model import Cbam, conv_bn, settle
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,10 @@ class TrunkShape:
     spatial_kernel: int = 7
     reduction: int = 8
     dropout: float = 0.4
+
+    def network(self) -> TrunkNet:
+        """An untrained network of this shape."""
+        return TrunkNet(self)
 
 
 class TrunkBlock(nn.Module):
@@ -82,21 +86,12 @@ class TrunkNet(nn.Module):
 def scaled(layers: nn.Sequential, weight: Tensor, conv_bias: Tensor, scale: identity.Scale) -> None:
     """Give convolution and normalisation dlib's values, filters brought to length 1.
 
-    `measure` then sets the statistics such that the normalisation does what dlib's scale did.
+    `settle` then sets the statistics such that the normalisation does what dlib's scale did.
     """
     length = weight.flatten(1).norm(dim=1).clamp(min=1e-6)
     layers[0].weight.copy_(weight / length.view(-1, 1, 1, 1))
     layers[1].weight.copy_(scale.weight * length)
     layers[1].bias.copy_(scale.bias + scale.weight * conv_bias)
-
-
-def measure(layer: nn.BatchNorm2d, inputs: tuple[Tensor]) -> None:
-    """Set mean and variance to those of the input, and keep what the layer computes."""
-    variance, mean = torch.var_mean(inputs[0], (0, 2, 3), unbiased=False)
-    layer.bias += layer.weight * mean
-    layer.weight *= (variance + layer.eps).sqrt()
-    layer.running_mean.copy_(mean)
-    layer.running_var.copy_(variance)
 
 
 @torch.no_grad()
@@ -128,8 +123,4 @@ def begin(network: TrunkNet, shape: TrunkShape, weights: Path, faces: Tensor) ->
                     values.zero_()
             for values in block.second[1].parameters():
                 values *= 4
-    normalisations = [layer for layer in network.modules() if isinstance(layer, nn.BatchNorm2d)]
-    hooks = [layer.register_forward_pre_hook(measure) for layer in normalisations]
-    network.eval()(faces)
-    for hook in hooks:
-        hook.remove()
+    settle(network, faces)

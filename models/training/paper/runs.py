@@ -1,9 +1,9 @@
 """The paper's network and training: InceptionResNetV2 with CBAM, and the networks it is compared with.
 
-    python paper.py train --cache faces.npz --out RUN --backbone inceptionresnetv2 --side 75
-    python paper.py evaluate --cache faces.npz RUN --pictures FOLDER
-    python paper.py export RUN --out paper.onnx
-    python paper.py compare RUN RUN … --curves curves.png
+    python -m paper.runs train --cache faces.npz --out RUN --backbone inceptionresnetv2 --side 75
+    python -m paper.runs evaluate --cache faces.npz RUN --pictures FOLDER
+    python -m paper.runs export RUN --out paper.onnx
+    python -m paper.runs compare RUN RUN … --curves curves.png
 
 `train` writes `log.csv`, `last.pt` (for --resume) and `best.pt` (highest accuracy over 13 kinds on
 FER2013Valid). Defaults are the paper's where it gives a number; PaperNet says where it does not.
@@ -14,25 +14,24 @@ from __future__ import annotations
 import argparse
 import csv
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import onnx
 import onnxruntime
 import torch
-from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 import parallel
 from augment import Strength, warp
-from backbones import BACKBONES, load_imagenet
-from data import EMOTION_OF_KIND, EMOTIONS, KINDS, Faces, load
-from evaluate import draw_confusion, pyplot
+from data import EMOTIONS, KINDS, Faces, load
 from export import OPSET, TOLERANCE
-from figures import Judged, confusion, figures, report, seven
+from figures import Judged, report
 from model import Cbam
+from paper.backbones import BACKBONES, load_imagenet
+from pictures import draw_both, pyplot
 from train import Trainer, loss_of, predict, softmax, targets_of
 
 VALID_FACES = 3375
@@ -126,7 +125,7 @@ def network_of(run: Path) -> PaperNet:
 def some(faces: Faces, count: int, seed: int) -> Faces:
     """As many faces, drawn without replacement; all of them for 0."""
     rows = np.random.default_rng(seed).permutation(len(faces.label))[: count or None]
-    return Faces(*(getattr(faces, name)[rows] for name in Faces.__dataclass_fields__))
+    return faces.rows(rows)
 
 
 class PaperTrainer(Trainer):
@@ -213,13 +212,7 @@ def evaluate(options: argparse.Namespace) -> None:
     probabilities = softmax(predict(network, faces.images, batch=100))
     print(report(Judged.of(probabilities, faces.label, faces.votes), options.draws, options.seed))
     if options.pictures:
-        options.pictures.mkdir(parents=True, exist_ok=True)
-        emotion, guess = EMOTION_OF_KIND[faces.label], seven(probabilities).argmax(1)
-        pairs = ((EMOTIONS, guess, emotion), (KINDS, probabilities.argmax(1), faces.label))
-        for names, guessed, truth in pairs:
-            path = options.pictures / f"{options.run.name}_confusion{len(names)}.png"
-            draw_confusion(names, confusion(guessed, truth, len(names)), path)
-            Image.open(path).convert("RGB").quantize(64).save(path, optimize=True)
+        draw_both(probabilities, faces.label, options.pictures, f"{options.run.name}_confusion")
 
 
 def export(options: argparse.Namespace) -> None:

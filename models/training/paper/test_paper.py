@@ -1,4 +1,4 @@
-"""What paper.py promises. Run it as it is (`python test_paper.py`) or with pytest."""
+"""What runs.py and backbones.py promise. `PYTHONPATH=models/training python -m paper.test_paper`, or with pytest."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from backbones import BACKBONES, InceptionResidual, convolutions, inception_resnet_v2, load_imagenet
+import testing
 from model import Cbam
-from paper import Design, PaperNet, TwoStage
+from paper.backbones import BACKBONES, InceptionResidual, convolutions, inception_resnet_v2, load_imagenet
+from paper.runs import Design, PaperNet, TwoStage
 
 KERAS_PARAMETERS = {"inceptionresnetv2": 54_336_736, "xception": 20_861_480}
 """Of the networks of Keras without their top, with the running means and variances."""
@@ -129,13 +130,5 @@ def test_imagenet_weights_fit_efficientnet_lite0_and_nothing_else() -> None:
     raise AssertionError("InceptionResNetV2 has no ImageNet weights here")
 
 
-def main() -> None:
-    torch.set_num_threads(1)
-    for name, test in list(globals().items()):
-        if name.startswith("test_"):
-            test()
-            print(f"ok {name}", flush=True)
-
-
 if __name__ == "__main__":
-    main()
+    testing.run_all(globals())
