@@ -36,7 +36,7 @@ macro_rules! after_help {
 
 LECTERN_LOG sets what is logged: error, warn, info, debug, or MODULE=LEVEL,…
 
-An expression is not a feeling. Do not use this to judge people: see the README."
+An expression is not a feeling. Do not use this to judge people."
         )
     };
 }
