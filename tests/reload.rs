@@ -54,7 +54,7 @@ fn a_reload_takes_over_a_good_configuration_and_refuses_a_bad_one() {
 }
 
 #[test]
-fn a_configuration_that_camera_or_networks_refuse_is_given_up_for_the_old_one() {
+fn a_configuration_that_camera_or_networks_refuse_leaves_the_old_one_in_use() {
     let folder = tempfile::tempdir().unwrap();
     let video = portrait_video(folder.path(), "lecture.mkv", 3);
     let broker = Mosquitto::start();
