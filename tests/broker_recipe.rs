@@ -188,7 +188,7 @@ fn who_reads_is_given_retained_states_and_new_minutes() {
     drop(reports);
     thread.join().unwrap();
     let (status, minute) = (format!("{PLACE}/status"), format!("{PLACE}/minute"));
-    assert_eq!(recipe.topics_until("dashboard", "lectern/v1/#", &status), [status.clone()]);
+    assert_eq!(recipe.topics_until("dashboard", "lectern/v1/#", &status), std::slice::from_ref(&status));
     let given = recipe.topics_until(
         "homeassistant",
         "homeassistant/#",
