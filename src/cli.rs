@@ -8,9 +8,9 @@ use jiff::Timestamp;
 /// Where the daemon looks for its configuration.
 pub const DEFAULT_PATH: &str = "/etc/lectern/lectern.toml";
 
-/// Counts a lecturer's facial expressions on the device and publishes only the counts of each minute.
+/// Counts a lecturer's facial expressions on the device and publishes only the counts of each minute over MQTT.
 ///
-/// No picture is stored or sent. Results go to standard output, words for people to standard error.
+/// No picture is stored or sent. Results go to standard output, messages to standard error.
 /// Exit codes: 0 done, 1 failed, 2 wrong usage or configuration.
 #[derive(Debug, Parser)]
 #[command(version, max_term_width = 100, after_help = AFTER_HELP)]
@@ -19,7 +19,7 @@ pub struct Cli {
     #[command(subcommand)]
     pub command: Command,
 
-    /// Folder with manifest.toml and the networks, instead of those that are part of the program
+    /// Folder with manifest.toml and the networks, to use instead of the built-in ones
     #[arg(long, global = true, value_name = "DIR", env = "LECTERN_MODELS")]
     pub models: Option<PathBuf>,
 }
@@ -30,20 +30,20 @@ macro_rules! after_help {
         concat!(
             "Start here:\n",
             $demo,
-            "  lectern analyze lecture.mp4             the counts of a recorded lecture
-  lectern check                           is everything ready? what is missing?
-  lectern run --config ./lectern.toml     the daemon, as systemd starts it
+            "  lectern analyze lecture.mp4             count the expressions of a recorded lecture
+  lectern check                           find out what the daemon still needs
+  lectern run --config ./lectern.toml     run the daemon, as systemd does
 
 LECTERN_LOG sets what is logged: error, warn, info, debug, or MODULE=LEVEL,…
 
-An expression is not a feeling. Do not use this to judge people: see the README."
+An expression is not a feeling. Do not use this to judge people."
         )
     };
 }
 
 #[cfg(feature = "demo")]
 const AFTER_HELP: &str =
-    after_help!("  lectern demo                            see it work: no camera, no broker needed\n");
+    after_help!("  lectern demo                            see it work, without a camera or a broker\n");
 #[cfg(not(feature = "demo"))]
 const AFTER_HELP: &str = after_help!("");
 
@@ -52,41 +52,43 @@ const AFTER_HELP: &str = after_help!("");
 pub enum Command {
     /// Watch a camera and publish the counts of each minute over MQTT, until stopped
     ///
-    /// SIGTERM or Ctrl-C publishes the open window with `"partial": true`, sets the status to `offline`, and
-    /// exits with 0. A camera that is pulled out is looked for until it is back.
+    /// SIGTERM or Ctrl-C ends it: it publishes the open window with `"partial": true`, then the status `offline`, and
+    /// exits with 0. SIGHUP reads the configuration again; if the new one cannot be used, the old one stays in use.
+    /// If the camera is unplugged, it is tried every 2 seconds until it is back.
     Run(Run),
-    /// Check everything the daemon needs, and say what to do about what is missing
+    /// Check what the daemon needs, and say how to provide what is missing
     ///
-    /// One line each for the configuration, the camera, the light, the models, the broker, the clock, the disk and
-    /// the unit: `ok`, `warning` or `failed`, and what to do. Exit code 1 if any failed. Run it as root, so that it
-    /// sees what the daemon sees. A test message goes to the device's topic `check`, and should come back from there;
-    /// no picture is kept or shown.
+    /// Prints one line each for the configuration, the camera, the light, the models, the broker, the clock, the disk
+    /// and the unit: `ok`, `warning`, `failed` or `skipped`, and what to do. The exit code is 1 if any failed. Run it as
+    /// root, so that it can read what the service reads. It publishes a test message on the device's topic `check` and
+    /// waits for it to come back. It keeps and shows no picture.
     Check(Check),
-    /// Aim a camera without seeing its picture: the face's size and place, light, blur, and what to change
+    /// Aim a camera by text: size and place of the face, light, blur, and what to change
     ///
-    /// Looks twice a second until Ctrl-C. At a terminal the text is refreshed in place, elsewhere each look is a
-    /// line. No pixel is printed, stored or sent. A running daemon has the camera: stop it first.
+    /// Measures twice a second until Ctrl-C. At a terminal the text is updated in place; elsewhere each measurement is
+    /// one line. No picture is shown, stored or sent. Only one program can use the camera: stop the service first.
     Aim(Aim),
-    /// Show the main job with nothing installed: a staged lecture, an embedded broker, a subscriber
+    /// Show the main job without a camera or a broker: a staged lecture, an embedded broker, a subscriber
     ///
-    /// A public-domain portrait moves before a wall; the real detector and classifier look at it twice a second
-    /// of simulated time; the counts of each minute go to a broker on this machine's loopback; a second MQTT
-    /// client subscribes and prints each payload that it receives as one JSON line.
+    /// A public-domain portrait moves in front of a wall. The real detector and classifier analyse it twice a second
+    /// of simulated time, and the counts of each minute go to a broker on this machine's loopback interface. A second
+    /// MQTT client subscribes, and prints each payload that it receives as one JSON line.
     #[cfg(feature = "demo")]
     Demo(Demo),
     /// Count the expressions of recorded lectures
     ///
     /// Prints one JSON line for each minute of each recording, counted from its start; the last one is usually
-    /// `"partial": true`. A damaged recording is counted as far as it can be read, then reported; exit code 1. A frame
-    /// stands for 2 s at most (or for two frame intervals or one tick, if longer): a longer pause is told on standard error, its
-    /// frames are expected and not counted. An output that is an input or another output is refused; exit code 2.
+    /// `"partial": true`. A damaged recording is counted as far as it can be read, and reported; the exit code is then 1.
+    /// Where a recording has no picture for longer than 2 s (or twice its frame interval, or the time between two analysed
+    /// frames, whichever is longest), these frames add to `frames_expected` but not to `frames`, and standard error says
+    /// from when to when. An output that is an input or another output is refused; the exit code is then 2.
     Analyze(Analyze),
     /// Measure what a frame costs on this device, stage by stage
     ///
-    /// Two frames a second of the clip are decoded from YUYV as from a camera, searched or followed, and classified.
-    /// CPU time of one thread, means over the frames; loading the networks is left out.
+    /// Two frames a second of the clip are decoded from YUYV as from a camera, their faces are searched for or followed,
+    /// and classified. Times are CPU time of one thread, means over the frames, without loading the networks.
     Bench(Bench),
-    /// Measure the detector or the classifier on pictures, one JSON line each
+    /// Run the detector or the classifier on single pictures, and print one JSON line for each
     #[command(subcommand)]
     Eval(Eval),
     /// Print the JSON Schema of everything that is published
@@ -96,7 +98,7 @@ pub enum Command {
 /// Arguments of `lectern run`.
 #[derive(Debug, Args)]
 pub struct Run {
-    /// The configuration; *.toml in lectern.d beside it and LECTERN_… variables override it
+    /// Configuration file; *.toml in lectern.d beside it and LECTERN_… variables override it
     #[arg(long, value_name = "FILE", default_value = DEFAULT_PATH)]
     pub config: PathBuf,
 }
@@ -104,7 +106,7 @@ pub struct Run {
 /// Arguments of `lectern check`.
 #[derive(Debug, Args)]
 pub struct Check {
-    /// The configuration to check with
+    /// Configuration file, as for `lectern run`
     #[arg(long, value_name = "FILE", default_value = DEFAULT_PATH)]
     pub config: PathBuf,
 
@@ -112,7 +114,7 @@ pub struct Check {
     #[arg(long)]
     pub json: bool,
 
-    /// Check these parts alone
+    /// Check only these parts, separated by commas
     #[arg(long, value_name = "PART", value_delimiter = ',')]
     pub only: Vec<Part>,
 }
@@ -120,32 +122,32 @@ pub struct Check {
 /// What `lectern check` looks at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Part {
-    /// File, fragments and variables
+    /// File, fragments and variables can be used
     Configuration,
-    /// Its formats and a frame
+    /// The formats that it offers, and a test frame
     Camera,
-    /// How bright a frame is
+    /// How bright the test frame is
     Light,
-    /// Their hashes and a test run
+    /// The networks' hashes, and a test run
     Models,
-    /// Connection, login and a test message that comes back
+    /// Connection, login, and a test message that should come back
     Broker,
-    /// Whether it is synchronised
+    /// Whether the clock is synchronised
     Clock,
-    /// Room for minutes that wait
+    /// Whether minutes can wait there for the broker
     Disk,
-    /// The systemd service
+    /// The state of the systemd service
     Unit,
 }
 
 /// Arguments of `lectern aim`.
 #[derive(Debug, Args)]
 pub struct Aim {
-    /// The configuration that names the camera
+    /// Configuration file, which names the camera
     #[arg(long, value_name = "FILE", default_value = DEFAULT_PATH)]
     pub config: PathBuf,
 
-    /// Stop after so many looks
+    /// Stop after N measurements
     #[arg(long, value_name = "N")]
     pub looks: Option<u32>,
 }
@@ -153,7 +155,7 @@ pub struct Aim {
 /// Arguments of `lectern demo`.
 #[derive(Debug, Args)]
 pub struct Demo {
-    /// Simulated minutes to watch; each takes seconds
+    /// Simulated minutes to watch; each takes a few seconds
     #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=1440))]
     pub minutes: u32,
 }
@@ -166,17 +168,16 @@ Examples:
   lectern analyze monday.mkv tuesday.mkv --frames-csv frames.csv
   ffmpeg -i lecture.mp4 -f yuv4mpegpipe -pix_fmt yuv420p - | lectern analyze - --label lecture")]
 pub struct Analyze {
-    /// Videos that ffmpeg reads, .y4m files, pipes with Y4M, JPEG or PNG stills or folders of them (one a tick), or - for
-    /// Y4M on standard input
+    /// Videos that ffmpeg reads; .y4m files; pipes with Y4M; JPEG or PNG files, or folders of them (each is one analysed
+    /// frame); - for Y4M on standard input
     #[arg(required = true, value_name = "VIDEO")]
     pub videos: Vec<PathBuf>,
 
-    /// What to call the recordings in the field `device` [default: the file's name]
+    /// Name of the recordings in the field `device` [default: the file's name]
     #[arg(long, value_parser = label)]
     pub label: Option<String>,
 
-    /// Time of day at which each recording began, for example 2026-11-23T10:15:00Z; without it minutes count
-    /// from 1970-01-01T00:00:00Z
+    /// When each recording began, for example 2026-11-23T10:15:00Z; without it they begin at 1970-01-01T00:00:00Z
     #[arg(long, value_name = "TIME")]
     pub start: Option<Timestamp>,
 
@@ -188,15 +189,15 @@ pub struct Analyze {
     #[arg(long, value_name = "FILE")]
     pub csv: Option<PathBuf>,
 
-    /// Also draw the share of each of 13 and of 7 kinds, two bar charts for each recording, as SVG
+    /// Also draw two bar charts for each recording, as SVG: the share of each of 13 and of 7 kinds
     #[arg(long, value_name = "FILE")]
     pub chart: Option<PathBuf>,
 
-    /// Also write time and expression of each analysed frame
+    /// Also write a table with time and expression of each analysed frame
     #[arg(long, value_name = "FILE")]
     pub frames_csv: Option<PathBuf>,
 
-    /// Another classifier: ONNX, input [1, 1 or 3, S, S] (luma, 0 to 255), output 13 logits in the order of the
+    /// Another classifier (ONNX): input [1, 1 or 3, S, S], luma from 0 to 255; output 13 logits in the order of the
     /// payload
     #[arg(long, value_name = "FILE")]
     pub classifier: Option<PathBuf>,
@@ -205,7 +206,7 @@ pub struct Analyze {
 /// Arguments of `lectern bench`.
 #[derive(Debug, Args)]
 pub struct Bench {
-    /// A recording, as in `lectern analyze`; without it the staged lecture of the demo
+    /// A recording, as for `lectern analyze`; without it the staged lecture of the demo is measured
     #[arg(long, value_name = "FILE")]
     pub clip: Option<PathBuf>,
 
@@ -217,16 +218,16 @@ pub struct Bench {
 /// The measurements of `lectern eval`.
 #[derive(Debug, Subcommand)]
 pub enum Eval {
-    /// Find the faces of pictures whose longer side is scaled to 640 pixels; boxes in the picture's own pixels
+    /// Find the faces of pictures: the longer side is scaled to 640 pixels, boxes are in the picture's own pixels
     Detect(EvalDetect),
-    /// Probabilities of the 13 kinds for pictures that are face crops already, framed as in FER-2013
+    /// Print the probabilities of the 13 kinds for pictures that are cut-out faces, framed as in FER-2013
     Classify(EvalClassify),
 }
 
 /// Arguments of `lectern eval detect`.
 #[derive(Debug, Args)]
 pub struct EvalDetect {
-    /// Side of the smallest face to look for, in pixels of the scaled picture
+    /// Side of the smallest face to find, in pixels of the scaled picture
     #[arg(long, value_name = "PX", default_value_t = 40, value_parser = clap::value_parser!(u32).range(12..=640))]
     pub min_face: u32,
 

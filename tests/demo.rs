@@ -29,15 +29,16 @@ fn a_minute_of_the_demo_arrives_as_the_schema_says() {
     assert!(number(minutes[0], "faces") > 0);
     assert_eq!(lines.last().unwrap()["state"], "offline");
 
-    // The README shows both payloads as they are: a minute, then a status.
-    let readme = std::fs::read_to_string("README.md").unwrap();
-    let shown: Vec<_> =
-        readme.split("```json\n").skip(1).map(|text| text.split("```").next().unwrap()).collect();
-    for (shown, printed) in shown.iter().zip([minutes[0], &lines[0]]) {
-        let shown: Value = serde_json::from_str(shown).unwrap();
-        assert!(schema.is_valid(&shown), "{shown}");
-        let (shown, printed) = (shown.as_object().unwrap(), printed.as_object().unwrap());
-        assert!(shown.keys().eq(printed.keys()), "the README shows {shown:?}");
+    // The documents show both payloads as they are: a minute, then a status.
+    for document in ["docs/mqtt.md", "docs/privacy.md"] {
+        let text = std::fs::read_to_string(document).unwrap();
+        let shown = text.split("```json\n").skip(1).map(|text| text.split("```").next().unwrap());
+        let shown: Vec<Value> = shown.take(2).map(|json| serde_json::from_str(json).unwrap()).collect();
+        assert_eq!(shown.len(), 2, "{document}");
+        for (shown, printed) in shown.iter().zip([minutes[0], &lines[0]]) {
+            assert!(schema.is_valid(shown), "{document}: {shown}");
+            let (shown, printed) = (shown.as_object().unwrap(), printed.as_object().unwrap());
+            assert!(shown.keys().eq(printed.keys()), "{document} shows {shown:?}");
+        }
     }
-    assert_eq!(shown.len(), 2);
 }

@@ -47,14 +47,14 @@ fn a_reload_takes_over_a_good_configuration_and_refuses_a_bad_one() {
     messages.extend(subscriber.until(|_, payload| payload["state"] == "offline"));
     let (code, said) = daemon.finish();
     assert_eq!(code, Some(0), "{said}");
-    assert_eq!(said.matches("the daemon goes on as before").count(), 1, "{said}");
+    assert_eq!(said.matches("the old configuration stays in use").count(), 1, "{said}");
     assert!(said.contains("must divide 3600, not 7"), "{said}");
     assert!(said.contains("the configuration was read again"), "{said}");
     assert_one_gapless_boot(&messages);
 }
 
 #[test]
-fn a_configuration_that_camera_or_networks_refuse_is_given_up_for_the_old_one() {
+fn a_configuration_that_camera_or_networks_refuse_leaves_the_old_one_in_use() {
     let folder = tempfile::tempdir().unwrap();
     let video = portrait_video(folder.path(), "lecture.mkv", 3);
     let broker = Mosquitto::start();
@@ -90,7 +90,7 @@ fn a_configuration_that_camera_or_networks_refuse_is_given_up_for_the_old_one() 
     messages.extend(subscriber.until(|_, payload| payload["state"] == "offline"));
     let (code, said) = daemon.finish();
     assert_eq!(code, Some(0), "{said}");
-    assert_eq!(said.matches("the daemon goes on as before").count(), 2, "{said}");
+    assert_eq!(said.matches("the old configuration stays in use").count(), 2, "{said}");
     assert!(said.contains("/dev/null: is no camera") && said.contains("rnet.onnx: has SHA-256"), "{said}");
     assert!(!said.contains("read again and is in use"), "{said}");
     assert!(messages.iter().all(|(_, payload)| payload["seconds"] != 2));

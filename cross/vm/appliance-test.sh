@@ -65,7 +65,7 @@ cp "$deb" "$payload/lectern.deb"
 dpkg-deb --raw-extract "$deb" "$work/newer"
 sed -i 's/^Version: .*/&+newer/' "$work/newer/DEBIAN/control"
 dpkg-deb --root-owner-group -Znone --build "$work/newer" "$payload/newer.deb" > /dev/null
-# With the guest's lines about memory, the figures of "What it takes" in the README.
+# With the guest's lines about memory, the figures of "What it takes" in docs/performance.md.
 echo "  - bytes: package $(stat -c %s "$deb"), program $(stat -c %s "$work/newer/usr/bin/lectern"); installed:" \
     "$(dpkg-deb --field "$deb" Installed-Size) KiB"
 rm -rf "$work/newer"

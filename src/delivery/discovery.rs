@@ -132,6 +132,19 @@ mod tests {
     }
 
     #[test]
+    fn the_documents_show_an_announcement_byte_for_byte() {
+        let topics = Topics::new("lectern/v1", "north", "main", "101", "r101-cam1");
+        let identity = Identity { device: "r101-cam1".to_owned(), boot: "0".repeat(32) };
+        let shown = std::fs::read_to_string("docs/wire/discovery.json").unwrap();
+        assert_eq!(payload(&identity, &topics, 60), shown.replace("0.1.0", env!("CARGO_PKG_VERSION")));
+        assert_eq!(
+            topic(&topics),
+            "homeassistant/device/lectern__v1__north__main__101__r101-cam1/config",
+            "as in docs/privacy.md and docs/broker/acl"
+        );
+    }
+
+    #[test]
     fn what_was_announced_under_an_earlier_id_can_be_withdrawn() {
         assert!(is_topic("homeassistant/device/lectern_v1_north_main_101_a__b_-c/config"));
         for bad in

@@ -92,6 +92,6 @@ pub fn reloaded() {
 pub fn reload_refused(error: &str) {
     log::error!(
         MESSAGE_ID = RELOAD_REFUSED, LECTERN_STATE = "reload_refused", LECTERN_ERROR = error;
-        "{error}; the daemon goes on as before"
+        "{error}; the old configuration stays in use"
     );
 }

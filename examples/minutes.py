@@ -1,0 +1,90 @@
+#!/usr/bin/env python3
+"""Keeps each minute once, and adds a stretch of time up: an example for dashboards, with Python's standard library alone.
+
+    mosquitto_sub ... -t 'lectern/v1/+/+/+/+/minute' -F '%t %p' | python3 examples/minutes.py store minutes.db
+    python3 examples/minutes.py report minutes.db [--from 2026-11-23T00:00:00Z] [--to 2026-11-30T00:00:00Z]
+
+`store` reads lines of `TOPIC JSON`, or of JSON alone, and puts each record into an SQLite table whose primary key is
+(device, boot, seq): a record that comes again is dropped. `report` prints one line a device, its shares, and the gaps.
+"""
+
+import argparse
+import json
+import sqlite3
+import sys
+
+KINDS = ["neutral"] + [
+    f"{emotion}_{intensity}"
+    for emotion in ("surprise", "fear", "disgust", "happy", "sad", "angry")
+    for intensity in ("weak", "strong")
+]
+NUMBERS = ["seconds", "frames_expected", "frames", "corrupt", "no_face", "uncertain", "faces", *KINDS]
+
+
+def open_table(path):
+    table = sqlite3.connect(path)
+    columns = ", ".join(f"{name} INTEGER NOT NULL" for name in NUMBERS)
+    table.execute(
+        "CREATE TABLE IF NOT EXISTS minutes (device TEXT NOT NULL, boot TEXT NOT NULL, seq INTEGER NOT NULL, "
+        f"place TEXT, start TEXT NOT NULL, {columns}, clock_synced INTEGER NOT NULL, partial INTEGER NOT NULL, "
+        "PRIMARY KEY (device, boot, seq))"
+    )
+    return table
+
+
+def store(table, lines):
+    new = known = 0
+    for line in lines:
+        topic, brace, rest = line.partition("{")
+        if not brace:
+            continue
+        record = json.loads(brace + rest)
+        if "seq" not in record:  # a status, or a test message
+            continue
+        # lectern/v1/SITE/BUILDING/ROOM/DEVICE/minute; the root may have more levels.
+        levels = topic.strip().split("/")
+        place = "/".join(levels[-5:-2]) if len(levels) >= 6 else None
+        names = ["device", "boot", "seq", "start", *NUMBERS, "clock_synced", "partial"]
+        values = [record[name] for name in names] + [place]
+        marks = ", ".join("?" * len(values))
+        inserted = table.execute(
+            f"INSERT OR IGNORE INTO minutes ({', '.join(names)}, place) VALUES ({marks})", values
+        ).rowcount
+        table.commit()
+        new, known = new + inserted, known + 1 - inserted
+    print(f"{new} new records, {known} that were known", file=sys.stderr)
+
+
+def report(table, begin, end):
+    sums = ", ".join(f"SUM({name})" for name in NUMBERS)
+    # Times are written alike, so that they sort as text.
+    query = f"SELECT device, COUNT(*), {sums} FROM minutes WHERE start >= ? AND start < ? GROUP BY device ORDER BY device"
+    for device, records, *values in table.execute(query, (begin, end)):
+        total = dict(zip(NUMBERS, values))
+        print(f"{device}: {records} records, {total['seconds'] / 3600:.2f} hours, {total['faces']} faces in "
+              f"{total['frames']} frames ({total['frames_expected']} expected)")
+        for kind in KINDS:
+            if total[kind]:
+                of_faces, of_frames = total[kind] / total["faces"], total[kind] / total["frames"]
+                print(f"  {kind:<16} {of_faces:7.1%} of the faces, {of_frames:7.1%} of the frames")
+    gaps = "SELECT device, boot, MAX(seq) - MIN(seq) + 1 - COUNT(*) AS missing FROM minutes GROUP BY 1, 2 HAVING missing > 0"
+    for device, boot, missing in table.execute(gaps):
+        print(f"{device}: {missing} records are missing in boot {boot}")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=["store", "report"])
+    parser.add_argument("database")
+    parser.add_argument("--from", dest="begin", default="0", help="first start that counts, in UTC")
+    parser.add_argument("--to", dest="end", default="9999", help="first start that no longer counts")
+    arguments = parser.parse_args()
+    table = open_table(arguments.database)
+    if arguments.what == "store":
+        store(table, sys.stdin)
+    else:
+        report(table, arguments.begin, arguments.end)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,220 @@
+//! The broker of docs/install.md as it stands there: its options, access rules and certificates, in a real mosquitto.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod common;
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::{Arc, mpsc};
+
+use common::device::{record, rest, timing};
+use common::{Mosquitto, PATIENCE, Subscriber, lectern, local_broker, write_secret};
+use lectern::delivery::spool::Spool;
+use lectern::delivery::{Answer, Broker, Delivery, Report, Tls, probe};
+use rumqttc::{Client, Event, MqttOptions, Packet, QoS, TlsConfiguration, Transport};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use rustls::{ClientConfig, RootCertStore};
+
+/// The device that the access rules name, and its place.
+const DEVICE: &str = "r101-cam1";
+const PLACE: &str = "lectern/v1/north/main/101/r101-cam1";
+
+/// The recipe's broker, with a user that the access rules do not name beside those that they do.
+struct Recipe {
+    /// Has a plain listener beside the recipe's, open to all, for whoever watches what arrives.
+    mosquitto: Mosquitto,
+    port: u16,
+    /// Passwords and certificates.
+    folder: tempfile::TempDir,
+}
+
+impl Recipe {
+    fn start() -> Self {
+        let (folder, server) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let run = |program: &str, arguments: &[&str]| {
+            let output = Command::new(program).args(arguments).output().expect("it is installed");
+            assert!(output.status.success(), "{program}: {}", String::from_utf8_lossy(&output.stderr));
+        };
+        let certificates = folder.path().to_str().unwrap();
+        run("docs/broker/certificates.sh", &["localhost", certificates]);
+        let place = server.path().to_str().unwrap();
+        let passwords = format!("{place}/passwords");
+        std::fs::write(&passwords, "").unwrap();
+        for user in [DEVICE, "r102-cam1", "dashboard", "homeassistant"] {
+            run("mosquitto_passwd", &["-b", &passwords, user, "Xyzzy-42"]);
+        }
+        for file in ["broker.pem", "broker.key"] {
+            std::fs::copy(folder.path().join(file), server.path().join(file)).unwrap();
+        }
+        std::fs::copy("docs/broker/acl", server.path().join("acl")).unwrap();
+        write_secret(&folder.path().join("password"), "Xyzzy-42\n");
+        let recipe = std::fs::read_to_string("docs/broker/mosquitto.conf").unwrap();
+        assert!(recipe.contains("\nlistener 8883\n"), "the port that the documents name");
+        let options = recipe.replace("\nlistener 8883\n", "\n").replace("/etc/mosquitto/lectern", place);
+        let (mosquitto, port) = Mosquitto::with_listener(&options, server);
+        Self { mosquitto, port, folder }
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// Where this user logs in.
+    fn broker(&self, user: &str) -> Broker {
+        Broker {
+            host: "localhost".to_owned(),
+            login: Some((user.to_owned(), Some(self.file("password")))),
+            tls: Some(Tls { ca: Some(self.file("ca.pem")), identity: None }),
+            ..local_broker(self.port, user)
+        }
+    }
+
+    /// What becomes of a message that this user publishes.
+    fn publish(&self, user: &str, topic: &str) -> Answer {
+        probe(&self.broker(user), topic, "{\"schema\":1,\"device\":\"forged\",\"check\":true}").unwrap()
+    }
+
+    fn device(&self, discovery: Option<u32>) -> Delivery {
+        let spool = Spool::in_memory(10).unwrap();
+        Delivery { discovery, ..common::delivery(DEVICE, self.broker(DEVICE), spool, timing()) }
+    }
+
+    /// The topics of the first messages that this user is given, as far as `last`; it subscribes to `filter`.
+    fn topics_until(&self, user: &str, filter: &str, last: &str) -> Vec<String> {
+        let mut options = MqttOptions::new(format!("{user}-reads"), "localhost", self.port);
+        options.set_credentials(user, "Xyzzy-42").set_max_packet_size(65_536, 10_240);
+        options.set_transport(Transport::tls_with_config(trusting(&self.file("ca.pem"))));
+        let (client, mut connection) = Client::new(options, 16);
+        client.try_subscribe(filter, QoS::AtLeastOnce).unwrap();
+        let (sender, topics) = mpsc::channel();
+        std::thread::spawn(move || {
+            // The client must live as long as its connection.
+            let _client = client;
+            for event in connection.iter() {
+                if let Event::Incoming(Packet::Publish(publish)) = event.unwrap()
+                    && sender.send(publish.topic).is_err()
+                {
+                    return;
+                }
+            }
+        });
+        let mut given = Vec::new();
+        while given.last().is_none_or(|topic| topic != last) {
+            given.push(topics.recv_timeout(PATIENCE).expect("a message"));
+        }
+        given
+    }
+}
+
+fn trusting(ca: &Path) -> TlsConfiguration {
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_file(ca).unwrap()).unwrap();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+    TlsConfiguration::Rustls(Arc::new(config.with_root_certificates(roots).with_no_client_auth()))
+}
+
+#[test]
+fn a_device_delivers_its_minutes_status_and_announcement() {
+    let recipe = Recipe::start();
+    let subscriber = Subscriber::start(recipe.mosquitto.port);
+    let (reports, thread) = recipe.device(Some(60)).start().unwrap();
+    (0..3).for_each(|seq| reports.send(Report::Record(record(seq))));
+    let announcement = "homeassistant/device/lectern__v1__north__main__101__r101-cam1/config";
+    let mut messages = subscriber.until(|topic, _| topic == announcement);
+    drop(reports);
+    assert_eq!(thread.join().unwrap().undelivered, 0);
+    messages.extend(rest(&subscriber, 0));
+    let minutes = messages.iter().filter(|(topic, _)| *topic == format!("{PLACE}/minute")).count();
+    let states = messages.iter().filter(|(topic, _)| *topic == format!("{PLACE}/status")).count();
+    assert!(minutes == 3 && states >= 2, "{messages:?}");
+}
+
+#[test]
+fn check_passes_with_the_login_and_the_authority_that_the_recipe_makes() {
+    let recipe = Recipe::start();
+    let config = recipe.file("lectern.toml");
+    let folder = recipe.folder.path().display();
+    std::fs::write(
+        &config,
+        format!(
+            "camera.device = \"/dev/null\"\n[device]\nid = \"{DEVICE}\"\nsite = \"north\"\nbuilding = \"main\"\nroom = \"101\"\n\
+             [deployment]\nbasis = \"test\"\n[mqtt]\nurl = \"mqtts://localhost:{}\"\nusername = \"{DEVICE}\"\npassword_file = \
+             \"{folder}/password\"\nca = \"{folder}/ca.pem\"\n",
+            recipe.port
+        ),
+    )
+    .unwrap();
+    let output = lectern().args(["check", "--only", "broker", "--config"]).arg(&config).output().unwrap();
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success() && said.starts_with("ok       broker"), "{said}");
+}
+
+#[test]
+fn nobody_writes_the_topics_of_a_device_but_that_device() {
+    let recipe = Recipe::start();
+    let subscriber = Subscriber::start(recipe.mosquitto.port);
+    let neighbour = "lectern/v1/north/main/102/r102-cam1";
+    let announcements = "homeassistant/device/lectern__v1__north__main__10";
+    let forbidden = [
+        // A device, on the topics of another one, and of itself in another place.
+        (DEVICE, format!("{neighbour}/minute")),
+        (DEVICE, format!("{neighbour}/status")),
+        (DEVICE, format!("{neighbour}/check")),
+        (DEVICE, "lectern/v1/north/main/102/r101-cam1/minute".to_owned()),
+        (DEVICE, format!("{announcements}2__r102-cam1/config")),
+        // Those who only read.
+        ("dashboard", format!("{PLACE}/minute")),
+        ("dashboard", format!("{PLACE}/status")),
+        ("dashboard", format!("{announcements}1__r101-cam1/config")),
+        ("homeassistant", format!("{PLACE}/minute")),
+        // One who has a password and no rule.
+        ("r102-cam1", format!("{neighbour}/minute")),
+    ];
+    for (user, topic) in forbidden {
+        // MQTT 3.1.1 acknowledges also what the rules throw away.
+        assert_eq!(recipe.publish(user, &topic), Answer::Acknowledged, "{user} on {topic}");
+    }
+    // Nothing of it came before what may be published.
+    assert_eq!(recipe.publish(DEVICE, &format!("{PLACE}/check")), Answer::Returned);
+    assert_eq!(subscriber.next().0, format!("{PLACE}/check"));
+}
+
+#[test]
+fn who_reads_is_given_retained_states_and_new_minutes() {
+    let recipe = Recipe::start();
+    let (reports, thread) = recipe.device(Some(60)).start().unwrap();
+    drop(reports);
+    thread.join().unwrap();
+    let (status, minute) = (format!("{PLACE}/status"), format!("{PLACE}/minute"));
+    assert_eq!(recipe.topics_until("dashboard", "lectern/v1/#", &status), std::slice::from_ref(&status));
+    let given = recipe.topics_until(
+        "homeassistant",
+        "homeassistant/#",
+        "homeassistant/device/lectern__v1__north__main__101__r101-cam1/config",
+    );
+    assert_eq!(given.len(), 1);
+
+    // As soon as the dashboard listens, its retained status comes; then a minute.
+    std::thread::scope(|scope| {
+        let dashboard = scope.spawn(|| recipe.topics_until("dashboard", "lectern/v1/#", &minute));
+        while !dashboard.is_finished() {
+            let (reports, thread) = recipe.device(None).start().unwrap();
+            reports.send(Report::Record(record(0)));
+            drop(reports);
+            assert_eq!(thread.join().unwrap().undelivered, 0);
+        }
+        assert_eq!(dashboard.join().unwrap().first(), Some(&status));
+    });
+}
+
+#[test]
+fn nobody_gets_in_without_a_password_or_without_tls() {
+    let recipe = Recipe::start();
+    let error = |broker: Broker| probe(&broker, "lectern/v1/test", "{}").unwrap_err().to_string();
+    let nobody = Broker { login: None, ..recipe.broker(DEVICE) };
+    assert!(error(nobody).contains("not authorised"));
+    let plain = Broker { tls: None, ..recipe.broker(DEVICE) };
+    assert!(error(plain).contains("mqtt.url must begin with mqtts://"));
+}

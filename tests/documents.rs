@@ -1,0 +1,56 @@
+//! What the documents say of fields and keys is complete: whoever adds one is told to explain it.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+use std::collections::BTreeSet;
+use std::fs;
+
+use lectern::delivery::payload::JSON_SCHEMA;
+use serde_json::Value;
+
+/// The part of a document between this heading and the next one of its level.
+fn section(document: &str, heading: &str) -> String {
+    let text = fs::read_to_string(document).unwrap();
+    let begins = text.find(&format!("\n{heading}\n")).unwrap_or_else(|| panic!("{heading} in {document}"));
+    let rest = &text[begins + heading.len() + 2..];
+    rest[..rest.find("\n## ").unwrap_or(rest.len())].to_owned()
+}
+
+/// What stands in backquotes in the first column of a section's tables.
+fn explained(section: &str) -> BTreeSet<String> {
+    let columns = section.lines().filter_map(|line| line.strip_prefix("| ")?.split(" |").next());
+    let names =
+        |column: &str| -> Vec<String> { column.split('`').skip(1).step_by(2).map(str::to_owned).collect() };
+    columns.flat_map(names).collect()
+}
+
+#[test]
+fn every_field_of_a_payload_is_explained_and_no_other() {
+    let schema: Value = serde_json::from_str(JSON_SCHEMA).unwrap();
+    for payload in ["minute", "status"] {
+        let fields = schema["$defs"][payload]["properties"].as_object().unwrap();
+        let fields: BTreeSet<_> = fields.keys().cloned().collect();
+        assert_eq!(explained(&section("docs/mqtt.md", &format!("## Fields of `{payload}`"))), fields);
+    }
+}
+
+#[test]
+fn every_key_of_the_configuration_is_explained_and_no_other() {
+    // tests/package.rs holds this file to the code.
+    let example = fs::read_to_string("systemd/lectern.toml").unwrap();
+    for part in example.split("\n[").skip(1) {
+        let (name, lines) = part.split_once("]\n").unwrap();
+        let keys = lines.lines().map(|line| line.strip_prefix('#').unwrap_or(line));
+        let keys = keys.filter(|line| !line.starts_with(' ')).filter_map(|line| line.split_once(" = "));
+        let keys: BTreeSet<_> = keys.map(|(key, _)| key.to_owned()).collect();
+        assert!(!keys.is_empty(), "{name}");
+        assert_eq!(explained(&section("docs/configuration.md", &format!("## [{name}]"))), keys, "{name}");
+    }
+}
+
+#[test]
+fn the_first_pages_stay_short() {
+    for (document, most) in [("README.md", 80), ("ARCHITECTURE.md", 150)] {
+        let lines = fs::read_to_string(document).unwrap().lines().count();
+        assert!(lines <= most, "{document} has {lines} lines, {most} are allowed");
+    }
+}
