@@ -228,7 +228,7 @@ fn unsafe_code_stands_in_one_file() {
 fn the_daemon_has_two_threads() {
     let rule = Rule {
         rooms: &[],
-        except: &["delivery/mod.rs", "commands/demo.rs"],
+        except: &["delivery/thread.rs", "commands/demo.rs"],
         words: &["thread::spawn", "thread::Builder"],
         unless: None,
         why: "there is one thread beside the main one, and delivery starts it",

@@ -50,8 +50,8 @@ fn memory_and_files_are_flat_over_a_thousand_reconnects() {
     let spool = Spool::in_memory(10).unwrap();
     let millisecond = Duration::from_millis(1);
     let timing = Timing { first_backoff: millisecond, longest_backoff: millisecond, ..Timing::default() };
-    let delivery = common::delivery("cam1", common::local_broker(port, "cam1"), spool, timing);
-    let (reports, thread) = delivery.start().unwrap();
+    let setup = common::setup("cam1", common::local_broker(port, "cam1"), &spool, timing);
+    let (reports, thread) = setup.start(spool).unwrap();
     let reach = |wanted: u32| {
         while connections.load(Ordering::SeqCst) < wanted {
             assert!(!thread.is_finished());

@@ -24,7 +24,7 @@ use common::device::record;
 use common::{Mosquitto, number};
 use lectern::delivery::payload::State;
 use lectern::delivery::spool::Spool;
-use lectern::delivery::{Report, Timing};
+use lectern::delivery::{Report, Timing, deliver};
 use rabbitmq::Cluster;
 use rumqttc::{Client, Event, MqttOptions, Packet, QoS};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -170,9 +170,9 @@ fn usages(brokers: &dyn Brokers) -> String {
 async fn run(index: u32, devices: u32, windows: u32, port: u16) -> usize {
     let device = format!("device-{index}");
     let spool = Spool::in_memory(1000).unwrap();
-    let delivery = common::delivery(&device, common::local_broker(port, &device), spool, TIMING);
+    let setup = common::setup(&device, common::local_broker(port, &device), &spool, TIMING);
     let (reports, receiver) = tokio::sync::mpsc::channel(16);
-    let running = tokio::spawn(delivery.run(receiver));
+    let running = tokio::spawn(deliver(setup, spool, receiver));
     // Spread over a window, as devices are that started at different times.
     tokio::time::sleep(WINDOW * index / devices).await;
     reports.send(Report::State(State::Watching)).await.unwrap();

@@ -12,13 +12,13 @@ use jiff::{SignedDuration, Timestamp};
 use lectern::clock::{BootTime, Clock, Stop, SystemClock};
 use lectern::delivery::payload::State;
 use lectern::delivery::spool::storage::{Directory, Storage};
-use lectern::delivery::spool::{Folders, MOST_BYTES, Patience, Spool};
-use lectern::delivery::{Delivery, Report, Timing};
+use lectern::delivery::spool::{self, Folders, MOST_BYTES, Patience, Spool};
+use lectern::delivery::{Report, Setup, Timing};
 use lectern::expression::{Expression, Sighting};
 use lectern::service::health::Health;
 use lectern::tally::{Grid, Window};
 
-use crate::common::{delivery, local_broker};
+use crate::common::{local_broker, setup};
 use crate::disk::Disk;
 use crate::folder::{Between, Folder};
 
@@ -68,11 +68,8 @@ const TIMING: Timing = Timing {
 pub(crate) fn run(folder: &Path, port: u16) -> ExitCode {
     let clock = Arc::new(FastClock { offset: folder.join(CLOCK_OFFSET) });
     let folders = Folders {
-        disk: Some((DISK.to_owned(), Disk::open(folder).map(|disk| Box::new(disk) as Box<dyn Storage>))),
-        runtime: Some((
-            RUNTIME.to_owned(),
-            Runtime::open(folder).map(|runtime| Box::new(runtime) as Box<dyn Storage>),
-        )),
+        disk: Some(named(DISK, Disk::open(folder))),
+        runtime: Some(named(RUNTIME, Runtime::open(folder))),
     };
     let mut spool = Spool::open(folders, CAPACITY, MOST_BYTES).unwrap();
     // No file is unreadable for longer than the order is held, whatever the clock's speed.
@@ -80,19 +77,24 @@ pub(crate) fn run(folder: &Path, port: u16) -> ExitCode {
     let first_seq = spool.next_seq();
     let stop = Stop::default();
     let broker = local_broker(port, "soak-device");
-    let delivery = Delivery {
+    let setup = Setup {
         clock: clock.clone(),
         stop: stop.clone(),
         health: Arc::new(Health::new(clock.clone(), Duration::from_secs(60))),
-        ..delivery("soak", broker, spool, TIMING)
+        ..setup("soak", broker, &spool, TIMING)
     };
-    let (reports, thread) = delivery.start().unwrap();
+    let (reports, thread) = setup.start(spool).unwrap();
     reports.send(Report::State(State::Watching));
     let finish = folder.join(FINISH);
     watch(&*clock, first_seq, &stop, || finish.exists(), |report| reports.send(report));
     reports.send(Report::State(State::Stopping));
     drop(reports);
     if thread.join().unwrap().undelivered == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn named(name: &str, opened: io::Result<impl Storage + 'static>) -> spool::Folder {
+    let storage = opened.map(|storage| Box::new(storage) as Box<dyn Storage>);
+    spool::Folder { name: name.to_owned(), storage }
 }
 
 /// As `lectern::watch` does it, with faces that are drawn by lot.

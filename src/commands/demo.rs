@@ -19,7 +19,7 @@ use crate::clock::{Clock, SimulatedClock, Stop, SystemClock};
 use crate::delivery::payload::{Identity, State};
 use crate::delivery::spool::Spool;
 use crate::delivery::topics::Topics;
-use crate::delivery::{Broker, Delivery, Report, Reports, Timing};
+use crate::delivery::{Broker, Report, Reports, Setup, Timing};
 use crate::expression::Sighting;
 use crate::service::health::Health;
 use crate::tally::{Grid, MinuteRecord};
@@ -52,7 +52,7 @@ pub fn run(arguments: &Demo, models: Option<&Path>) -> anyhow::Result<()> {
     let stop = Stop::default();
     let device = "demo".to_owned();
     let spool = Spool::in_memory(arguments.minutes as usize)?;
-    let delivery = Delivery {
+    let setup = Setup {
         broker: Broker {
             host: Ipv4Addr::LOCALHOST.to_string(),
             port,
@@ -63,14 +63,13 @@ pub fn run(arguments: &Demo, models: Option<&Path>) -> anyhow::Result<()> {
         topics: Topics::new(ROOT, "here", "desk", "demo", &device),
         identity: Identity { device, boot: spool.boot().to_owned() },
         basis: "demonstration with a public-domain portrait".to_owned(),
-        spool,
         discovery: None,
         timing: Timing::default(),
         clock: clock.clone(),
         stop: stop.clone(),
         health: Arc::new(Health::new(clock.clone(), Duration::from_secs(WINDOW.into()))),
     };
-    let (reports, thread) = delivery.start()?;
+    let (reports, thread) = setup.start(spool)?;
     reports.send(Report::State(State::Watching));
     let frames = u64::from(arguments.minutes) * u64::from(WINDOW) * 2;
     let bar = progress_bar(Some(frames), "frames").with_message("watching");

@@ -14,7 +14,7 @@ use crate::clock::{Stop, SystemClock};
 use crate::config::Settings;
 use crate::delivery::payload::{Identity, State};
 use crate::delivery::spool::{Folders, MOST_BYTES, Spool};
-use crate::delivery::{Delivery, EventLoop, OnRequest, Report, Reports, Timing};
+use crate::delivery::{EventLoop, OnRequest, Report, Reports, Setup, Timing};
 use crate::expression::Sighting;
 use crate::service::health::{Health, Pulse};
 use crate::service::signals::Request;
@@ -130,12 +130,11 @@ impl Round {
         let first_seq = spool.next_seq();
         let window = Duration::from_secs(settings.window_seconds.into());
         let health = Arc::new(Health::new(Arc::new(SystemClock), window));
-        let delivery = Delivery {
+        let setup = Setup {
             broker: settings.broker.clone(),
             topics: settings.topics.clone(),
             identity: Identity { device: settings.device.clone(), boot: spool.boot().to_owned() },
             basis: settings.basis.clone(),
-            spool,
             discovery: settings.discovery.then_some(settings.window_seconds),
             timing: Timing::default(),
             clock: Arc::new(SystemClock),
@@ -143,8 +142,8 @@ impl Round {
             health: Arc::clone(&health),
         };
         let event_loop = self.event_loop.take().map_or_else(EventLoop::hearing_signals, Ok)?;
-        let (reports, thread) = delivery
-            .start_on(event_loop, self.on_request(&stop, &reload))
+        let (reports, thread) = setup
+            .start_on(spool, event_loop, self.on_request(&stop, &reload))
             .context("the deliver thread did not start")?;
         notify::ready();
         let grid = Grid { seconds: settings.window_seconds, origin: Timestamp::UNIX_EPOCH };
