@@ -181,7 +181,7 @@ pub struct Analyze {
     pub start: Option<Timestamp>,
 
     /// Frames to analyse each second
-    #[arg(long, value_name = "HZ", default_value_t = 2.0, value_parser = rate)]
+    #[arg(long, value_name = "HZ", default_value_t = crate::rate::DEFAULT_HZ, value_parser = rate)]
     pub rate: f64,
 
     /// Also write the minutes as a table
@@ -253,7 +253,7 @@ fn label(text: &str) -> Result<String, String> {
 
 fn rate(text: &str) -> Result<f64, String> {
     let rate: f64 = text.parse().map_err(|_| format!("`{text}` is no number"))?;
-    if (0.1..=30.0).contains(&rate) { Ok(rate) } else { Err("must be from 0.1 to 30".to_owned()) }
+    crate::rate::check_rate(rate).map_err(|e| e.to_string())
 }
 
 #[cfg(test)]

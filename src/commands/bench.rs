@@ -16,7 +16,7 @@ use crate::vision::engine::ModelStore;
 use crate::vision::{Analysis, Analyzer, Stage};
 
 /// Frames analysed for each second of a clip, as the daemon does by default.
-const RATE_HZ: f64 = 2.0;
+const RATE_HZ: f64 = crate::rate::DEFAULT_HZ;
 
 /// How many frames of the staged lecture are analysed: its minute, in which the lecturer leaves once.
 const STAGED_FRAMES: usize = 120;
