@@ -1,11 +1,22 @@
-//! The rules of the house: who may know pixels, cameras, networks, files and clocks.
+//! The rules of the house: who may know pixels, cameras, networks, files and clocks, which way the arrows go, and
+//! how long a file is.
 //!
 //! Each rule is held against the sources as they are, and then against sources in which it is broken on purpose, in every
 //! file that it is for: a rule that cannot fail is none.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
+
+/// The most lines of a file of `src`, without its tests.
+const MOST_LINES: usize = 400;
+
+/// A file that is longer.
+const LONG: &str = "vision/fused.rs";
+
+/// Rooms whose own files still use one another in circles; towards other rooms they are as all others.
+const ROUND: [&str; 2] = ["camera", "vision"];
 
 /// A Rust file: its path from the folder of its crate, and its text.
 #[derive(Clone)]
@@ -263,4 +274,125 @@ fn a_frame_cannot_be_copied_printed_or_serialised() {
     assert!(!is_kept(&text.replace("pub struct Frame", "#[derive(Clone)]\npub struct Frame")));
     assert!(!is_kept(&format!("{text}\nimpl std::fmt::Debug for Frame {{}}")));
     assert!(!is_kept(&text.replace("impl Drop for Frame", "impl Frame")));
+}
+
+/// A file that uses another one, by their paths.
+type Arrow = (PathBuf, PathBuf);
+
+/// The files of a crate by the names of their modules.
+type Modules = BTreeMap<Vec<String>, PathBuf>;
+
+/// What a file uses of its own crate.
+fn arrows_from(source: &Source, modules: &Modules) -> Vec<Arrow> {
+    let own = module(&source.path);
+    let used = paths(&source.code()).into_iter().filter_map(|path| {
+        let path = absolute(&path, &own, modules)?;
+        (0..=path.len()).rev().find_map(|length| modules.get(&path[..length]))
+    });
+    used.filter(|used| **used != source.path).map(|used| (source.path.clone(), used.clone())).collect()
+}
+
+/// The names of a file's module, from its crate on.
+fn module(path: &Path) -> Vec<String> {
+    let mut names: Vec<_> =
+        path.with_extension("").iter().map(|name| name.to_str().unwrap().to_owned()).collect();
+    if matches!(names.last().unwrap().as_str(), "mod" | "lib" | "main") {
+        names.pop();
+    }
+    names
+}
+
+/// A path from the crate on, if it is one within it.
+fn absolute(path: &str, own: &[String], modules: &Modules) -> Option<Vec<String>> {
+    let mut base = own.to_vec();
+    let mut names = path.split("::").peekable();
+    match *names.peek()? {
+        "crate" => {
+            names.next();
+            base.clear();
+        }
+        "self" => {
+            names.next();
+        }
+        "super" => {
+            while names.next_if_eq(&"super").is_some() {
+                base.pop();
+            }
+        }
+        first => {
+            let child = [own, &[first.to_owned()]].concat();
+            modules.get(&child)?;
+        }
+    }
+    base.extend(names.map(str::to_owned));
+    Some(base)
+}
+
+/// The files or rooms of a circle, each of which uses the next one, if there is any.
+fn circle(arrows: &BTreeSet<(String, String)>) -> Option<String> {
+    let mut left = arrows.clone();
+    loop {
+        // What uses nothing that is left is in no circle.
+        let users: BTreeSet<_> = left.iter().map(|(from, _)| from.clone()).collect();
+        let before = left.len();
+        left.retain(|(_, to)| users.contains(to));
+        if left.len() == before {
+            break;
+        }
+    }
+    let mut way = vec![&left.first()?.0];
+    loop {
+        let (_, next) = left.iter().find(|(from, _)| way.last() == Some(&from)).unwrap();
+        way.push(next);
+        if let Some(start) = way[..way.len() - 1].iter().position(|file| *file == next) {
+            return Some(way[start..].iter().map(|file| file.as_str()).collect::<Vec<_>>().join(" -> "));
+        }
+    }
+}
+
+/// The circle among files, or among rooms, which are the folders and files of a crate's root.
+fn circle_of_files_or_rooms(arrows: &[Arrow]) -> Option<String> {
+    let (mut files, mut rooms) = (BTreeSet::new(), BTreeSet::new());
+    for (from, to) in arrows {
+        let [from_room, to_room] = [from, to].map(|path| module(path).first().cloned().unwrap_or_default());
+        if from_room != to_room || !ROUND.contains(&from_room.as_str()) {
+            files.insert((from.display().to_string(), to.display().to_string()));
+        }
+        if from_room != to_room {
+            rooms.insert((from_room, to_room));
+        }
+    }
+    circle(&files).or_else(|| circle(&rooms))
+}
+
+#[test]
+fn no_circle_leads_through_files_or_rooms() {
+    let mut common = sources("tests/common");
+    common.iter_mut().for_each(|source| source.path = Path::new("common").join(&source.path));
+    let bench = |folder: &str| [sources(folder), common.clone()].concat();
+    for sources in [sources("src"), bench("benches/soak"), bench("benches/fleet")] {
+        let modules: Modules =
+            sources.iter().map(|source| (module(&source.path), source.path.clone())).collect();
+        let arrows: Vec<_> = sources.iter().flat_map(|source| arrows_from(source, &modules)).collect();
+        assert!(arrows.len() > sources.len() / 2, "too few arrows: {arrows:?}");
+        assert_eq!(circle_of_files_or_rooms(&arrows), None);
+        // Whoever is used, and uses the user, closes a circle. Nobody can name the root alone.
+        for (from, to) in arrows.iter().filter(|(from, _)| !module(from).is_empty()) {
+            let back = format!("use crate::{};", module(from).join("::"));
+            let used = sources.iter().find(|source| source.path == *to).unwrap().with(&back, true);
+            let broken = [&arrows[..], &arrows_from(&used, &modules)].concat();
+            let [room, other] = [from, to].map(|path| module(path).first().cloned().unwrap_or_default());
+            let is_tolerated = room == other && ROUND.contains(&room.as_str());
+            assert!(is_tolerated || circle_of_files_or_rooms(&broken).is_some(), "{}: {back}", to.display());
+        }
+    }
+}
+
+#[test]
+fn a_file_of_the_program_fits_into_a_head() {
+    let is_short = |source: &Source| without_tests(&source.text).len() <= MOST_LINES;
+    for source in sources("src").into_iter().filter(|source| source.path != Path::new(LONG)) {
+        assert!(is_short(&source), "{}: more than {MOST_LINES} lines", source.path.display());
+        assert!(!is_short(&source.with(&"//\n".repeat(MOST_LINES), true)));
+    }
 }

@@ -11,7 +11,7 @@ use crate::vision::engine::ModelStore;
 use crate::vision::look::Looker;
 
 /// Mean luma that is good for finding faces, from 0 to 255.
-pub(in crate::commands) const GOOD_LIGHT: RangeInclusive<f32> = 50.0..=220.0;
+pub(crate) const GOOD_LIGHT: RangeInclusive<f32> = 50.0..=220.0;
 
 /// How light the frame is.
 pub(super) fn check(settings: &Settings, models: Option<&Path>, frame: Option<Frame>) -> Finding {

@@ -9,7 +9,7 @@ pub(super) const LOCK: &str = "lock";
 pub(super) const STATE: &str = "state.json";
 
 /// The topic of the last discovery message, in the state directory: see `delivery::announcer`.
-pub(in crate::delivery) const DISCOVERED: &str = "discovered";
+pub(crate) const DISCOVERED: &str = "discovered";
 
 /// Whether this is a name that the spool gives.
 pub(super) fn is_ours(name: &str) -> bool {

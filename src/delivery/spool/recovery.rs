@@ -3,10 +3,11 @@
 use std::collections::VecDeque;
 use std::io;
 
-use super::append_log::{Log, News, Patience};
+use super::append_log::{Log, News};
 use super::boot::Key;
 use super::folders::{Folder, Folders};
 use super::names::STATE;
+use super::patience::Patience;
 use super::record::Entry;
 use super::state::{self, State};
 use super::storage::Storage;
