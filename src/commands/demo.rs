@@ -21,7 +21,7 @@ use crate::delivery::spool::Spool;
 use crate::delivery::topics::Topics;
 use crate::delivery::{Broker, Report, Reports, Setup, Timing};
 use crate::expression::Sighting;
-use crate::rate::DEFAULT_HZ;
+use crate::rate;
 use crate::service::health::Health;
 use crate::tally::{Grid, MinuteRecord};
 use crate::vision::engine::ModelStore;
@@ -29,6 +29,7 @@ use crate::vision::{Analysis, Analyzer};
 use crate::watch::{Observer, Watch};
 
 const ROOT: &str = "lectern/v1";
+const RATE_HZ: f64 = rate::DEFAULT_HZ;
 const WINDOW: u32 = 60;
 
 /// Longest wait for the embedded broker or for the last payload.
@@ -40,7 +41,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// When a network cannot be loaded, the broker does not start, or a minute does not arrive.
 pub fn run(arguments: &Demo, models: Option<&Path>) -> anyhow::Result<()> {
     let mut analyzer = Analyzer::new(&ModelStore::open(models)?, None, Analysis::default())?;
-    let mut source = Staged::new(DEFAULT_HZ)?;
+    let mut source = Staged::new(RATE_HZ)?;
     let port = start_broker()?;
     eprintln!(
         "lectern: an embedded broker listens on 127.0.0.1:{port}; a second client subscribes to {ROOT}/#"
@@ -74,7 +75,7 @@ pub fn run(arguments: &Demo, models: Option<&Path>) -> anyhow::Result<()> {
     let frames = u64::from(arguments.minutes) * u64::from(WINDOW) * 2;
     let bar = progress_bar(Some(frames), "frames").with_message("watching");
     let mut staging = Staging { reports, stop: &stop, bar: &bar, minutes: arguments.minutes, seen: 0 };
-    let watch = Watch { clock: &*clock, stop: &stop, grid, rate_hz: DEFAULT_HZ, first_seq: 0 };
+    let watch = Watch { clock: &*clock, stop: &stop, grid, rate_hz: RATE_HZ, first_seq: 0 };
     let outcome = watch.run(&mut source, &mut analyzer, &mut staging);
     bar.finish_and_clear();
     staging.reports.send(Report::State(State::Stopping));

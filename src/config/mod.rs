@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use crate::delivery::Broker;
 use crate::delivery::payload::MAX_BASIS_BYTES;
 use crate::delivery::topics::{Topics, check_level, check_root};
-use crate::rate::{DEFAULT_HZ, check_rate};
+use crate::rate::{DEFAULT_HZ, RANGE_HZ};
 use crate::vision::{Analysis, Faces, Region};
 pub use error::ConfigError;
 use layers::{Layer, key, last};
@@ -107,8 +107,8 @@ impl Settings {
             },
         )?
         .unwrap_or(60);
-        let rate = |hz: f64| check_rate(hz).map_err(|e| format!("{e}, not {hz}"));
-        let rate_hz = key(layers, "analysis.rate_hz", |f| &f.analysis.rate_hz, rate)?.unwrap_or(DEFAULT_HZ);
+        let range = within(*RANGE_HZ.start(), *RANGE_HZ.end());
+        let rate_hz = key(layers, "analysis.rate_hz", |f| &f.analysis.rate_hz, range)?.unwrap_or(DEFAULT_HZ);
         if f64::from(window_seconds) * rate_hz < 1.0 {
             let place = last(layers, |f| &f.analysis.rate_hz).map_or_else(String::new, |l| l.place);
             let problem =

@@ -9,9 +9,10 @@ use super::finding::{Finding, Verdict, first};
 use crate::cli::Part;
 use crate::delivery::spool::{Inspection, inspect};
 
-/// Room below which the disk is as good as full, and below which it will be soon, in bytes. A week of minutes
-/// takes some 7 MB.
+/// With less room than this, in bytes, the disk is as good as full.
 const FULL: u64 = 1 << 20;
+
+/// With less room than this it will be full soon: a week of minutes takes some 7 MB.
 const NEARLY_FULL: u64 = 64 << 20;
 
 /// What a user who may not look is told to do.

@@ -287,6 +287,18 @@ fn the_open_window_survives_the_process_but_ends_once() {
 }
 
 #[test]
+fn the_state_file_keeps_its_form() {
+    let written = serde_json::json!({
+        "kernel_boot": "6d01", "boot": "5".repeat(32), "seq": 7, "first": 1, "next": 2, "dropped": 3, "disk": "/var/lib/lectern",
+        "stored": { "first": 4, "end": 5, "late": [] }, "open": [7, "t", "{}"],
+    });
+    let mut device = Device::new(10);
+    device.runtime.replace(STATE, written.to_string().as_bytes()).unwrap();
+    let state = state::read(&device.runtime).unwrap().unwrap();
+    assert_eq!(serde_json::to_value(&state).unwrap(), written);
+}
+
+#[test]
 fn a_crash_between_a_record_and_its_state_uses_no_seq_twice() {
     let device = Device::new(100);
     let mut spool = device.start();
