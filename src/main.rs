@@ -7,6 +7,7 @@ use clap::Parser;
 use lectern::cli::{Cli, Command};
 use lectern::commands;
 use lectern::config::ConfigError;
+use lectern::delivery::CRATES_WITH_PACKETS;
 use lectern::service::printable::{Printable, complain};
 
 /// Wrong usage or configuration; clap uses the same.
@@ -14,7 +15,7 @@ const WRONG_USAGE: u8 = 2;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    lectern::service::logging::start(matches!(cli.command, Command::Run(_)));
+    lectern::service::logging::start(matches!(cli.command, Command::Run(_)), &CRATES_WITH_PACKETS);
     let models = cli.models.as_deref();
     if let Err(error) = lectern::service::lockdown::lock_down() {
         complain(format_args!("core dumps could not be switched off: {error}"));

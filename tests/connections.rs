@@ -180,8 +180,8 @@ fn a_broker_that_takes_the_status_and_closes_is_asked_less_and_less_often() {
     let (_mosquitto, port) = Mosquitto::with_access_rules("topic read lectern/#\n", 0);
     let proxy = Proxy::before(port);
     let patient = Timing { longest_backoff: PATIENCE, leave_within: Duration::ZERO, ..timing() };
-    let (reports, thread) =
-        common::delivery("cam1", broker(proxy.port), Spool::in_memory(10).unwrap(), patient).start().unwrap();
+    let spool = Spool::in_memory(10).unwrap();
+    let (reports, thread) = common::setup("cam1", broker(proxy.port), &spool, patient).start(spool).unwrap();
     proxy.wait_for_connection_after(2);
     std::thread::sleep(Duration::from_secs(2));
     drop(reports);
@@ -340,12 +340,12 @@ fn the_longest_names_and_login_deliver_with_discovery() {
         ..broker(mosquitto.port)
     };
     let spool = Spool::in_memory(10).unwrap();
-    let delivery = lectern::delivery::Delivery {
+    let setup = lectern::delivery::Setup {
         topics: topics.clone(),
         discovery: Some(60),
-        ..common::delivery(&level, device, spool, timing())
+        ..common::setup(&level, device, &spool, timing())
     };
-    let (reports, thread) = delivery.start().unwrap();
+    let (reports, thread) = setup.start(spool).unwrap();
     reports.send(Report::Record(record(0)));
     drop(reports);
     assert_eq!(thread.join().unwrap().undelivered, 0);

@@ -13,7 +13,7 @@ use common::device::{MINUTE, broker, reconcile, record, timing};
 use common::hostile::{Behaviour, HOSTILE, Hostile};
 use common::{Daemon, lectern, number, portrait_video};
 use lectern::delivery::spool::Spool;
-use lectern::delivery::{Delivery, Report, Timing};
+use lectern::delivery::{Report, Setup, Timing};
 use serde_json::Value;
 
 const CANARY: &str = "Xyzzy-canary-42";
@@ -55,9 +55,9 @@ fn nothing_is_lost_repeated_otherwise_or_out_of_order_whatever_the_peer_did() {
     for_each_behaviour(|behaviour| {
         let peer = Hostile::start(behaviour);
         let spool = Spool::in_memory(1000).unwrap();
-        let delivery =
-            Delivery { discovery: Some(60), ..common::delivery("cam1", broker(peer.port), spool, timing()) };
-        let (reports, thread) = delivery.start().unwrap();
+        let setup =
+            Setup { discovery: Some(60), ..common::setup("cam1", broker(peer.port), &spool, timing()) };
+        let (reports, thread) = setup.start(spool).unwrap();
         for seq in 0..20 {
             reports.send(Report::Record(record(seq)));
             std::thread::sleep(Duration::from_millis(50));
@@ -79,7 +79,7 @@ fn a_broker_that_acknowledges_and_closes_each_time_gets_each_record() {
     let peer = Hostile::start(Behaviour::ClosesAfterEachPuback);
     // The status of each connection takes its only PUBACK, so that two acknowledgements would be needed.
     let spool = Spool::in_memory(100).unwrap();
-    let (reports, thread) = common::delivery("cam1", broker(peer.port), spool, timing()).start().unwrap();
+    let (reports, thread) = common::setup("cam1", broker(peer.port), &spool, timing()).start(spool).unwrap();
     peer.wait_until("a status", |messages| !messages.is_empty());
     peer.become_(Behaviour::AcknowledgesTwice);
     (0..3).for_each(|seq| reports.send(Report::Record(record(seq))));
@@ -96,7 +96,8 @@ fn a_stop_takes_ten_seconds_at_most_whatever_the_peer_does() {
         let peer = Hostile::start(behaviour);
         let spool = Spool::in_memory(100).unwrap();
         let timing = Timing { leave_within: Timing::default().leave_within, ..timing() };
-        let (reports, thread) = common::delivery("cam1", broker(peer.port), spool, timing).start().unwrap();
+        let (reports, thread) =
+            common::setup("cam1", broker(peer.port), &spool, timing).start(spool).unwrap();
         (0..3).for_each(|seq| reports.send(Report::Record(record(seq))));
         std::thread::sleep(Duration::from_millis(500));
         let asked = Instant::now();

@@ -9,6 +9,7 @@
 //! removal of repeats by device, boot and `seq`.
 #![allow(clippy::unwrap_used, reason = "a load test that cannot go on fails")]
 
+mod brokers;
 #[path = "../../tests/common/mod.rs"]
 mod common;
 mod rabbitmq;
@@ -19,12 +20,13 @@ use std::process::ExitCode;
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
+use brokers::{Brokers, Node};
 use clap::Parser;
 use common::device::record;
 use common::{Mosquitto, number};
 use lectern::delivery::payload::State;
 use lectern::delivery::spool::Spool;
-use lectern::delivery::{Report, Timing};
+use lectern::delivery::{Report, Timing, deliver};
 use rabbitmq::Cluster;
 use rumqttc::{Client, Event, MqttOptions, Packet, QoS};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -66,37 +68,6 @@ struct Arguments {
     /// Given by `cargo bench`.
     #[arg(long, hide = true)]
     bench: bool,
-}
-
-/// One broker, or one node of a cluster.
-#[derive(Clone, Copy)]
-struct Node {
-    pid: u32,
-    port: u16,
-}
-
-/// What the fleet talks to. The last node goes away and comes back; the subscriber is at the first.
-trait Brokers: Send {
-    /// The nodes while all of them run.
-    fn nodes(&self) -> Vec<Node>;
-    /// Stops the last node as systemd does.
-    fn stop(&mut self);
-    /// Starts it again, and returns when it listens.
-    fn restart(&mut self);
-}
-
-impl Brokers for Mosquitto {
-    fn nodes(&self) -> Vec<Node> {
-        vec![Node { pid: self.pid(), port: self.port }]
-    }
-
-    fn stop(&mut self) {
-        Mosquitto::stop(self);
-    }
-
-    fn restart(&mut self) {
-        Mosquitto::restart(self);
-    }
 }
 
 fn main() -> ExitCode {
@@ -170,9 +141,9 @@ fn usages(brokers: &dyn Brokers) -> String {
 async fn run(index: u32, devices: u32, windows: u32, port: u16) -> usize {
     let device = format!("device-{index}");
     let spool = Spool::in_memory(1000).unwrap();
-    let delivery = common::delivery(&device, common::local_broker(port, &device), spool, TIMING);
+    let setup = common::setup(&device, common::local_broker(port, &device), &spool, TIMING);
     let (reports, receiver) = tokio::sync::mpsc::channel(16);
-    let running = tokio::spawn(delivery.run(receiver));
+    let running = tokio::spawn(deliver(setup, spool, receiver));
     // Spread over a window, as devices are that started at different times.
     tokio::time::sleep(WINDOW * index / devices).await;
     reports.send(Report::State(State::Watching)).await.unwrap();

@@ -1,7 +1,7 @@
 //! The device under test: the real publisher, spool and windows; frames and folders with faults.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -12,38 +12,16 @@ use jiff::{SignedDuration, Timestamp};
 use lectern::clock::{BootTime, Clock, Stop, SystemClock};
 use lectern::delivery::payload::State;
 use lectern::delivery::spool::storage::{Directory, Storage};
-use lectern::delivery::spool::{Folders, MOST_BYTES, Patience, Spool};
-use lectern::delivery::{Delivery, Report, Timing};
+use lectern::delivery::spool::{self, Folders, MOST_BYTES, Patience, Spool};
+use lectern::delivery::{Report, Setup, Timing};
 use lectern::expression::{Expression, Sighting};
 use lectern::service::health::Health;
 use lectern::tally::{Grid, Window};
 
-use crate::common::{delivery, local_broker};
+use crate::common::{local_broker, setup};
 use crate::disk::Disk;
+use crate::files::{ACCEPTED, CLOCK_OFFSET, DISK, FINISH, KEPT, Ledger, RUNTIME, payload};
 use crate::folder::{Between, Folder};
-
-/// The runtime directory.
-pub(crate) const RUNTIME: &str = "runtime";
-/// The state directory.
-pub(crate) const DISK: &str = "disk";
-/// While this exists, the disk is full.
-pub(crate) const DISK_FULL: &str = "disk-full";
-/// While this exists, one read of the disk in two fails.
-pub(crate) const READS_FAIL: &str = "reads-fail";
-/// While this exists, every second file on the disk cannot be read.
-pub(crate) const FILES_FAIL: &str = "files-fail";
-/// The state directory while it is away, with a file in its place.
-pub(crate) const DISK_AWAY: &str = "disk-away";
-/// By how many seconds the wall clock is wrong.
-pub(crate) const CLOCK_OFFSET: &str = "clock-offset";
-/// Once this exists, the device delivers what is left and ends.
-pub(crate) const FINISH: &str = "finish";
-/// Payloads of records that the runtime directory has.
-pub(crate) const ACCEPTED: &str = "accepted.ledger";
-/// Payloads of open windows that the runtime directory has.
-pub(crate) const KEPT: &str = "kept.ledger";
-/// Payloads of records that were synced to the disk.
-pub(crate) const STORED: &str = "stored.ledger";
 
 /// How much faster the device's clock runs: a minute takes 100 ms.
 const SPEED: u32 = 600;
@@ -68,11 +46,8 @@ const TIMING: Timing = Timing {
 pub(crate) fn run(folder: &Path, port: u16) -> ExitCode {
     let clock = Arc::new(FastClock { offset: folder.join(CLOCK_OFFSET) });
     let folders = Folders {
-        disk: Some((DISK.to_owned(), Disk::open(folder).map(|disk| Box::new(disk) as Box<dyn Storage>))),
-        runtime: Some((
-            RUNTIME.to_owned(),
-            Runtime::open(folder).map(|runtime| Box::new(runtime) as Box<dyn Storage>),
-        )),
+        disk: Some(named(DISK, Disk::open(folder))),
+        runtime: Some(named(RUNTIME, Runtime::open(folder))),
     };
     let mut spool = Spool::open(folders, CAPACITY, MOST_BYTES).unwrap();
     // No file is unreadable for longer than the order is held, whatever the clock's speed.
@@ -80,19 +55,24 @@ pub(crate) fn run(folder: &Path, port: u16) -> ExitCode {
     let first_seq = spool.next_seq();
     let stop = Stop::default();
     let broker = local_broker(port, "soak-device");
-    let delivery = Delivery {
+    let setup = Setup {
         clock: clock.clone(),
         stop: stop.clone(),
         health: Arc::new(Health::new(clock.clone(), Duration::from_secs(60))),
-        ..delivery("soak", broker, spool, TIMING)
+        ..setup("soak", broker, &spool, TIMING)
     };
-    let (reports, thread) = delivery.start().unwrap();
+    let (reports, thread) = setup.start(spool).unwrap();
     reports.send(Report::State(State::Watching));
     let finish = folder.join(FINISH);
     watch(&*clock, first_seq, &stop, || finish.exists(), |report| reports.send(report));
     reports.send(Report::State(State::Stopping));
     drop(reports);
     if thread.join().unwrap().undelivered == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn named(name: &str, opened: io::Result<impl Storage + 'static>) -> spool::Folder {
+    let storage = opened.map(|storage| Box::new(storage) as Box<dyn Storage>);
+    spool::Folder { name: name.to_owned(), storage }
 }
 
 /// As `lectern::watch` does it, with faces that are drawn by lot.
@@ -154,25 +134,6 @@ impl Clock for FastClock {
     fn sleep_until(&self, deadline: BootTime, stop: &Stop) {
         SystemClock.sleep_until(deadline / SPEED, stop);
     }
-}
-
-/// A file that lines are added to, each in one piece.
-pub(crate) struct Ledger(File);
-
-impl Ledger {
-    pub(crate) fn open(path: PathBuf) -> io::Result<Self> {
-        Ok(Self(OpenOptions::new().append(true).create(true).open(path)?))
-    }
-
-    pub(crate) fn note(&mut self, line: &str) {
-        self.0.write_all(format!("{line}\n").as_bytes()).unwrap();
-    }
-}
-
-/// The payload in a record of the spool: the last line.
-pub(crate) fn payload(record: &[u8]) -> String {
-    let start = record.iter().rposition(|byte| *byte == b'\n').map_or(0, |newline| newline + 1);
-    String::from_utf8(record[start..].to_vec()).unwrap()
 }
 
 /// The runtime directory, with a ledger of what it holds.

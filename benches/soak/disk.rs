@@ -9,7 +9,7 @@ use std::time::Duration;
 use fastrand::Rng;
 use lectern::delivery::spool::storage::{Directory, Storage};
 
-use crate::device::{DISK, DISK_AWAY, DISK_FULL, FILES_FAIL, Ledger, READS_FAIL, STORED, payload};
+use crate::files::{DISK, DISK_AWAY, DISK_FULL, FILES_FAIL, Ledger, READS_FAIL, STORED, payload};
 use crate::folder::{Between, Folder};
 
 /// Of each file, how many bytes are synced, whenever that changes: lines of a name and a number.

@@ -19,8 +19,8 @@
 mod common;
 mod device;
 mod disk;
+mod files;
 mod folder;
-mod proxy;
 mod reconcile;
 
 use std::fs;
@@ -32,8 +32,8 @@ use std::time::{Duration, Instant};
 
 use clap::Parser;
 use common::Mosquitto;
+use common::proxy::{Fault as Network, Proxy};
 use fastrand::Rng;
-use proxy::{Network, Proxy};
 use rumqttc::{Client, Event, MqttOptions, Packet, QoS, SubscribeFilter};
 
 /// Longest wait for anything that should come.
@@ -123,13 +123,13 @@ struct Scene {
 }
 
 /// The faults of the disk, by the file that stands for each.
-const DISK_FAULTS: [&str; 4] = [device::DISK_FULL, device::READS_FAIL, device::FILES_FAIL, device::DISK_AWAY];
+const DISK_FAULTS: [&str; 4] = [files::DISK_FULL, files::READS_FAIL, files::FILES_FAIL, files::DISK_AWAY];
 
 fn soak(arguments: &Arguments) -> ExitCode {
     let folder = tempfile::tempdir().unwrap();
     let broker = Mosquitto::unbounded();
     let subscriber = Subscriber::start(broker.port);
-    let proxy = Proxy::start(broker.port);
+    let proxy = Proxy::in_pieces::<128>(broker.port);
     let mut scene = Scene {
         folder: folder.path().to_owned(),
         device: Device::start(folder.path(), proxy.port),
@@ -200,23 +200,23 @@ impl Scene {
             Fault::PowerLoss => {
                 // A device that was killed before it had opened its folders has named no boot.
                 self.device.end();
-                self.powerless.extend(reconcile::boot_in(&self.folder.join(device::RUNTIME)));
-                let _ = fs::remove_dir_all(self.folder.join(device::RUNTIME));
+                self.powerless.extend(reconcile::boot_in(&self.folder.join(files::RUNTIME)));
+                let _ = fs::remove_dir_all(self.folder.join(files::RUNTIME));
                 self.unsynced += disk::lose_power(&self.folder, &mut self.random);
                 self.device = Device::start(&self.folder, self.proxy.port);
             }
             Fault::BrokerRestart => self.restart_broker(Mosquitto::stop),
             Fault::BrokerKill => self.restart_broker(Mosquitto::kill),
             Fault::Cut => self.network(Network::Refused),
-            Fault::Silence => self.network(Network::Silent),
+            Fault::Silence => self.network(Network::HalfOpen),
             Fault::Reflection => self.network(Network::Reflecting),
-            Fault::DiskFull => self.disk(device::DISK_FULL),
-            Fault::ReadsFail => self.disk(device::READS_FAIL),
-            Fault::FilesFail => self.disk(device::FILES_FAIL),
-            Fault::DiskAway => self.disk(device::DISK_AWAY),
+            Fault::DiskFull => self.disk(files::DISK_FULL),
+            Fault::ReadsFail => self.disk(files::READS_FAIL),
+            Fault::FilesFail => self.disk(files::FILES_FAIL),
+            Fault::DiskAway => self.disk(files::DISK_AWAY),
             Fault::ClockStep => {
                 let offset = self.random.choice([0, HOUR, -HOUR, TEN_YEARS, -TEN_YEARS]).unwrap();
-                fs::write(self.folder.join(device::CLOCK_OFFSET), offset.to_string()).unwrap();
+                fs::write(self.folder.join(files::CLOCK_OFFSET), offset.to_string()).unwrap();
             }
         }
     }
@@ -228,7 +228,7 @@ impl Scene {
             left.take_if(|faults| *faults == 0).is_some()
         };
         if over(&mut self.network_back) {
-            self.proxy.set(Network::Up);
+            self.proxy.cut_and_set(Network::None);
         }
         let mut mended = self.disk_back;
         let is_over = mended.each_mut().map(|(fault, left)| (*fault, over(left)));
@@ -240,10 +240,10 @@ impl Scene {
 
     fn disk(&mut self, fault: &'static str) {
         let file = self.folder.join(fault);
-        if fault != device::DISK_AWAY {
+        if fault != files::DISK_AWAY {
             fs::write(file, "").unwrap();
         } else if !file.exists() {
-            let disk = self.folder.join(device::DISK);
+            let disk = self.folder.join(files::DISK);
             // A device that was killed too early has not made it.
             if fs::rename(&disk, file).is_err() {
                 return;
@@ -257,8 +257,8 @@ impl Scene {
 
     fn mend_disk(&self, fault: &str) {
         let file = self.folder.join(fault);
-        if fault == device::DISK_AWAY && file.exists() {
-            let disk = self.folder.join(device::DISK);
+        if fault == files::DISK_AWAY && file.exists() {
+            let disk = self.folder.join(files::DISK);
             fs::remove_file(&disk).unwrap();
             fs::rename(file, disk).unwrap();
         } else {
@@ -267,7 +267,10 @@ impl Scene {
     }
 
     fn network(&mut self, state: Network) {
-        self.proxy.set(state);
+        match state {
+            Network::Refused => self.proxy.cut_and_set(state),
+            _ => self.proxy.set(state),
+        }
         self.network_back = Some(self.random.u32(1..5));
     }
 
@@ -296,9 +299,9 @@ impl Scene {
     /// Ends all faults and waits until the device has delivered everything; returns what the subscriber got, the
     /// boots that lost power, and how many records they had not synced.
     fn finish(mut self) -> (Vec<String>, Vec<String>, u64) {
-        self.proxy.set(Network::Up);
+        self.proxy.cut_and_set(Network::None);
         DISK_FAULTS.iter().for_each(|fault| self.mend_disk(fault));
-        fs::write(self.folder.join(device::FINISH), "").unwrap();
+        fs::write(self.folder.join(files::FINISH), "").unwrap();
         let status = self.device.0.wait().unwrap();
         assert!(status.success(), "the device could not deliver what was left");
         (self.subscriber.finish(), self.powerless, self.unsynced)

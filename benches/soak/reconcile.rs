@@ -6,7 +6,7 @@ use std::fs;
 use std::path::Path;
 
 use super::common::number;
-use super::device::{ACCEPTED, KEPT, STORED};
+use super::files::{ACCEPTED, KEPT, STORED};
 use serde_json::Value;
 
 /// `boot` and `seq`; there is one device.

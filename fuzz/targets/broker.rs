@@ -12,7 +12,7 @@ use lectern::clock::{Stop, SystemClock};
 use lectern::delivery::payload::Identity;
 use lectern::delivery::spool::Spool;
 use lectern::delivery::topics::Topics;
-use lectern::delivery::{Broker, Delivery, Report, Timing};
+use lectern::delivery::{Broker, Report, Setup, Timing, deliver};
 use lectern::service::health::Health;
 use lectern::tally::{Counts, MinuteRecord};
 use lectern_fuzz::{CANARY, Heard};
@@ -83,12 +83,11 @@ fuzz_target!(|answers: Vec<Answer<'_>>| {
         reports.send(Report::Record(record)).await.unwrap();
         let spool = Spool::in_memory(10).unwrap();
         let clock = Arc::new(SystemClock);
-        let delivery = Delivery {
+        let setup = Setup {
             broker: broker.clone(),
             topics: Topics::new("lectern/v1", "a", "b", "c", "d"),
             identity: Identity { device: "d".to_owned(), boot: spool.boot().to_owned() },
             basis: "fuzz".to_owned(),
-            spool,
             discovery: Some(60),
             timing: TIMING,
             clock: clock.clone(),
@@ -96,7 +95,7 @@ fuzz_target!(|answers: Vec<Answer<'_>>| {
             health: Arc::new(Health::new(clock, Duration::from_secs(60))),
         };
         tokio::select! {
-            _ = delivery.run(receiver) => {}
+            _ = deliver(setup, spool, receiver) => {}
             () = answer(listener, &answers) => {}
         }
     });

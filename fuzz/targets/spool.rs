@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use lectern::delivery::payload::Payload;
-use lectern::delivery::spool::{Folders, MOST_BYTES, Spool};
+use lectern::delivery::spool::{Folder, Folders, MOST_BYTES, Spool};
 use lectern_fuzz::storage::Memory;
 use libfuzzer_sys::fuzz_target;
 
@@ -44,8 +44,8 @@ struct Device {
 impl Device {
     fn start(&self) -> Spool {
         let folders = Folders {
-            disk: Some(("disk".to_owned(), Ok(Box::new(self.disk.clone())))),
-            runtime: Some(("runtime".to_owned(), Ok(Box::new(self.runtime.clone())))),
+            disk: Some(Folder { name: "disk".to_owned(), storage: Ok(Box::new(self.disk.clone())) }),
+            runtime: Some(Folder { name: "runtime".to_owned(), storage: Ok(Box::new(self.runtime.clone())) }),
         };
         Spool::open(folders, 10_000, MOST_BYTES).unwrap()
     }

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use lectern::delivery::payload::Payload;
-use lectern::delivery::spool::{Folders, MOST_BYTES, Spool};
+use lectern::delivery::spool::{Folder, Folders, MOST_BYTES, Spool};
 use lectern_fuzz::storage::Memory;
 use libfuzzer_sys::fuzz_target;
 
@@ -48,8 +48,8 @@ fuzz_target!(|input: &[u8]| {
     let (disk, runtime) = folders(input);
     let open = || {
         let folders = Folders {
-            disk: Some(("disk".to_owned(), Ok(Box::new(disk.clone())))),
-            runtime: Some(("runtime".to_owned(), Ok(Box::new(runtime.clone())))),
+            disk: Some(Folder { name: "disk".to_owned(), storage: Ok(Box::new(disk.clone())) }),
+            runtime: Some(Folder { name: "runtime".to_owned(), storage: Ok(Box::new(runtime.clone())) }),
         };
         Spool::open(folders, 10_000, MOST_BYTES).unwrap()
     };

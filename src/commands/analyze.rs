@@ -14,7 +14,7 @@ use crate::camera::{CameraError, open_recording};
 use crate::cli::Analyze;
 use crate::clock::{SimulatedClock, Stop};
 use crate::delivery::payload::{self, Identity};
-use crate::delivery::topics::check_level;
+use crate::delivery::topics::{MAX_LEVEL_BYTES, check_level, may_be_in_level};
 use crate::expression::{Expression, Sighting};
 use crate::service::printable::complain;
 use crate::tally::{Counts, Grid, MinuteRecord};
@@ -103,11 +103,8 @@ fn name_of(video: &Path) -> String {
 /// The file's name as a topic level: what does not fit is replaced by `_`.
 fn label_of(video: &Path) -> String {
     let stem = video.file_stem().unwrap_or_default().to_string_lossy();
-    let label: String = stem
-        .chars()
-        .map(|c| if c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.') { c } else { '_' })
-        .take(64)
-        .collect();
+    let label: String =
+        stem.chars().map(|c| if may_be_in_level(c) { c } else { '_' }).take(MAX_LEVEL_BYTES).collect();
     if check_level(&label).is_ok() && label != "-" { label } else { "recording".to_owned() }
 }
 

@@ -19,8 +19,9 @@ use crate::clock::{Clock, SimulatedClock, Stop, SystemClock};
 use crate::delivery::payload::{Identity, State};
 use crate::delivery::spool::Spool;
 use crate::delivery::topics::Topics;
-use crate::delivery::{Broker, Delivery, Report, Reports, Timing};
+use crate::delivery::{Broker, Report, Reports, Setup, Timing};
 use crate::expression::Sighting;
+use crate::rate;
 use crate::service::health::Health;
 use crate::tally::{Grid, MinuteRecord};
 use crate::vision::engine::ModelStore;
@@ -28,7 +29,7 @@ use crate::vision::{Analysis, Analyzer};
 use crate::watch::{Observer, Watch};
 
 const ROOT: &str = "lectern/v1";
-const RATE_HZ: f64 = 2.0;
+const RATE_HZ: f64 = rate::DEFAULT_HZ;
 const WINDOW: u32 = 60;
 
 /// Longest wait for the embedded broker or for the last payload.
@@ -52,7 +53,7 @@ pub fn run(arguments: &Demo, models: Option<&Path>) -> anyhow::Result<()> {
     let stop = Stop::default();
     let device = "demo".to_owned();
     let spool = Spool::in_memory(arguments.minutes as usize)?;
-    let delivery = Delivery {
+    let setup = Setup {
         broker: Broker {
             host: Ipv4Addr::LOCALHOST.to_string(),
             port,
@@ -63,14 +64,13 @@ pub fn run(arguments: &Demo, models: Option<&Path>) -> anyhow::Result<()> {
         topics: Topics::new(ROOT, "here", "desk", "demo", &device),
         identity: Identity { device, boot: spool.boot().to_owned() },
         basis: "demonstration with a public-domain portrait".to_owned(),
-        spool,
         discovery: None,
         timing: Timing::default(),
         clock: clock.clone(),
         stop: stop.clone(),
         health: Arc::new(Health::new(clock.clone(), Duration::from_secs(WINDOW.into()))),
     };
-    let (reports, thread) = delivery.start()?;
+    let (reports, thread) = setup.start(spool)?;
     reports.send(Report::State(State::Watching));
     let frames = u64::from(arguments.minutes) * u64::from(WINDOW) * 2;
     let bar = progress_bar(Some(frames), "frames").with_message("watching");

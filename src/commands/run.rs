@@ -1,7 +1,7 @@
 //! `lectern run`: the daemon.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
@@ -14,7 +14,7 @@ use crate::clock::{Stop, SystemClock};
 use crate::config::Settings;
 use crate::delivery::payload::{Identity, State};
 use crate::delivery::spool::{Folders, MOST_BYTES, Spool};
-use crate::delivery::{Delivery, EventLoop, OnRequest, Report, Reports, Timing};
+use crate::delivery::{EventLoop, OnRequest, Report, Reports, Setup, Timing};
 use crate::expression::Sighting;
 use crate::service::health::{Health, Pulse};
 use crate::service::signals::Request;
@@ -41,12 +41,7 @@ pub fn run(arguments: &Run, models: Option<&Path>) -> anyhow::Result<()> {
         log::warn!("{problem}; looked for again at each connection");
     }
     let (mut source, mut analyzer) = open(&settings, models)?;
-    let mut round = Round {
-        file: arguments.config.clone(),
-        spool: None,
-        event_loop: Some(event_loop),
-        leave: Stop::default(),
-    };
+    let mut round = Round { file: arguments.config.clone(), spool: None, event_loop: Some(event_loop) };
     while let Some(new) = round.watch(&settings, source, &mut analyzer)? {
         if kept_in(&new) != kept_in(&settings) {
             round.close_spool();
@@ -109,8 +104,44 @@ struct Round {
     spool: Option<Spool>,
     /// The event loop with the signals, between two configurations.
     event_loop: Option<EventLoop>,
-    /// Set when the process is to end.
-    leave: Stop,
+}
+
+/// Why a round is to end.
+enum End {
+    /// The process is to end.
+    Leave,
+    /// There is a new configuration.
+    Reload(Box<Settings>),
+}
+
+/// What a signal has asked for, if one has.
+#[derive(Clone, Default)]
+struct Asked(Arc<Mutex<Option<End>>>);
+
+impl Asked {
+    /// Asks for an end; that the process is to end is not taken back.
+    fn ask(&self, end: End) {
+        let mut asked = self.lock();
+        if !matches!(*asked, Some(End::Leave)) {
+            *asked = Some(end);
+        }
+    }
+
+    fn is_reload(&self) -> bool {
+        matches!(*self.lock(), Some(End::Reload(_)))
+    }
+
+    fn new_settings(&self) -> Option<Settings> {
+        match self.lock().take() {
+            Some(End::Reload(settings)) => Some(*settings),
+            Some(End::Leave) | None => None,
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<End>> {
+        // It is replaced as a whole, so a poisoned lock is still good.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Round {
@@ -121,8 +152,7 @@ impl Round {
         mut source: Box<dyn FrameSource>,
         analyzer: &mut Analyzer,
     ) -> anyhow::Result<Option<Settings>> {
-        let stop = Stop::default();
-        let reload = Arc::new(Mutex::new(None));
+        let (stop, asked) = (Stop::default(), Asked::default());
         let spool = match self.spool.take() {
             Some(spool) => spool,
             None => open_spool(settings)?,
@@ -130,12 +160,11 @@ impl Round {
         let first_seq = spool.next_seq();
         let window = Duration::from_secs(settings.window_seconds.into());
         let health = Arc::new(Health::new(Arc::new(SystemClock), window));
-        let delivery = Delivery {
+        let setup = Setup {
             broker: settings.broker.clone(),
             topics: settings.topics.clone(),
             identity: Identity { device: settings.device.clone(), boot: spool.boot().to_owned() },
             basis: settings.basis.clone(),
-            spool,
             discovery: settings.discovery.then_some(settings.window_seconds),
             timing: Timing::default(),
             clock: Arc::new(SystemClock),
@@ -143,8 +172,8 @@ impl Round {
             health: Arc::clone(&health),
         };
         let event_loop = self.event_loop.take().map_or_else(EventLoop::hearing_signals, Ok)?;
-        let (reports, thread) = delivery
-            .start_on(event_loop, self.on_request(&stop, &reload))
+        let (reports, thread) = setup
+            .start_on(spool, event_loop, self.on_request(&stop, &asked))
             .context("the deliver thread did not start")?;
         notify::ready();
         let grid = Grid { seconds: settings.window_seconds, origin: Timestamp::UNIX_EPOCH };
@@ -152,7 +181,7 @@ impl Round {
         let pulse = Pulse::new(health, notify::watchdog());
         let mut reporter = Reporter { reports, state: State::Starting, pulse, told_of_pause: false };
         let outcome = watch.run(source.as_mut(), analyzer, &mut reporter);
-        let reloading = !self.leave.is_set() && reload.lock().is_ok_and(|new| new.is_some());
+        let reloading = asked.is_reload();
         if !reloading {
             notify::stopping();
         }
@@ -160,11 +189,11 @@ impl Round {
         drop(source);
         reporter.enter(State::Stopping);
         drop(reporter);
-        let asked = stop.is_set();
+        let stopped = stop.is_set();
         let (summary, event_loop) = thread.join_loop()?;
         self.event_loop = Some(event_loop);
         outcome?;
-        if !asked {
+        if !stopped {
             bail!("the recording in camera.device has ended: it cannot be played in a loop");
         }
         if summary.undelivered > 0 && !summary.kept && !reloading {
@@ -173,9 +202,8 @@ impl Round {
             );
         }
         self.spool = Some(summary.spool);
-        // Asked again, for SIGTERM may have come while the last windows were published.
-        let new = reload.lock().unwrap_or_else(PoisonError::into_inner).take();
-        Ok(new.filter(|_| !self.leave.is_set()))
+        // Looked at again, for SIGTERM may have come while the last windows were published.
+        Ok(asked.new_settings())
     }
 
     /// Has the spool opened anew, unless that would lose what waits in memory alone. Before anything else is started,
@@ -189,19 +217,18 @@ impl Round {
     }
 
     /// SIGTERM and SIGINT end the watch; SIGHUP ends it too, once a valid configuration has been read.
-    fn on_request(&self, stop: &Stop, reload: &Arc<Mutex<Option<Settings>>>) -> OnRequest {
-        let (leave, file) = (self.leave.clone(), self.file.clone());
-        let (stop, reload) = (stop.clone(), Arc::clone(reload));
+    fn on_request(&self, stop: &Stop, asked: &Asked) -> OnRequest {
+        let (file, stop, asked) = (self.file.clone(), stop.clone(), asked.clone());
         Box::new(move |request| match request {
             Request::Stop => {
                 log::info!("asked to stop: publishing the open window, then leaving");
-                leave.set();
+                asked.ask(End::Leave);
                 stop.set();
             }
             Request::Reload => match load_again(&file) {
                 Ok(new) => {
                     notify::reloading();
-                    *reload.lock().unwrap_or_else(PoisonError::into_inner) = Some(new);
+                    asked.ask(End::Reload(Box::new(new)));
                     stop.set();
                 }
                 Err(error) => events::reload_refused(&error.to_string()),

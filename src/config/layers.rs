@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use super::ConfigError;
+use super::error::ConfigError;
 use super::fragment::{Fragment, Key, SECTIONS};
 
 /// Variables that start like configuration and are none.
@@ -53,6 +53,20 @@ pub(super) fn last<'a, T: Clone + 'a>(
         let found = key(&layer.fragment).as_ref()?;
         Some(Located { value: found.get_ref().clone(), place: layer.place(found.span().start) })
     })
+}
+
+/// Takes one key through its check.
+pub(super) fn key<'a, T: Clone + 'a, U>(
+    layers: &'a [Layer],
+    name: &str,
+    of: impl Fn(&'a Fragment) -> &'a Key<T>,
+    check: impl Fn(T) -> Result<U, String>,
+) -> Result<Option<U>, ConfigError> {
+    last(layers, of)
+        .map(|Located { value, place }| {
+            check(value).map_err(|p| ConfigError::at(place, format!("{name} {p}")))
+        })
+        .transpose()
 }
 
 fn fragments_beside(file: &Path) -> Result<Vec<PathBuf>, ConfigError> {

@@ -117,7 +117,7 @@ struct Status<'a> {
 }
 
 /// What `status` says of the spool.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Backlog {
     /// Records that wait for the broker.
     pub spooled: usize,

@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::Broker;
-use super::link::{Link, LinkError, LinkEvent};
+use super::broker::Broker;
+use super::error::LinkError;
+use super::link::{Link, LinkEvent};
 use super::topics::CHECK_SUFFIX;
 
 /// Longest wait for CONNACK and PUBACK together.

@@ -1,4 +1,4 @@
-//! The deliver thread: takes reports at once, publishes them one at a time, oldest first.
+//! What the deliver thread does: takes reports at once, publishes them one at a time, oldest first.
 //!
 //! ```text
 //!            CONNACK                          nothing left, stopping
@@ -15,9 +15,13 @@ use jiff::Timestamp;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
-use super::link::{Link, LinkError, LinkEvent};
+use super::announcer::{self, Announcer, Message};
+use super::error::LinkError;
+use super::link::{Link, LinkEvent};
 use super::payload::{self, Backlog, State};
-use super::{Delivery, Report, Summary, discovery};
+use super::report::{Report, Summary};
+use super::setup::Setup;
+use super::spool::Spool;
 use crate::service::events;
 use crate::service::health::{DELIVERY_ROUND, Part};
 use crate::service::outage::Outages;
@@ -27,10 +31,6 @@ const LEAVING_BACKOFF: Duration = Duration::from_millis(500);
 
 /// How much of the time to leave is kept for saying so.
 const FAREWELL: Duration = Duration::from_secs(2);
-
-/// How long this device is not announced again after a connection that ended over it: a broker that closes on it (access
-/// rules, a limit on messages) would otherwise be away half of the time.
-const ANNOUNCE_AGAIN_AFTER: Duration = Duration::from_secs(15 * 60);
 
 /// How long a disk that took no records is left alone.
 const STORE_AGAIN_AFTER: Duration = Duration::from_secs(30);
@@ -63,17 +63,22 @@ enum Ended {
     Failed(LinkError),
 }
 
+/// Delivers what comes through `reports` until it is closed and all is published, or given up after a time limit.
+///
+/// [`Setup::start`] runs this on a thread of its own; a load test runs many on one runtime.
+pub async fn deliver(setup: Setup, spool: Spool, reports: mpsc::Receiver<Report>) -> Summary {
+    Publisher::new(setup, spool).run(reports).await
+}
+
 /// The state of the deliver thread.
-pub(super) struct Publisher {
-    setup: Delivery,
+struct Publisher {
+    setup: Setup,
+    spool: Spool,
+    announcer: Announcer,
     state: State,
     since: Timestamp,
     /// Whether the broker has not yet seen the current status.
     status_due: bool,
-    /// Whether the broker has yet to be told that Home Assistant should know this device, or no longer.
-    announcement_due: bool,
-    /// Before this the device is not announced.
-    announce_not_before: Instant,
     connected: bool,
     /// Set when the watch has ended: by then all must be published.
     leave_by: Option<Instant>,
@@ -83,32 +88,32 @@ pub(super) struct Publisher {
     not_before: Instant,
     /// What the journal is told of the broker; the same complaint is not made again at each attempt.
     outages: Outages,
-    /// How many records could not be read, and were dropped, when it was told last.
-    told: (u64, u64),
+    /// What was told of the spool last, but for how many records wait.
+    told: Backlog,
 }
 
 impl Publisher {
-    pub(super) fn new(setup: Delivery) -> Self {
+    fn new(setup: Setup, spool: Spool) -> Self {
         let since = setup.clock.wall();
         Self {
             setup,
+            spool,
+            announcer: Announcer::new(),
             state: State::Starting,
             since,
             status_due: true,
-            announcement_due: true,
-            announce_not_before: Instant::now(),
             connected: false,
             leave_by: None,
             store_at: None,
             not_before: Instant::now(),
             outages: Outages::default(),
-            told: (0, 0),
+            told: Backlog::default(),
         }
     }
 
     /// Runs until the watch has ended and all is published, or the time to leave is over.
-    pub(super) async fn run(mut self, mut reports: mpsc::Receiver<Report>) -> Summary {
-        self.setup.spool.stay();
+    async fn run(mut self, mut reports: mpsc::Receiver<Report>) -> Summary {
+        self.spool.stay();
         self.look_at_spool();
         let mut failures: u32 = 0;
         loop {
@@ -118,11 +123,7 @@ impl Publisher {
                 Err(error) => Ended::Failed(error),
             };
             if let Some((InFlight::Announcement | InFlight::Withdrawal, _)) = in_flight {
-                self.announce_not_before = Instant::now() + ANNOUNCE_AGAIN_AFTER;
-                log::warn!(
-                    "the connection ended while Home Assistant was told of this device; it is told again in a quarter of an \
-                     hour: allow this device to publish on homeassistant/#, or set mqtt.discovery = false"
-                );
+                self.announcer.failed();
             }
             self.connected = false;
             self.setup.health.set_broker_connected(false);
@@ -140,8 +141,7 @@ impl Publisher {
             }
         }
         self.store();
-        let spool = self.setup.spool;
-        let (undelivered, kept) = (spool.len(), spool.survives_the_process());
+        let (undelivered, kept) = (self.spool.len(), self.spool.survives_the_process());
         if undelivered > 0 {
             log::warn!(
                 "windows could not be delivered: {}",
@@ -152,7 +152,7 @@ impl Publisher {
                 }
             );
         }
-        Summary { undelivered, kept, spool }
+        Summary { undelivered, kept, spool: self.spool }
     }
 
     /// Full jitter: anything between nothing and the doubled back-off, so that a thousand devices that lost the
@@ -263,10 +263,10 @@ impl Publisher {
         if self.state == State::Offline {
             return Ok(Next::Leave);
         }
-        if now < self.not_before && !self.setup.spool.is_empty() {
+        if now < self.not_before && !self.spool.is_empty() {
             return Ok(Next::Later(self.not_before));
         }
-        let oldest = self.setup.spool.oldest(self.setup.clock.boot());
+        let oldest = self.spool.oldest(self.setup.clock.boot());
         self.look_at_spool();
         if self.status_due {
             return self.publish_status(link);
@@ -276,13 +276,18 @@ impl Publisher {
             self.not_before = now + self.setup.timing.pace;
             return Ok(Next::Wait(InFlight::Record(position)));
         }
-        if self.announcement_due && now >= self.announce_not_before {
-            if let Some(what) = self.announce(link)? {
-                return Ok(Next::Wait(what));
+        match self.announcer.next(now, &self.setup, self.spool.folder()) {
+            Some(Message::Announcement(topic, payload)) => {
+                link.publish(&topic, true, &payload)?;
+                return Ok(Next::Wait(InFlight::Announcement));
             }
-            self.announcement_due = false;
+            Some(Message::Withdrawal(topic)) => {
+                link.publish(&topic, true, "")?;
+                return Ok(Next::Wait(InFlight::Withdrawal));
+            }
+            None => {}
         }
-        if self.leave_by.is_some() && !self.setup.spool.can_deliver() {
+        if self.leave_by.is_some() && !self.spool.can_deliver() {
             self.enter(State::Offline);
             return self.publish_status(link);
         }
@@ -296,86 +301,63 @@ impl Publisher {
         Ok(Next::Wait(InFlight::Status(self.state)))
     }
 
-    /// Announces this device to Home Assistant, or withdraws what an earlier run announced.
-    fn announce(&mut self, link: &mut Link) -> Result<Option<InFlight>, LinkError> {
-        let Delivery { topics, identity, spool, discovery, .. } = &mut self.setup;
-        let topic = discovery::topic(topics);
-        // A device that was renamed, or that is no longer to be found. Its ghost would stay for ever.
-        // What a power loss made of the note is no topic, and a broker would throw out who publishes on it.
-        let earlier = spool.discovered().filter(|topic| discovery::is_topic(topic));
-        if let Some(old) = &earlier
-            && (discovery.is_none() || *old != topic)
-        {
-            link.publish(old, true, "")?;
-            return Ok(Some(InFlight::Withdrawal));
-        }
-        let Some(window_seconds) = *discovery else { return Ok(None) };
-        // Noted first: what may have been announced can be withdrawn.
-        if earlier.is_none() {
-            spool.set_discovered(Some(&topic));
-        }
-        link.publish(&topic, true, &discovery::payload(identity, topics, window_seconds))?;
-        Ok(Some(InFlight::Announcement))
-    }
-
     fn acknowledged(&mut self, what: Option<InFlight>) {
         match what {
             Some(InFlight::Record(position)) => {
-                let backlog = self.setup.spool.len() > 1;
-                self.setup.spool.remove(position);
-                if !self.setup.spool.has_unstored() {
+                let backlog = self.spool.len() > 1;
+                self.spool.remove(position);
+                if !self.spool.has_unstored() {
                     self.store_at = None;
                 }
                 // The retained status told of a backlog; tell that it is gone.
-                self.status_due |= backlog && !self.setup.spool.can_deliver();
+                self.status_due |= backlog && !self.spool.can_deliver();
             }
             Some(InFlight::Status(state)) => log::debug!("the broker has the status {state:?}"),
-            Some(InFlight::Announcement) => self.announcement_due = false,
-            Some(InFlight::Withdrawal) => self.setup.spool.set_discovered(None),
+            Some(InFlight::Announcement) => self.announcer.announced(),
+            Some(InFlight::Withdrawal) => announcer::note(self.spool.folder(), None),
             None => {}
         }
     }
 
-    /// Tells of records that cannot be read at present, and of those given up.
+    /// Tells of records that cannot be read at present, of those given up, and of a disk that comes or goes.
     fn look_at_spool(&mut self) {
-        let spool = &self.setup.spool;
-        let told = (spool.unreadable(), spool.dropped());
+        let told = Backlog { spooled: 0, ..self.spool.backlog() };
         if told != self.told {
             self.told = told;
             self.status_due = true;
-            self.setup.health.set_unreadable(spool.unreadable_files());
+            self.setup.health.set_unreadable(self.spool.unreadable_files());
         }
     }
 
     /// Brings what waits in memory to the disk.
     fn store(&mut self) {
-        let before = (self.setup.spool.uses_disk(), self.setup.spool.dropped());
-        self.setup.spool.store();
-        self.status_due |= (self.setup.spool.uses_disk(), self.setup.spool.dropped()) != before;
-        self.store_at = self.setup.spool.has_unstored().then(|| Instant::now() + STORE_AGAIN_AFTER);
+        self.spool.store();
+        self.look_at_spool();
+        self.store_at = self.spool.has_unstored().then(|| Instant::now() + STORE_AGAIN_AFTER);
     }
 
     /// Takes one report; `None` tells that the watch has ended.
     fn accept(&mut self, report: Option<Report>) {
-        let Delivery { identity, topics, spool, timing, .. } = &mut self.setup;
+        let Setup { identity, topics, timing, .. } = &self.setup;
         match report {
             Some(Report::Record(record)) => {
-                let (replayed, dropped) = (!self.connected, spool.dropped());
-                spool.push(record.seq, &topics.minute, &payload::minute(identity, &record, replayed));
-                self.status_due |= spool.dropped() != dropped;
+                let payload = payload::minute(identity, &record, !self.connected);
+                self.spool.push(record.seq, &topics.minute, &payload);
                 if self.connected {
                     self.store_at = self.store_at.or(Some(Instant::now() + timing.store_after));
+                    self.look_at_spool();
                 } else {
                     self.store();
                 }
             }
             // Whoever publishes this will be another process, later.
             Some(Report::Open(record)) => {
-                spool.keep_open(record.seq, &topics.minute, &payload::minute(identity, &record, true));
+                let payload = payload::minute(identity, &record, true);
+                self.spool.keep_open(record.seq, &topics.minute, &payload);
             }
             Some(Report::State(state)) => self.enter(state),
             None => {
-                spool.leave();
+                self.spool.leave();
                 self.leave_by = Some(Instant::now() + timing.leave_within);
             }
         }
@@ -407,13 +389,6 @@ impl Publisher {
     }
 
     fn status(&self, state: State, since: Timestamp) -> payload::Payload {
-        let Delivery { identity, spool, basis, .. } = &self.setup;
-        let backlog = Backlog {
-            spooled: spool.len(),
-            unreadable: spool.unreadable(),
-            dropped: spool.dropped(),
-            on_disk: spool.uses_disk(),
-        };
-        payload::status(identity, state, since, backlog, basis)
+        payload::status(&self.setup.identity, state, since, self.spool.backlog(), &self.setup.basis)
     }
 }

@@ -15,7 +15,7 @@ use rustls::{
     SignatureScheme,
 };
 
-use super::{Broker, OPEN_TO_OTHERS, Tls, is_open_to_others};
+use super::broker::{Broker, OPEN_TO_OTHERS, Tls, is_open_to_others};
 
 /// A file of the TLS configuration that cannot be used.
 #[derive(Debug, thiserror::Error)]

@@ -1,7 +1,7 @@
 //! MQTT topics: `<root>/<site>/<building>/<room>/<device>/{minute,status}`, and the client id, which says the same place.
 
 /// The longest topic level in bytes.
-const MAX_LEVEL_BYTES: usize = 64;
+pub const MAX_LEVEL_BYTES: usize = 64;
 
 /// The longest `mqtt.root` in bytes.
 pub const MAX_ROOT_BYTES: usize = 128;
@@ -28,14 +28,19 @@ pub struct BadLevel {
     level: String,
 }
 
+/// Whether a character may be in a level of a topic.
+#[must_use]
+pub fn may_be_in_level(c: char) -> bool {
+    c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.')
+}
+
 /// Checks one level of a topic: 1 to 64 ASCII letters, digits, `-`, `_` or `.`, so that it can stand in a
 /// topic filter, a Telegraf tag and a file name alike.
 ///
 /// # Errors
 /// [`BadLevel`] otherwise.
 pub fn check_level(level: &str) -> Result<(), BadLevel> {
-    let good = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
-    if level.is_empty() || level.len() > MAX_LEVEL_BYTES || !level.chars().all(good) {
+    if level.is_empty() || level.len() > MAX_LEVEL_BYTES || !level.chars().all(may_be_in_level) {
         return Err(BadLevel { level: level.to_owned() });
     }
     Ok(())

@@ -2,7 +2,7 @@
 //!
 //! What can be heard. Of Lectern itself: what [`VARIABLE`] asks for. Of other crates: warnings at most, whatever it asks
 //! for. Of rumqttc: nothing ever, for its lines hold the packets that a broker sent, and one that sends our CONNECT back
-//! would have the password printed; what goes wrong there is told in our own words (`delivery::link`). Of rumqttd, the
+//! would have the password printed; what goes wrong there is told in our own words (`delivery::error`). Of rumqttd, the
 //! demo's broker: nothing, for it names its tracing spans at level error; what fails there is told by the demo. A panic in
 //! another crate is told by its place alone, for its words may hold anything.
 //!
@@ -17,24 +17,25 @@ use systemd_journal_logger::{JournalLog, connected_to_journal};
 
 use super::limit::Limited;
 use super::printable::{Printable, complain};
-use crate::delivery::CRATES_WITH_PACKETS;
 
 /// Sets what is logged: a level for Lectern itself, or `MODULE=LEVEL,…` for its modules. Without it a daemon logs from
 /// `info` and a command from `warn`.
 pub const VARIABLE: &str = "LECTERN_LOG";
 
 /// Starts logging. None of our lines holds counts or pixels, and none is repeated without end.
-pub fn start(daemon: bool) {
+///
+/// Of the crates in `unheard` nothing is heard, for their lines may hold packets.
+pub fn start(daemon: bool, unheard: &'static [&'static str]) {
     std::panic::set_hook(Box::new(|panic| complain(describe(panic))));
     let wanted = std::env::var(VARIABLE).unwrap_or_default();
     let filter = filter(if daemon { LevelFilter::Info } else { LevelFilter::Warn }, &wanted);
     let most = filter.filter();
     let logger: Box<dyn Log> = match connected_to_journal().then(JournalLog::new) {
-        Some(Ok(journal)) => Box::new(Guarded { filter, inner: Limited::new(journal) }),
+        Some(Ok(journal)) => Box::new(Guarded { filter, unheard, inner: Limited::new(journal) }),
         _ => {
             let terminal =
                 env_logger::Builder::new().filter_level(LevelFilter::Trace).format_target(false).build();
-            Box::new(Guarded { filter, inner: Limited::new(terminal) })
+            Box::new(Guarded { filter, unheard, inner: Limited::new(terminal) })
         }
     };
     if log::set_boxed_logger(logger).is_ok() {
@@ -65,6 +66,7 @@ fn describe(panic: &PanicHookInfo<'_>) -> String {
 /// A logger that hears what it may, in a form that may be printed.
 struct Guarded<L> {
     filter: Filter,
+    unheard: &'static [&'static str],
     inner: L,
 }
 
@@ -73,7 +75,7 @@ impl<L> Guarded<L> {
         let name = metadata.target().split("::").next().unwrap_or_default();
         let allowed = match name {
             "lectern" => true,
-            _ => !CRATES_WITH_PACKETS.contains(&name) && metadata.level() <= Level::Warn,
+            _ => !self.unheard.contains(&name) && metadata.level() <= Level::Warn,
         };
         allowed && self.filter.enabled(metadata)
     }
@@ -119,7 +121,11 @@ mod tests {
     use std::sync::Mutex;
 
     fn heard(wanted: &str, target: &str, level: Level) -> bool {
-        let guarded = Guarded { filter: filter(LevelFilter::Info, wanted), inner: () };
+        let guarded = Guarded {
+            filter: filter(LevelFilter::Info, wanted),
+            unheard: &crate::delivery::CRATES_WITH_PACKETS,
+            inner: (),
+        };
         guarded.hears(&Metadata::builder().target(target).level(level).build())
     }
 
@@ -162,7 +168,7 @@ mod tests {
 
     #[test]
     fn words_and_fields_from_outside_are_escaped() {
-        let guarded = Guarded { filter: filter(LevelFilter::Info, ""), inner: Kept::default() };
+        let guarded = Guarded { filter: filter(LevelFilter::Info, ""), unheard: &[], inner: Kept::default() };
         let fields = [("LECTERN_ERROR", "gone\nPRIORITY=0")];
         guarded.log(
             &Record::builder()

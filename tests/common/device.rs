@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use lectern::delivery::payload::State;
 use lectern::delivery::spool::Spool;
-use lectern::delivery::{Broker, Delivery, DeliveryThread, Report, Reports, Timing};
+use lectern::delivery::{Broker, DeliveryThread, Report, Reports, Setup, Timing};
 use lectern::tally::{Counts, MinuteRecord};
 use serde_json::Value;
 
-use super::{PATIENCE, Subscriber, delivery, local_broker, number};
+use super::{PATIENCE, Subscriber, local_broker, number, setup};
 
 /// Where its minutes come.
 pub(crate) const MINUTE: &str = "lectern/v1/north/main/101/cam1/minute";
@@ -47,8 +47,8 @@ pub(crate) fn record(seq: u64) -> MinuteRecord {
 
 /// A device that watches.
 pub(crate) fn start(broker: Broker, spool: Spool, discovery: Option<u32>) -> (Reports, DeliveryThread) {
-    let delivery = Delivery { discovery, ..delivery("cam1", broker, spool, timing()) };
-    let (reports, thread) = delivery.start().unwrap();
+    let setup = Setup { discovery, ..setup("cam1", broker, &spool, timing()) };
+    let (reports, thread) = setup.start(spool).unwrap();
     reports.send(Report::State(State::Watching));
     (reports, thread)
 }

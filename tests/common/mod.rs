@@ -18,7 +18,7 @@ use lectern::clock::{Stop, SystemClock};
 use lectern::delivery::payload::{self, Identity};
 use lectern::delivery::spool::Spool;
 use lectern::delivery::topics::Topics;
-use lectern::delivery::{Broker, Delivery, Timing};
+use lectern::delivery::{Broker, Setup, Timing};
 use lectern::service::health::Health;
 use rumqttc::{Client, Event, MqttOptions, Packet, QoS};
 use serde_json::Value;
@@ -128,15 +128,14 @@ pub(crate) fn local_broker(port: u16, client_id: &str) -> Broker {
     Broker { host, port, client_id: client_id.to_owned(), login: None, tls: None }
 }
 
-/// The delivery of `device` on the topics `lectern/v1/north/main/101/<device>`, under the system's clock.
-pub(crate) fn delivery(device: &str, broker: Broker, spool: Spool, timing: Timing) -> Delivery {
+/// A device that delivers on the topics `lectern/v1/north/main/101/<device>`, under the system's clock.
+pub(crate) fn setup(device: &str, broker: Broker, spool: &Spool, timing: Timing) -> Setup {
     let clock = Arc::new(SystemClock);
-    Delivery {
+    Setup {
         broker,
         topics: Topics::new("lectern/v1", "north", "main", "101", device),
         identity: Identity { device: device.to_owned(), boot: spool.boot().to_owned() },
         basis: "test".to_owned(),
-        spool,
         discovery: None,
         timing,
         clock: clock.clone(),

@@ -2,18 +2,25 @@
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use std::time::{Duration, Instant};
 
 use super::PATIENCE;
 
-/// A TCP proxy before the broker, whose connections can be disturbed.
+/// A TCP proxy before the broker, whose connections can be disturbed. It lives as long as the process.
 pub(crate) struct Proxy {
     pub(crate) port: u16,
-    fault: Arc<Mutex<Fault>>,
+    shared: Arc<Mutex<State>>,
+}
+
+struct State {
+    fault: Fault,
+    /// Nobody new is let through to the broker, whatever else is wrong with the network.
+    closed: bool,
     /// Connections so far.
-    connections: Arc<AtomicU64>,
+    connections: u64,
+    /// Both ends of those that may still be open.
+    open: Vec<Weak<TcpStream>>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -23,39 +30,64 @@ pub(crate) enum Fault {
     CutAfter(usize),
     /// A connection is cut at the first message with these words in its first 512 bytes.
     CutAt(&'static str),
+    /// New connections are cut as soon as the broker says nothing for so long.
+    CutWhenSilentFor(Duration),
+    /// New connections are cut at once.
+    Refused,
     /// What the broker says does not come through.
     Deaf,
     /// The same from the first message on that has these words in its first 512 bytes.
     DeafFrom(&'static str),
     /// Nothing comes through, and nobody is told.
     HalfOpen,
+    /// What the device sends comes back to it, and nothing else does.
+    Reflecting,
 }
 
 impl Proxy {
     pub(crate) fn before(target: u16) -> Self {
+        Self::in_pieces::<512>(target)
+    }
+
+    /// One that carries `N` bytes at most at a time, so that what happens falls between the parts of a packet.
+    pub(crate) fn in_pieces<const N: usize>(target: u16) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let port = listener.local_addr().unwrap().port();
-        let (fault, connections) = (Arc::new(Mutex::new(Fault::None)), Arc::new(AtomicU64::new(0)));
-        let (shared, count) = (Arc::clone(&fault), Arc::clone(&connections));
+        let state = State { fault: Fault::None, closed: false, connections: 0, open: Vec::new() };
+        let shared = Arc::new(Mutex::new(state));
+        let state = Arc::clone(&shared);
         std::thread::spawn(move || {
             for device in listener.incoming().map_while(Result::ok) {
-                count.fetch_add(1, Ordering::SeqCst);
-                let Ok(broker) = TcpStream::connect((Ipv4Addr::LOCALHOST, target)) else { continue };
-                let (device2, broker2) = (device.try_clone().unwrap(), broker.try_clone().unwrap());
-                let (up, down) = (Arc::clone(&shared), Arc::clone(&shared));
-                std::thread::spawn(move || pass(device, broker, &up, true));
-                std::thread::spawn(move || pass(broker2, device2, &down, false));
+                accept::<N>(device, target, &state);
             }
         });
-        Self { port, fault, connections }
+        Self { port, shared }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.shared.lock().unwrap()
     }
 
     pub(crate) fn set(&self, fault: Fault) {
-        *self.fault.lock().unwrap() = fault;
+        self.state().fault = fault;
+    }
+
+    /// The same, and no connection goes on: what it swallowed so far would be missing in it.
+    pub(crate) fn cut_and_set(&self, fault: Fault) {
+        let mut state = self.state();
+        state.fault = fault;
+        for end in state.open.drain(..).filter_map(|end| end.upgrade()) {
+            let _ = end.shutdown(Shutdown::Both);
+        }
+    }
+
+    /// Lets nobody new through, or lets them through again.
+    pub(crate) fn close(&self, closed: bool) {
+        self.state().closed = closed;
     }
 
     pub(crate) fn connections(&self) -> u64 {
-        self.connections.load(Ordering::SeqCst)
+        self.state().connections
     }
 
     /// Until more than `before` connections were made.
@@ -68,35 +100,63 @@ impl Proxy {
     }
 }
 
-fn pass(mut from: TcpStream, mut to: TcpStream, fault: &Mutex<Fault>, from_device: bool) {
-    let (mut buffer, mut passed) = ([0; 512], 0);
+/// Connects a device with the broker, unless the network forbids it: then, and while the broker is down, the device sees its
+/// connection closed.
+fn accept<const N: usize>(device: TcpStream, target: u16, shared: &Arc<Mutex<State>>) {
+    let mut state = shared.lock().unwrap();
+    state.connections += 1;
+    if state.closed || state.fault == Fault::Refused {
+        return;
+    }
+    let Ok(broker) = TcpStream::connect((Ipv4Addr::LOCALHOST, target)) else { return };
+    // Else each record of a backlog waits 40 ms for a delayed acknowledgement of TCP.
+    for end in [&device, &broker] {
+        end.set_nodelay(true).unwrap();
+    }
+    if let Fault::CutWhenSilentFor(silence) = state.fault {
+        broker.set_read_timeout(Some(silence)).unwrap();
+    }
+    let (device, broker) = (Arc::new(device), Arc::new(broker));
+    state.open.retain(|end| end.strong_count() > 0);
+    state.open.extend([&device, &broker].map(Arc::downgrade));
+    for from_device in [true, false] {
+        let (device, broker, shared) = (Arc::clone(&device), Arc::clone(&broker), Arc::clone(shared));
+        std::thread::spawn(move || pass::<N>(&device, &broker, &shared, from_device));
+    }
+}
+
+/// Carries bytes in one direction, until an end closes or the network cuts them.
+fn pass<const N: usize>(device: &TcpStream, broker: &TcpStream, shared: &Mutex<State>, from_device: bool) {
+    let (mut from, mut to) = if from_device { (device, broker) } else { (broker, device) };
+    let (mut buffer, mut passed) = ([0; N], 0);
     while let Ok(read @ 1..) = from.read(&mut buffer) {
         let mut bytes = &buffer[..read];
+        let says = |words: &str| from_device && String::from_utf8_lossy(bytes).contains(words);
         let fault = {
-            let mut fault = fault.lock().unwrap();
-            if let Fault::DeafFrom(words) = *fault
-                && from_device
-                && String::from_utf8_lossy(bytes).contains(words)
+            let mut state = shared.lock().unwrap();
+            if let Fault::DeafFrom(words) = state.fault
+                && says(words)
             {
-                *fault = Fault::Deaf;
+                state.fault = Fault::Deaf;
             }
-            *fault
+            state.fault
         };
         match fault {
             Fault::HalfOpen => continue,
-            Fault::Deaf if !from_device => continue,
-            Fault::CutAt(words) if from_device && String::from_utf8_lossy(bytes).contains(words) => break,
+            Fault::Deaf | Fault::Reflecting if !from_device => continue,
+            Fault::Reflecting => to = device,
+            Fault::CutAt(words) if says(words) => break,
             Fault::CutAfter(limit) if from_device && passed + read > limit => {
                 bytes = &bytes[..limit.saturating_sub(passed).min(read)];
                 let _ = to.write_all(bytes);
                 break;
             }
-            _ => {}
+            _ => to = if from_device { broker } else { device },
         }
         passed += read;
         if to.write_all(bytes).is_err() {
             break;
         }
     }
-    let _ = (from.shutdown(Shutdown::Both), to.shutdown(Shutdown::Both));
+    let _ = (device.shutdown(Shutdown::Both), broker.shutdown(Shutdown::Both));
 }

@@ -19,6 +19,10 @@ mod cli;
 #[path = "../../../src/delivery/topics.rs"]
 mod topics;
 
+#[allow(dead_code, reason = "the command line checks a rate with it")]
+#[path = "../../../src/rate.rs"]
+mod rate;
+
 /// Where the command line looks for it.
 mod delivery {
     pub(crate) use crate::topics;

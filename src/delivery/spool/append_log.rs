@@ -17,12 +17,11 @@
 //! between the two, which were never written, would count as skipped.
 //!
 //! Damage is what was read and does not check. What cannot be read is not damaged: it is tried again every second, and the
-//! order is held for it for [`Patience::hold_order`]. Then the file is passed over and tried every [`Patience::try_late`];
-//! its records come late, with their own keys. After [`Patience::give_up`] it is set aside, and its records count as dropped.
+//! order is held for it for [`super::Patience::hold_order`]. Then the file is passed over and tried every [`super::Patience::try_late`];
+//! its records come late, with their own keys. After [`super::Patience::give_up`] it is set aside, and its records count as dropped.
 
 use std::collections::VecDeque;
 use std::io;
-use std::time::Duration;
 
 use super::record::{self, Entry, HEADER, HIGHEST, LONGEST, encode};
 use super::segment::{self, After, LATE, Late, Place, Segment};
@@ -38,27 +37,6 @@ pub(super) const LONGEST_FILE: usize = 2 * (64 * 1024 + HEADER + LONGEST);
 
 /// No folder of ours has more files, whatever failed: 64 MiB of the smallest ones a file system makes.
 pub(super) const MOST_FILES: usize = 16_384;
-
-/// How patient the spool is with a file that cannot be read.
-#[derive(Debug, Clone, Copy)]
-pub struct Patience {
-    /// Nothing that is younger is delivered for so long.
-    pub hold_order: Duration,
-    /// After that it is tried this often.
-    pub try_late: Duration,
-    /// After this its records count as dropped.
-    pub give_up: Duration,
-}
-
-impl Default for Patience {
-    fn default() -> Self {
-        Self {
-            hold_order: Duration::from_secs(60),
-            try_late: Duration::from_secs(300),
-            give_up: Duration::from_secs(86_400),
-        }
-    }
-}
 
 /// What happened to a file, to be told: its name.
 #[derive(Debug, PartialEq, Eq)]

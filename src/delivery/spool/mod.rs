@@ -19,8 +19,12 @@
 //! (one file's worth at most, see `append_log`), with the same bytes.
 
 mod append_log;
+mod boot;
+mod folders;
 mod inspect;
+mod names;
 mod opening;
+mod patience;
 mod reading;
 mod record;
 mod recovery;
@@ -29,21 +33,21 @@ mod state;
 pub mod storage;
 #[cfg(test)]
 mod tests;
+mod upkeep;
 
 use std::collections::VecDeque;
-use std::io;
-use std::path::Path;
 use std::time::Duration;
 
-use super::payload::Payload;
+use super::payload::{Backlog, Payload};
 use crate::clock::BootTime;
-use crate::service::events;
-pub use append_log::Patience;
-use append_log::{Log, News, Oldest};
+use append_log::{Log, Oldest};
+pub use folders::{Folder, Folders};
 pub use inspect::{Inspection, inspect};
+pub(super) use names::DISCOVERED;
+pub use patience::Patience;
 use record::Entry;
-use state::{STATE, State};
-use storage::{Directory, Storage};
+use state::State;
+use storage::Storage;
 
 /// The most records that wait in memory, where the disk cannot take them: some three megabytes.
 const MOST_IN_MEMORY: usize = 4096;
@@ -51,33 +55,8 @@ const MOST_IN_MEMORY: usize = 4096;
 /// The most bytes on the disk: about two months of minutes.
 pub const MOST_BYTES: u64 = 64 * 1024 * 1024;
 
-/// The file in the state directory that holds the topic of the last discovery message.
-const DISCOVERED: &str = "discovered";
-
-/// The longest topic of a discovery message, generously.
-const LONGEST_DISCOVERED: usize = 4096;
-
 /// A disk that cannot be opened is tried this often.
 const OPEN_AGAIN: Duration = Duration::from_secs(1);
-
-/// The folders of a spool; each may be missing.
-#[derive(Default)]
-pub struct Folders {
-    /// Survives a power loss: the state directory. An error is kept and told where it matters.
-    pub disk: Option<(String, io::Result<Box<dyn Storage>>)>,
-    /// Survives the process, not the machine: the runtime directory, in memory.
-    pub runtime: Option<(String, io::Result<Box<dyn Storage>>)>,
-}
-
-impl Folders {
-    /// Opens real folders.
-    #[must_use]
-    pub fn open(disk: Option<&Path>, runtime: Option<&Path>) -> Self {
-        let open =
-            |path: &Path| (path.display().to_string(), Ok(Box::new(Directory::at(path)) as Box<dyn Storage>));
-        Self { disk: disk.map(open), runtime: runtime.map(open) }
-    }
-}
 
 /// A disk that could not be opened yet.
 struct Away {
@@ -132,13 +111,13 @@ impl Spool {
     /// Names this boot of the machine, or this run where there is no runtime directory: 32 hexadecimal digits.
     #[must_use]
     pub fn boot(&self) -> &str {
-        &self.state.boot
+        self.state.boot.name()
     }
 
     /// The `seq` of the next window to end.
     #[must_use]
     pub fn next_seq(&self) -> u64 {
-        self.state.seq
+        self.state.boot.next_seq()
     }
 
     /// How patient it is with files that cannot be read, where that is not the default.
@@ -159,14 +138,13 @@ impl Spool {
     /// Adds the record of window `seq`; when full, drops the oldest and counts it in [`Spool::dropped`].
     pub fn push(&mut self, seq: u64, topic: &str, payload: &Payload) {
         let entry = Entry { topic: topic.to_owned(), payload: payload.as_str().to_owned() };
-        self.accept(seq + 1, entry);
+        self.state.boot.ended(seq);
+        self.accept(entry);
     }
 
-    fn accept(&mut self, next_seq: u64, entry: Entry) {
+    fn accept(&mut self, entry: Entry) {
         let position = self.state.next;
         self.state.next += 1;
-        self.state.seq = next_seq;
-        self.state.open = None;
         let dropped = self.state.dropped;
         self.in_runtime(|log| log.append(position, dropped, &entry));
         self.tail.push_back((position, entry));
@@ -176,7 +154,7 @@ impl Spool {
 
     /// Keeps what the open window `seq` would come to if the process died now.
     pub fn keep_open(&mut self, seq: u64, topic: &str, payload: &Payload) {
-        self.state.open = Some((seq, topic.to_owned(), payload.as_str().to_owned()));
+        self.state.boot.keep_open(seq, topic, payload);
         self.write_state();
     }
 
@@ -268,27 +246,9 @@ impl Spool {
         self.settle();
     }
 
-    /// The topic on which this device announced itself last, if it did; what is not kept on a disk is not known.
-    #[must_use]
-    pub fn discovered(&mut self) -> Option<String> {
-        let topic = self.disk.as_mut()?.storage().read(DISCOVERED, LONGEST_DISCOVERED).ok()?;
-        String::from_utf8(topic).ok()
-    }
-
-    /// Remembers the topic of an announcement until it is withdrawn (`None`).
-    pub fn set_discovered(&mut self, topic: Option<&str>) {
-        let Some(storage) = self.disk.as_mut().map(Log::storage) else { return };
-        let done = match topic {
-            Some(topic) => {
-                storage.replace(DISCOVERED, topic.as_bytes()).and_then(|()| storage.sync(DISCOVERED))
-            }
-            None => storage.remove(DISCOVERED),
-        };
-        if let Err(error) = done {
-            log::warn!(
-                "that this device is announced to Home Assistant cannot be noted on the disk: {error}"
-            );
-        }
+    /// The folder on the disk, where one is used, for a note beside the records.
+    pub(super) fn folder(&mut self) -> Option<&mut dyn Storage> {
+        self.disk.as_mut().map(Log::storage)
     }
 
     /// Whether records wait that a power loss would lose.
@@ -307,6 +267,17 @@ impl Spool {
     #[must_use]
     pub fn uses_disk(&self) -> bool {
         self.disk.is_some() && self.trouble.is_none()
+    }
+
+    /// What is to be told of it.
+    #[must_use]
+    pub fn backlog(&self) -> Backlog {
+        Backlog {
+            spooled: self.len(),
+            unreadable: self.unreadable(),
+            dropped: self.dropped(),
+            on_disk: self.uses_disk(),
+        }
     }
 
     /// How many records wait, with those that cannot be read at present.
@@ -356,99 +327,4 @@ impl Spool {
     fn missing(&self) -> u64 {
         (self.state.next - self.state.first).saturating_sub(self.tail.len() as u64)
     }
-
-    /// Drops the oldest records while there are too many.
-    fn trim(&mut self) {
-        let mut is_full = false;
-        while self
-            .disk
-            .as_ref()
-            .is_some_and(|log| log.len() > 0 && (self.len() > self.capacity || log.bytes() > self.most_bytes))
-            && self.disk.as_mut().is_some_and(Log::drop_oldest)
-        {
-            is_full = true;
-        }
-        while self.tail.len() > self.capacity.min(MOST_IN_MEMORY) {
-            is_full = true;
-            self.state.dropped += 1;
-            self.pop_tail();
-        }
-        if is_full {
-            events::records_dropped();
-        }
-    }
-
-    /// Notes what has changed, and then removes the files that are not needed any more: whoever reads them again must know
-    /// that.
-    fn settle(&mut self) {
-        if let Some(disk) = &mut self.disk {
-            self.state.dropped = self.state.dropped.saturating_add(disk.take_given_up());
-        }
-        self.write_state();
-        self.in_runtime(Log::sweep);
-        if let Some(disk) = &mut self.disk {
-            let swept = disk.sweep();
-            if let Err(error) = &swept
-                && !self.unswept
-            {
-                log::warn!("an old file cannot be removed from the spool: {error}; it is tried again");
-            }
-            self.unswept = swept.is_err();
-        }
-        self.tell_news();
-    }
-
-    fn tell_news(&mut self) {
-        let Some(disk) = self.disk.as_mut().filter(|disk| disk.has_changed()) else { return };
-        let news = disk.take_news();
-        for news in news {
-            match news {
-                News::Unreadable(name, error) => events::spool_unreadable(&name, &error),
-                News::Readable(name) => events::spool_readable(&name),
-                News::PassedOver(name) => {
-                    log::warn!("{name} still cannot be read; newer minutes are delivered before those in it");
-                }
-                News::Renamed(old, new) => log::info!("{old} in the spool is called {new} from now on"),
-                News::GivenUp(name) => events::spool_given_up(&name),
-                News::Damaged(name) => {
-                    log::warn!("{name}: a record on the disk is damaged; it counts as dropped");
-                }
-            }
-        }
-        self.settle();
-    }
-
-    /// Does something with the copy in the runtime directory; when that fails, goes on without one.
-    fn in_runtime(&mut self, act: impl FnOnce(&mut Log) -> io::Result<()>) {
-        if let Some(Err(error)) = self.runtime.as_mut().map(act) {
-            log::warn!(
-                "the runtime directory does not take records: {error}; should this process die, what waits in \
-                          memory is lost with it"
-            );
-            // What is there grows old: its state would give a `seq` to a second window, and its records would come again
-            // behind newer ones. Without it, the next run is another boot.
-            if let Some(mut log) = self.runtime.take() {
-                let _ = log.storage().remove(STATE);
-                log.forget_before(u64::MAX);
-                let _ = log.sweep();
-            }
-        }
-    }
-
-    fn write_state(&mut self) {
-        if self.runtime.is_none() {
-            return;
-        }
-        if let Some(disk) = &self.disk {
-            self.state.stored = Some(disk.known().into());
-        }
-        let Ok(bytes) = serde_json::to_vec(&self.state) else { return };
-        self.in_runtime(|log| log.storage().replace(STATE, &bytes));
-    }
-}
-
-/// Whether a file in a spool's folder has a name that the spool gives.
-fn is_our_name(name: &str) -> bool {
-    let stem = name.strip_suffix(".new").unwrap_or(name);
-    [STATE, DISCOVERED, storage::LOCK].contains(&stem) || segment::parse(name).is_some()
 }

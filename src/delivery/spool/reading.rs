@@ -3,7 +3,8 @@
 use std::io;
 use std::time::Duration;
 
-use super::append_log::{LONGEST_FILE, Log, News, Oldest, Patience};
+use super::append_log::{LONGEST_FILE, Log, News, Oldest};
+use super::patience::Patience;
 use super::record::{self, Entry, scan};
 use super::segment::{self, ASIDE, Failing, LATE, Late, Segment};
 use crate::clock::BootTime;

@@ -3,24 +3,19 @@
 use std::collections::VecDeque;
 use std::io;
 
-use serde::Deserialize;
-
-use super::append_log::{Known, Log, News, Patience};
-use super::record::{Entry, HIGHEST};
-use super::state::{self, STATE, State};
+use super::append_log::{Known, Log, News};
+use super::boot::Key;
+use super::folders::{Folder, Folders};
+use super::names::STATE;
+use super::patience::Patience;
+use super::record::Entry;
+use super::state::{self, State};
 use super::storage::Storage;
-use super::{Away, Folders, Spool};
+use super::{Away, Spool};
 use crate::clock::BootTime;
 
 /// How often the runtime directory is read before the run goes on without what it holds.
 pub(super) const READ_RUNTIME: u32 = 3;
-
-/// What tells a record's boot and place in it.
-#[derive(Deserialize)]
-struct Key {
-    boot: String,
-    seq: u64,
-}
 
 /// What an earlier process left in the runtime directory.
 struct Left {
@@ -36,12 +31,12 @@ impl Spool {
         most_bytes: u64,
         kernel_boot: &str,
     ) -> Result<Self, getrandom::Error> {
-        let left = folders.runtime.and_then(|(path, storage)| {
+        let left = folders.runtime.and_then(|Folder { name, storage }| {
             storage
                 .and_then(read_runtime)
                 .inspect_err(|error| {
                     log::warn!(
-                        "runtime directory {path}: {error}; if this process dies, its open window is lost with it"
+                        "runtime directory {name}: {error}; if this process dies, its open window is lost with it"
                     );
                 })
                 .ok()
@@ -50,12 +45,11 @@ impl Spool {
             Some(Left { log, state, tail }) => (Some(log), state.unwrap_or_default(), tail),
             None => (None, State::default(), VecDeque::new()),
         };
-        let same_boot = old.kernel_boot == kernel_boot && !old.boot.is_empty();
-        let (disk_name, storage) = folders.disk.unzip();
+        let same_boot = old.boot.is_in(kernel_boot);
+        let (disk_name, storage) = folders.disk.map(|Folder { name, storage }| (name, storage)).unzip();
         let same_disk = old.disk == disk_name && disk_name.is_some() && old.stored.is_some();
         let mut spool = Self {
             state: State {
-                kernel_boot: kernel_boot.to_owned(),
                 first: old.first,
                 next: old.next,
                 dropped: old.dropped,
@@ -76,8 +70,7 @@ impl Spool {
             unswept: false,
         };
         spool.leave_out_copies();
-        let newest =
-            spool.tail.back().and_then(|(_, entry)| serde_json::from_str::<Key>(&entry.payload).ok());
+        let newest = spool.tail.back().and_then(|(_, entry)| Key::of(&entry.payload));
         spool.tail.retain(|(position, _)| *position >= old.first);
         if let Some((last, _)) = spool.tail.back() {
             spool.state.next = spool.state.next.max(last + 1);
@@ -93,24 +86,15 @@ impl Spool {
         if spool.runtime.as_ref().is_some_and(|log| log.end() > spool.state.next) {
             spool.renumber(spool.state.next);
         }
-        if same_boot {
-            let after = |key: &Key| if key.boot == old.boot { key.seq.min(HIGHEST) + 1 } else { 0 };
-            let newest =
-                newest.or_else(|| serde_json::from_str(&spool.disk.as_ref()?.newest()?.payload).ok());
-            spool.state.seq = old.seq.max(newest.as_ref().map_or(0, after));
-            spool.state.boot = old.boot;
-        } else {
-            let boot = (u128::from(getrandom::u64()?) << 64) | u128::from(getrandom::u64()?);
-            spool.state.boot = format!("{boot:032x}");
-        }
-        match old.open {
-            // Else it ended before the process did, and its record is there.
-            Some((seq, topic, payload)) if seq >= spool.state.seq || !same_boot => {
-                log::info!("the window that was open when the last run ended is recovered");
-                let next = if same_boot { seq + 1 } else { spool.state.seq };
-                spool.accept(next, Entry { topic, payload });
-            }
-            _ => spool.settle(),
+        let newest = newest.or_else(|| {
+            let disk = spool.disk.as_ref().filter(|_| same_boot)?;
+            Key::of(&disk.newest()?.payload)
+        });
+        let (boot, open) = old.boot.go_on(kernel_boot, newest.as_ref())?;
+        spool.state.boot = boot;
+        match open {
+            Some(entry) => spool.accept(entry),
+            None => spool.settle(),
         }
         Ok(spool)
     }

@@ -5,12 +5,11 @@ use std::io;
 use serde::{Deserialize, Serialize};
 
 use super::append_log::{Known, MOST_FILES};
-use super::record::{Entry, HIGHEST};
+use super::boot::Boot;
+use super::names::STATE;
+use super::record::HIGHEST;
 use super::segment::{self, Late};
 use super::storage::{Storage, is_foreign};
-
-/// The file's name.
-pub(super) const STATE: &str = "state.json";
 
 /// The state is far shorter, unless thousands of files cannot be read.
 const LONGEST: usize = 4 << 20;
@@ -18,11 +17,8 @@ const LONGEST: usize = 4 << 20;
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub(super) struct State {
-    /// The kernel's name for the boot of the machine in which this was written.
-    pub(super) kernel_boot: String,
-    pub(super) boot: String,
-    /// The `seq` of the next window to end.
-    pub(super) seq: u64,
+    #[serde(flatten)]
+    pub(super) boot: Boot,
     /// Every record before this position is acknowledged, dropped or on the disk.
     pub(super) first: u64,
     /// The position of the next record.
@@ -33,8 +29,6 @@ pub(super) struct State {
     pub(super) disk: Option<String>,
     /// What is there; none while it could not be opened since the machine booted.
     pub(super) stored: Option<Stored>,
-    /// The open window as it would be published if the process died now: `seq`, topic, payload.
-    pub(super) open: Option<(u64, String, String)>,
 }
 
 /// What is on the disk.
@@ -64,27 +58,21 @@ impl From<Stored> for Known {
 impl State {
     /// Whether a spool can have written it.
     fn is_ours(&self) -> bool {
-        let Self { boot, open, stored, .. } = self;
-        let is_boot = boot.len() == 32 && boot.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
         let unknown = Stored::default();
-        let stored = stored.as_ref().unwrap_or(&unknown);
-        let numbers = [self.seq, self.next, self.dropped, stored.end.unwrap_or(stored.first)];
+        let stored = self.stored.as_ref().unwrap_or(&unknown);
+        let numbers = [self.next, self.dropped, stored.end.unwrap_or(stored.first)];
         let is_late = |late: &Late| {
             let end = late.end.unwrap_or(HIGHEST);
             let in_range =
                 late.from <= end && end <= HIGHEST && late.since.is_none_or(|since| since <= HIGHEST);
             in_range && segment::parse(&late.name).is_some()
         };
-        is_boot
-            && self.kernel_boot.len() <= 64
+        self.boot.is_ours()
             && numbers.iter().all(|number| *number <= HIGHEST)
             && self.first <= self.next
             && stored.end.is_none_or(|end| stored.first <= end)
             && stored.late.len() <= MOST_FILES
             && stored.late.iter().all(is_late)
-            && open
-                .as_ref()
-                .is_none_or(|(seq, topic, payload)| *seq <= HIGHEST && Entry::new(topic, payload).is_some())
     }
 }
 

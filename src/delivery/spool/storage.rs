@@ -11,8 +11,7 @@ use rustix::fs::{
 };
 use rustix::io::Errno;
 
-/// The file whose lock says that a folder is in use.
-pub(super) const LOCK: &str = "lock";
+use super::names::{self, LOCK};
 
 /// A folder of small files, written by one process at a time.
 pub trait Storage: Send {
@@ -21,7 +20,8 @@ pub trait Storage: Send {
     /// # Errors
     /// As the system has them; so for every function here.
     fn list(&self) -> io::Result<Vec<String>>;
-    /// The whole of a file; [`is_foreign`] tells of one that is longer than `longest`, or no regular file.
+    /// The whole of a file; [`io::ErrorKind::FileTooLarge`] where it is longer than `longest`, and
+    /// [`io::ErrorKind::InvalidInput`] where it is no regular one.
     #[allow(clippy::missing_errors_doc, reason = "told once, above")]
     fn read(&self, name: &str, longest: usize) -> io::Result<Vec<u8>>;
     /// `length` bytes of a file from `offset` on; [`io::ErrorKind::UnexpectedEof`] where it is shorter.
@@ -136,7 +136,7 @@ fn open_file(folder: &File, name: &str, flags: OFlags) -> io::Result<File> {
 }
 
 /// The names of all files in a folder, and whether each is a regular one.
-fn names(folder: &File) -> io::Result<Vec<(String, bool)>> {
+fn list(folder: &File) -> io::Result<Vec<(String, bool)>> {
     let mut names = Vec::new();
     for entry in Dir::read_from(folder)? {
         let entry = entry?;
@@ -166,9 +166,9 @@ fn read(folder: &File, name: &str, longest: usize) -> io::Result<Vec<u8>> {
 impl Storage for Directory {
     fn list(&self) -> io::Result<Vec<String>> {
         let (ours, others): (Vec<_>, Vec<_>) =
-            names(&self.handle()?.folder)?.into_iter().partition(|(_, is_file)| *is_file);
+            list(&self.handle()?.folder)?.into_iter().partition(|(_, is_file)| *is_file);
         for (name, _) in others {
-            if super::is_our_name(&name) {
+            if names::is_ours(&name) {
                 log::warn!("{}: is not a regular file; it is left alone", self.path.join(name).display());
             }
         }
@@ -231,7 +231,7 @@ impl Looked {
     }
 
     pub(super) fn names(&self) -> io::Result<Vec<(String, bool)>> {
-        names(&self.0)
+        list(&self.0)
     }
 
     pub(super) fn read(&self, name: &str, longest: usize) -> io::Result<Vec<u8>> {

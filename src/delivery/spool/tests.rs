@@ -5,8 +5,13 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use proptest::prelude::*;
 
+use std::io;
+
+use super::names::STATE;
 use super::recovery::READ_RUNTIME;
+use super::storage::Directory;
 use super::*;
+use crate::delivery::announcer;
 
 /// Boot time in tests in which it stands still.
 const NOW: BootTime = Duration::from_secs(100);
@@ -74,8 +79,8 @@ impl Fake {
         inner.fails_in = None;
     }
 
-    fn boxed(&self) -> Box<dyn Storage> {
-        Box::new(self.clone())
+    fn named(&self, name: &str) -> Folder {
+        Folder { name: name.to_owned(), storage: Ok(Box::new(self.clone())) }
     }
 }
 
@@ -218,10 +223,8 @@ impl Device {
     }
 
     fn start(&self) -> Spool {
-        let folders = Folders {
-            disk: Some(("disk".to_owned(), Ok(self.disk.boxed()))),
-            runtime: Some(("runtime".to_owned(), Ok(self.runtime.boxed()))),
-        };
+        let folders =
+            Folders { disk: Some(self.disk.named("disk")), runtime: Some(self.runtime.named("runtime")) };
         Spool::open_in_boot(folders, self.capacity, MOST_BYTES, &self.boot.to_string()).unwrap()
     }
 
@@ -299,7 +302,7 @@ fn a_late_acknowledgement_does_not_remove_another_record() {
 #[test]
 fn too_many_bytes_drop_the_oldest_file() {
     let disk = Fake::default();
-    let folders = Folders { disk: Some(("disk".to_owned(), Ok(disk.boxed()))), runtime: None };
+    let folders = Folders { disk: Some(disk.named("disk")), runtime: None };
     let mut spool = Spool::open(folders, usize::MAX, 200_000).unwrap();
     for _ in 0..1000 {
         push(&mut spool);
@@ -324,6 +327,18 @@ fn the_open_window_survives_the_process_but_ends_once() {
     assert_eq!(drain(&mut spool), [ended, open.as_str().to_owned()]);
     drop(spool);
     assert_eq!(drain(&mut device.start()), [""; 0]);
+}
+
+#[test]
+fn the_state_file_keeps_its_form() {
+    let written = serde_json::json!({
+        "kernel_boot": "6d01", "boot": "5".repeat(32), "seq": 7, "first": 1, "next": 2, "dropped": 3, "disk": "/var/lib/lectern",
+        "stored": { "first": 4, "end": 5, "late": [] }, "open": [7, "t", "{}"],
+    });
+    let mut device = Device::new(10);
+    device.runtime.replace(STATE, written.to_string().as_bytes()).unwrap();
+    let state = state::read(&device.runtime).unwrap().unwrap();
+    assert_eq!(serde_json::to_value(&state).unwrap(), written);
 }
 
 #[test]
@@ -378,8 +393,8 @@ fn what_is_on_a_disk_that_is_away_for_a_run_is_published_after_it() {
     spool.store();
     drop(spool);
     let folders = Folders {
-        disk: Some(("disk".to_owned(), Err(io::ErrorKind::NotFound.into()))),
-        runtime: Some(("runtime".to_owned(), Ok(device.runtime.boxed()))),
+        disk: Some(Folder { name: "disk".to_owned(), storage: Err(io::ErrorKind::NotFound.into()) }),
+        runtime: Some(device.runtime.named("runtime")),
     };
     let mut spool = Spool::open_in_boot(folders, 10, MOST_BYTES, "0").unwrap();
     let third = push(&mut spool);
@@ -405,10 +420,8 @@ fn another_state_directory_loses_nothing_that_waits_in_memory() {
     foreign.store();
     drop(foreign);
     for _ in 0..2 {
-        let folders = Folders {
-            disk: Some(("other".to_owned(), Ok(other.disk.boxed()))),
-            runtime: Some(("runtime".to_owned(), Ok(device.runtime.boxed()))),
-        };
+        let folders =
+            Folders { disk: Some(other.disk.named("other")), runtime: Some(device.runtime.named("runtime")) };
         let spool = Spool::open_in_boot(folders, 100, MOST_BYTES, "0").unwrap();
         // Not acknowledged, so that the second start sees the same.
         let stored = spool.disk.as_ref().unwrap().entries();
@@ -439,7 +452,7 @@ fn one_damaged_byte_costs_one_record_at_most_and_is_counted() {
         let mut bytes = good.clone();
         bytes[at] ^= 0x40;
         disk.inner().files.insert(name.clone(), File { safe: Some(bytes.len()), bytes });
-        let folders = Folders { disk: Some(("disk".to_owned(), Ok(disk.boxed()))), runtime: None };
+        let folders = Folders { disk: Some(disk.named("disk")), runtime: None };
         let mut spool = Spool::open(folders, 1000, MOST_BYTES).unwrap();
         let dropped = spool.dropped();
         let mut expected = pushed.clone();
@@ -760,7 +773,7 @@ fn what_is_not_ours_is_left_alone_and_stops_nothing() {
         }
         let folders = Folders::open(Some(folder.path()), Some(&path("run")));
         let mut spool = Spool::open(folders, 10, MOST_BYTES).unwrap();
-        assert_eq!(spool.discovered(), None);
+        assert_eq!(announcer::noted(spool.folder().as_deref()), None);
         let pushed = push(&mut spool);
         spool.store();
         assert_eq!((drain(&mut spool), spool.dropped()), (vec![pushed], 0), "{kind}");

@@ -1,0 +1,87 @@
+//! What one check found, and what to do about it.
+
+use std::fmt::Display;
+
+use clap::ValueEnum;
+use serde::Serialize;
+
+use crate::cli::Part;
+use crate::service::printable::Printable;
+
+/// How one check went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Verdict {
+    Ok,
+    Warning,
+    Failed,
+    /// It could not be looked at, because something else is missing.
+    Skipped,
+}
+
+/// What was found, and what to do.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(super) struct Finding {
+    part: String,
+    pub(super) verdict: Verdict,
+    found: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) advice: Option<String>,
+}
+
+impl Finding {
+    fn new(part: Part, verdict: Verdict, found: impl Display) -> Self {
+        let part = part.to_possible_value().expect("no part is hidden from the command line");
+        let found = Printable(found).to_string();
+        Self { part: part.get_name().to_owned(), verdict, found, advice: None }
+    }
+
+    pub(super) fn ok(part: Part, found: impl Display) -> Self {
+        Self::new(part, Verdict::Ok, found)
+    }
+
+    pub(super) fn warning(part: Part, found: impl Display) -> Self {
+        Self::new(part, Verdict::Warning, found)
+    }
+
+    pub(super) fn failed(part: Part, found: impl Display) -> Self {
+        Self::new(part, Verdict::Failed, found)
+    }
+
+    pub(super) fn skipped(part: Part, found: impl Display) -> Self {
+        Self::new(part, Verdict::Skipped, found)
+    }
+
+    /// An error of another room: its words end with the way out, after a semicolon.
+    pub(super) fn error(part: Part, error: impl Display) -> Self {
+        let error = error.to_string();
+        match error.split_once("; ") {
+            Some((found, advice)) => Self::failed(part, found).advise(advice),
+            None => Self::failed(part, error),
+        }
+    }
+
+    /// The same, with what to do.
+    pub(super) fn advise(self, advice: impl Display) -> Self {
+        Self { advice: Some(Printable(advice).to_string()), ..self }
+    }
+
+    pub(super) fn line(&self) -> String {
+        let verdict = match self.verdict {
+            Verdict::Ok => "ok",
+            Verdict::Warning => "warning",
+            Verdict::Failed => "failed",
+            Verdict::Skipped => "skipped",
+        };
+        let advice = self.advice.as_ref().map_or_else(String::new, |advice| format!("; {advice}"));
+        format!("{verdict:<8} {:<14} {}{advice}", self.part, self.found)
+    }
+}
+
+/// The first few of a list.
+pub(super) fn first(names: &[String]) -> String {
+    const FEW: usize = 8;
+    let more = names.len().saturating_sub(FEW);
+    let few = names[..names.len().min(FEW)].join(", ");
+    if more > 0 { format!("{few} and {more} more") } else { few }
+}

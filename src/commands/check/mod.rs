@@ -1,0 +1,95 @@
+//! `lectern check`: one line for each thing the daemon needs, and what to do about what is missing.
+
+mod broker;
+mod camera;
+mod clock;
+mod disk;
+mod finding;
+mod light;
+mod models;
+mod unit;
+
+use std::io::Write;
+use std::path::Path;
+
+use anyhow::{Context, bail};
+use clap::ValueEnum;
+use serde::Serialize;
+
+use super::STANDARD_OUTPUT;
+use crate::cli::{Check, Part};
+use crate::config::Settings;
+use finding::{Finding, Verdict};
+pub(super) use light::GOOD_LIGHT;
+
+/// What `--json` prints.
+#[derive(Serialize)]
+struct Report<'a> {
+    ok: bool,
+    checks: &'a [Finding],
+}
+
+/// Checks and prints one line a part, or one JSON object.
+///
+/// # Errors
+/// When any check failed, or standard output cannot be written.
+pub fn run(arguments: &Check, folder: Option<&Path>) -> anyhow::Result<()> {
+    let wanted = |part: Part| arguments.only.is_empty() || arguments.only.contains(&part);
+    let mut out = std::io::stdout().lock();
+    let mut findings = Vec::new();
+    let mut tell = |finding: Finding| -> anyhow::Result<()> {
+        if !arguments.json {
+            writeln!(out, "{}", finding.line()).context(STANDARD_OUTPUT)?;
+        }
+        findings.push(finding);
+        Ok(())
+    };
+    let settings = Settings::load(&arguments.config);
+    let mut frame = None;
+    for part in Part::value_variants().iter().copied().filter(|part| wanted(*part)) {
+        match (part, &settings) {
+            (Part::Configuration, Ok(settings)) => tell(configuration(settings))?,
+            (Part::Configuration, Err(error)) => tell(Finding::error(part, error))?,
+            (Part::Camera, Ok(settings)) => {
+                let (finding, seen) = camera::check(settings);
+                frame = seen;
+                tell(finding)?;
+            }
+            (Part::Light, Ok(settings)) => {
+                if !wanted(Part::Camera) {
+                    frame = camera::check(settings).1;
+                }
+                tell(light::check(settings, folder, frame.take()))?;
+            }
+            (Part::Broker, Ok(settings)) => tell(broker::check(settings))?,
+            (Part::Disk, Ok(settings)) => tell(disk::check(settings.spool_directory.as_deref()))?,
+            (Part::Models, _) => tell(models::check(folder, settings.as_ref().ok()))?,
+            (Part::Clock, _) => tell(clock::check())?,
+            (Part::Unit, _) => tell(unit::check())?,
+            (Part::Camera | Part::Light | Part::Broker | Part::Disk, Err(_)) => {
+                let finding = Finding::skipped(part, "not checked");
+                tell(finding.advise("correct the configuration first"))?;
+            }
+        }
+    }
+    let failed = findings.iter().filter(|finding| finding.verdict == Verdict::Failed).count();
+    if arguments.json {
+        let report = serde_json::to_string(&Report { ok: failed == 0, checks: &findings })?;
+        writeln!(out, "{report}").context(STANDARD_OUTPUT)?;
+    }
+    if failed > 0 {
+        bail!("{failed} of {} checks failed", findings.len());
+    }
+    Ok(())
+}
+
+fn configuration(settings: &Settings) -> Finding {
+    if let Some(problem) = settings.unreadable_files().into_iter().next() {
+        return Finding::failed(Part::Configuration, problem)
+            .advise("put it there, or correct the key: the broker is not reached without it");
+    }
+    Finding::ok(
+        Part::Configuration,
+        format_args!("publishes on {}, because of: {}", settings.topics.minute, settings.basis),
+    )
+}
