@@ -49,7 +49,7 @@ fn decode_yuyv(bencher: Bencher, (width, height): (usize, usize)) {
 
 #[divan::bench]
 fn decode_mjpeg_portrait(bencher: Bencher) {
-    let bytes = std::fs::read("tests/fixtures/portrait.jpg").unwrap();
+    let bytes = std::fs::read("assets/portrait.jpg").unwrap();
     bencher.bench_local(|| decode::mjpeg(&bytes));
 }
 

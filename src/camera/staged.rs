@@ -1,13 +1,13 @@
 //! The staged lecture of the demo: a real portrait walks before a wall, nearer and farther, in changing light,
 //! under sensor noise, and leaves the room for a while.
 //!
-//! The portrait is NASA's of the astronaut Eileen Collins, in the public domain (`tests/fixtures/README.md`).
+//! The portrait is NASA's of the astronaut Eileen Collins, in the public domain (`assets/README.md`).
 
 use std::f64::consts::TAU;
 
 use super::{CameraError, Capture, Frame, FrameSource};
 
-const PORTRAIT: &[u8] = include_bytes!("../../tests/fixtures/portrait.jpg");
+const PORTRAIT: &[u8] = include_bytes!("../../assets/portrait.jpg");
 
 const WIDTH: usize = 640;
 const HEIGHT: usize = 480;
