@@ -9,8 +9,8 @@ use std::path::Path;
 use divan::Bencher;
 use lectern::camera::{Frame, decode, stills};
 use lectern::vision::classifier::Classifier;
-use lectern::vision::engine::ModelStore;
 use lectern::vision::geometry::View;
+use lectern::vision::models::ModelStore;
 use lectern::vision::mtcnn::Detector;
 use lectern::vision::{Analysis, Analyzer, Region};
 

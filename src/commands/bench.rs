@@ -12,7 +12,7 @@ use crate::camera::staged::Staged;
 use crate::camera::{Capture, Frame, FrameSource, decode, open_recording};
 use crate::cli::Bench;
 use crate::clock::cpu_time;
-use crate::vision::engine::ModelStore;
+use crate::vision::models::ModelStore;
 use crate::vision::{Analysis, Analyzer, Stage};
 
 /// Frames analysed for each second of a clip, as the daemon does by default.

@@ -18,8 +18,8 @@ use crate::config::{CameraSource, Settings};
 use crate::delivery::{Answer, payload, probe, spool};
 use crate::service::printable::Printable;
 use crate::vision::classifier::Classifier;
-use crate::vision::engine::ModelStore;
 use crate::vision::look::Looker;
+use crate::vision::models::ModelStore;
 use crate::vision::{Analyzer, VisionError};
 
 /// Frames that are thrown away first: a camera needs some to find its exposure.

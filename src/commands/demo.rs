@@ -23,7 +23,7 @@ use crate::delivery::{Broker, Delivery, Report, Reports, Timing};
 use crate::expression::Sighting;
 use crate::service::health::Health;
 use crate::tally::{Grid, MinuteRecord};
-use crate::vision::engine::ModelStore;
+use crate::vision::models::ModelStore;
 use crate::vision::{Analysis, Analyzer};
 use crate::watch::{Observer, Watch};
 
