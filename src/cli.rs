@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use jiff::Timestamp;
 
+use crate::rate::{DEFAULT_HZ, RANGE_HZ};
+
 /// Where the daemon looks for its configuration.
 pub const DEFAULT_PATH: &str = "/etc/lectern/lectern.toml";
 
@@ -181,7 +183,7 @@ pub struct Analyze {
     pub start: Option<Timestamp>,
 
     /// Frames to analyse each second
-    #[arg(long, value_name = "HZ", default_value_t = 2.0, value_parser = rate)]
+    #[arg(long, value_name = "HZ", default_value_t = DEFAULT_HZ, value_parser = rate)]
     pub rate: f64,
 
     /// Also write the minutes as a table
@@ -253,7 +255,11 @@ fn label(text: &str) -> Result<String, String> {
 
 fn rate(text: &str) -> Result<f64, String> {
     let rate: f64 = text.parse().map_err(|_| format!("`{text}` is no number"))?;
-    if (0.1..=30.0).contains(&rate) { Ok(rate) } else { Err("must be from 0.1 to 30".to_owned()) }
+    if RANGE_HZ.contains(&rate) {
+        Ok(rate)
+    } else {
+        Err(format!("must be from {} to {}", RANGE_HZ.start(), RANGE_HZ.end()))
+    }
 }
 
 #[cfg(test)]

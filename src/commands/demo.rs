@@ -21,6 +21,7 @@ use crate::delivery::spool::Spool;
 use crate::delivery::topics::Topics;
 use crate::delivery::{Broker, Delivery, Report, Reports, Timing};
 use crate::expression::Sighting;
+use crate::rate;
 use crate::service::health::Health;
 use crate::tally::{Grid, MinuteRecord};
 use crate::vision::models::ModelStore;
@@ -28,7 +29,7 @@ use crate::vision::{Analysis, Analyzer};
 use crate::watch::{Observer, Watch};
 
 const ROOT: &str = "lectern/v1";
-const RATE_HZ: f64 = 2.0;
+const RATE_HZ: f64 = rate::DEFAULT_HZ;
 const WINDOW: u32 = 60;
 
 /// Longest wait for the embedded broker or for the last payload.

@@ -12,6 +12,7 @@ use super::mtcnn::{self, Detector};
 use super::tracker::{Faces, Tracker};
 use crate::camera::Frame;
 use crate::expression::Sighting;
+use crate::rate;
 
 /// What to look for in a frame.
 #[derive(Debug, Clone, Copy)]
@@ -43,9 +44,6 @@ pub enum Stage {
     Classify,
 }
 
-/// How many frames a second are expected, unless [`Analyzer::expect_rate`] says otherwise.
-const RATE_HZ: f64 = 2.0;
-
 /// The most pixels of the pyramid's first level, so that the time for a search is bounded: for 640x480 those of a
 /// smallest face of 35 px. In a larger picture the smallest face that is looked for grows with it.
 const MOST_PIXELS: f64 = 37_000.0;
@@ -76,7 +74,7 @@ impl Analyzer {
         Ok(Self {
             analysis,
             detector: Detector::new(store)?,
-            tracker: Tracker::new(RATE_HZ),
+            tracker: Tracker::new(rate::DEFAULT_HZ),
             classifier: match classifier {
                 Some(file) => Classifier::from_file(file, store)?,
                 None => Classifier::new(store)?,
@@ -87,7 +85,7 @@ impl Analyzer {
         })
     }
 
-    /// Says how many frames a second will come, from which the analyzer reckons time; 2 until it is told.
+    /// Says how many frames a second will come, from which the analyzer reckons time; [`rate::DEFAULT_HZ`] until it is told.
     pub fn expect_rate(&mut self, rate_hz: f64) {
         self.tracker.set_rate(rate_hz);
     }
