@@ -5,7 +5,9 @@
 
 use std::f64::consts::TAU;
 
-use super::{CameraError, Capture, Frame, FrameSource};
+use super::decode;
+use super::frame::Frame;
+use super::source::{CameraError, Capture, FrameSource};
 
 const PORTRAIT: &[u8] = include_bytes!("../../assets/portrait.jpg");
 
@@ -28,7 +30,7 @@ impl Staged {
     /// # Errors
     /// Never for the portrait that is part of the program.
     pub fn new(rate_hz: f64) -> Result<Self, CameraError> {
-        let portrait = super::decode::mjpeg(PORTRAIT).ok_or_else(|| CameraError::Unusable {
+        let portrait = decode::mjpeg(PORTRAIT).ok_or_else(|| CameraError::Unusable {
             device: "the staged lecture".to_owned(),
             problem: "its portrait is damaged".to_owned(),
         })?;
