@@ -14,7 +14,7 @@ struct Prelu {
     pool: Option<Pool>,
 }
 
-/// Replaces what it is written as.
+/// Replaces the minimum, product and sum that it is written as.
 pub(super) fn rule(model: &TypedModel, node: &TypedNode, name: &str, add: &TypedBinOp) -> Patched {
     rule_if!(add.0.name() == "Add");
     let [x, product] = node.inputs[..] else { return Ok(None) };
