@@ -9,8 +9,8 @@ use std::path::Path;
 use divan::Bencher;
 use lectern::camera::{Frame, decode, stills};
 use lectern::vision::classifier::Classifier;
-use lectern::vision::engine::ModelStore;
 use lectern::vision::geometry::View;
+use lectern::vision::models::ModelStore;
 use lectern::vision::mtcnn::Detector;
 use lectern::vision::{Analysis, Analyzer, Region};
 
@@ -49,7 +49,7 @@ fn decode_yuyv(bencher: Bencher, (width, height): (usize, usize)) {
 
 #[divan::bench]
 fn decode_mjpeg_portrait(bencher: Bencher) {
-    let bytes = std::fs::read("tests/fixtures/portrait.jpg").unwrap();
+    let bytes = std::fs::read("assets/portrait.jpg").unwrap();
     bencher.bench_local(|| decode::mjpeg(&bytes));
 }
 

@@ -2,29 +2,29 @@
 
 use std::fmt;
 
-/// One of the six basic emotions.
+/// One of the six basic emotions, with the names of its kinds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Emotion {
-    /// Surprise.
+    /// `surprise_weak` and `surprise_strong`.
     Surprise,
-    /// Fear.
+    /// `fear_weak` and `fear_strong`.
     Fear,
-    /// Disgust.
+    /// `disgust_weak` and `disgust_strong`.
     Disgust,
-    /// Happiness.
+    /// `happy_weak` and `happy_strong`.
     Happy,
-    /// Sadness.
+    /// `sad_weak` and `sad_strong`.
     Sad,
-    /// Anger.
+    /// `angry_weak` and `angry_strong`.
     Angry,
 }
 
 /// How strongly an emotion shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Intensity {
-    /// Slight.
+    /// It shows slightly.
     Weak,
-    /// Full.
+    /// It shows fully.
     Strong,
 }
 

@@ -84,12 +84,12 @@ impl Watch<'_> {
         let mut opens = began;
         loop {
             // Where the last one ended, however late it is by now: no second may belong to no window.
-            let mut window = Window::open(self.grid, self.clock, opens);
+            let mut window = Window::open(self.grid, self.rate_hz, self.clock, opens);
             opens = window.ends();
             let outcome = session.watch_window(&mut window, seq);
             let ended_early = !matches!(outcome, Ok(Next::Window));
             let at = if ended_early { self.clock.boot() } else { window.ends() };
-            let record = window.record_at(at, seq, self.rate_hz, self.grid, self.clock);
+            let record = window.record_at(at, seq, self.clock);
             // A watch that begins just before a grid line has a first window without a single tick.
             if record.frames_expected > 0 {
                 session.observer.window(record);
@@ -117,7 +117,7 @@ impl Session<'_> {
     /// Fills one window. Ticks lie at whole multiples of the period after its start; the ones that pass while
     /// a frame is being analysed are skipped, not caught up.
     fn watch_window(&mut self, window: &mut Window, seq: u64) -> Result<Next, WatchError> {
-        let Watch { clock, stop, rate_hz, grid, .. } = *self.watch;
+        let Watch { clock, stop, rate_hz, .. } = *self.watch;
         let period = Duration::from_secs_f64(1.0 / rate_hz);
         // A window that is over already, because the machine slept, has no tick left.
         let mut tick = next_tick(window.opened(), window.opened(), clock.boot(), period);
@@ -158,7 +158,7 @@ impl Session<'_> {
             let now = clock.boot();
             if now >= told + TELL_EVERY {
                 told = now;
-                self.observer.open_window(window.record_at(now, seq, rate_hz, grid, clock));
+                self.observer.open_window(window.record_at(now, seq, clock));
             }
             tick = next_tick(window.opened(), tick + period, now, period);
         }

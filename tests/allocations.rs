@@ -9,7 +9,7 @@ use std::path::Path;
 use std::sync::Mutex;
 
 use lectern::camera::{Frame, decode, stills};
-use lectern::vision::engine::ModelStore;
+use lectern::vision::models::ModelStore;
 use lectern::vision::{Analysis, Analyzer};
 
 /// Where something was allocated, outside of tract.

@@ -8,8 +8,8 @@ use lectern::camera::stills;
 use lectern::expression::{Emotion, Expression, Intensity};
 use lectern::vision::Region;
 use lectern::vision::classifier::{Classifier, most_likely};
-use lectern::vision::engine::ModelStore;
 use lectern::vision::geometry::View;
+use lectern::vision::models::ModelStore;
 use lectern::vision::mtcnn::Detector;
 use serde::Deserialize;
 

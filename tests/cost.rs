@@ -6,8 +6,8 @@ mod common;
 use std::path::Path;
 
 use lectern::camera::{Capture, Frame, open_recording, stills};
-use lectern::vision::engine::ModelStore;
 use lectern::vision::geometry::{BBox, View};
+use lectern::vision::models::ModelStore;
 use lectern::vision::mtcnn::Detector;
 use lectern::vision::{Analysis, Analyzer, Region};
 

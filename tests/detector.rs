@@ -5,8 +5,8 @@ use std::path::Path;
 
 use lectern::camera::{Frame, stills};
 use lectern::vision::Region;
-use lectern::vision::engine::ModelStore;
 use lectern::vision::geometry::{Affine, Face, Point, View};
+use lectern::vision::models::ModelStore;
 use lectern::vision::mtcnn::Detector;
 use serde::Deserialize;
 use sha2::{Digest, Sha256};

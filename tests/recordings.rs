@@ -240,7 +240,7 @@ fn a_recording_without_one_readable_picture_is_a_failure() {
 
 #[test]
 fn a_single_picture_is_a_recording_of_one() {
-    let output = analyze(&[Path::new("tests/fixtures/portrait.jpg")]);
+    let output = analyze(&[Path::new("assets/portrait.jpg")]);
     assert!(output.status.success(), "{}", said(&output));
     assert_eq!((sum(&output, "frames"), sum(&output, "frames_expected"), sum(&output, "faces")), (1, 1, 1));
 }
@@ -258,7 +258,7 @@ fn png(width: u32, height: u32) -> Vec<u8> {
 
 /// The portrait, whose header claims so many pixels.
 fn jpeg(width: u16, height: u16) -> Vec<u8> {
-    let mut bytes = std::fs::read("tests/fixtures/portrait.jpg").unwrap();
+    let mut bytes = std::fs::read("assets/portrait.jpg").unwrap();
     let frame = bytes.windows(2).position(|marker| matches!(marker, [0xff, 0xc0..=0xc2])).unwrap();
     bytes[frame + 5..frame + 7].copy_from_slice(&height.to_be_bytes());
     bytes[frame + 7..frame + 9].copy_from_slice(&width.to_be_bytes());

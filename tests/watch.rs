@@ -10,7 +10,7 @@ use lectern::camera::{CameraError, Capture, Frame, FrameSource};
 use lectern::clock::{Clock, SimulatedClock, Stop};
 use lectern::expression::Sighting;
 use lectern::tally::{Grid, MinuteRecord};
-use lectern::vision::engine::ModelStore;
+use lectern::vision::models::ModelStore;
 use lectern::vision::{Analysis, Analyzer};
 use lectern::watch::{Observer, Watch, WatchError};
 

@@ -86,21 +86,21 @@ fn watch(
     let mut random = Rng::new();
     let (mut seq, mut opens) = (first_seq, clock.boot());
     loop {
-        let mut window = Window::open(GRID, clock, opens);
+        let mut window = Window::open(GRID, RATE_HZ, clock, opens);
         opens = window.ends();
         let mut tick = window.opened();
         while tick < window.ends() && !finish() {
             clock.sleep_until(tick, stop);
             let face = random.choice(Expression::ALL).map(Sighting::Certain);
             window.add_frame(face.as_slice());
-            report(Report::Open(window.record_at(clock.boot(), seq, RATE_HZ, GRID, clock)));
+            report(Report::Open(window.record_at(clock.boot(), seq, clock)));
             tick += TICK;
         }
         if finish() {
-            return report(Report::Record(window.record_at(clock.boot(), seq, RATE_HZ, GRID, clock)));
+            return report(Report::Record(window.record_at(clock.boot(), seq, clock)));
         }
         clock.sleep_until(window.ends(), stop);
-        report(Report::Record(window.record_at(window.ends(), seq, RATE_HZ, GRID, clock)));
+        report(Report::Record(window.record_at(window.ends(), seq, clock)));
         seq += 1;
     }
 }

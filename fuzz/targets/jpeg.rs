@@ -1,15 +1,12 @@
 //! MJPEG: damaged pictures end in none, and a picture's memory is bounded by its size, which is bounded itself.
 #![no_main]
 
-use lectern::camera::decode;
+use lectern::camera::{MOST_PIXELS, decode};
 use lectern_fuzz::memory;
 use libfuzzer_sys::fuzz_target;
 
 #[global_allocator]
 static ALLOCATOR: memory::Counting = memory::Counting;
-
-/// The largest picture of all readers: 8192 x 4096.
-const MOST_PIXELS: usize = 8192 * 4096;
 
 /// What a decoder holds for each pixel at most: coefficients of a progressive picture (3 x 2 bytes), its planes, and RGB twice.
 const BYTES_A_PIXEL: usize = 16;

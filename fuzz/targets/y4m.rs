@@ -4,7 +4,7 @@
 use std::io::Cursor;
 use std::path::Path;
 
-use lectern::camera::{Capture, FrameSource, y4m::Y4m};
+use lectern::camera::{Capture, FrameSource, MOST_PIXELS, y4m::Y4m};
 use lectern_fuzz::memory;
 use libfuzzer_sys::fuzz_target;
 
@@ -13,9 +13,6 @@ static ALLOCATOR: memory::Counting = memory::Counting;
 
 /// Ticks of a stream whose every frame stands for 20 s at 30 frames a second, and more.
 const TICKS_A_FRAME: usize = 1000;
-
-/// The largest picture of all readers: 8192 x 4096.
-const MOST_PIXELS: usize = 8192 * 4096;
 
 fuzz_target!(|input: (u8, &[u8])| {
     let (rate, bytes) = input;

@@ -5,10 +5,10 @@ use std::path::Path;
 use std::process::{Child, ChildStderr, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
-use super::patience::wait;
+use super::patience::{self, wait};
 use super::probe::{Probe, file_url, restrictions, take};
+use super::size::MOST_PIXELS;
 use super::timeline::{self, Shown, Timeline};
-use super::{MOST_PIXELS, patience};
 
 /// A recording that ffmpeg decodes; ended when it is dropped.
 pub(super) struct Decoder {

@@ -2,7 +2,7 @@
 //!
 //! YCbCr is ITU-R BT.601 in limited range (16 to 235), which is what UVC cameras and Y4M files carry.
 
-use super::Frame;
+use super::frame::Frame;
 pub use super::jpeg::mjpeg;
 
 /// How a planar picture carries its colour.
@@ -216,13 +216,13 @@ struct Colour {
 }
 
 impl Colour {
-    /// 1.164384, luma's factor, and the others of BT.601 times 64, for a sample times 256 of 65536.
+    // The factors of BT.601 times 64, for a sample times 256 of 65536: luma's is 1.164384.
     const LUMA: u16 = 19_077;
     const RED_OF_CR: u16 = 26_149;
     const GREEN_OF_CB: u16 = 6_419;
     const GREEN_OF_CR: u16 = 13_320;
     const BLUE_OF_CB: u16 = 33_050;
-    /// What the offsets of luma (16) and colour (128) come to, less half a step for rounding.
+    // What the offsets of luma (16) and colour (128) come to, less half a step for rounding.
     const RED: u16 = 14_234;
     const GREEN: u16 = 8_709;
     const BLUE: u16 = 17_685;

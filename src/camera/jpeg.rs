@@ -5,7 +5,8 @@ use std::io::Cursor;
 use image::codecs::jpeg::JpegDecoder;
 use image::{DynamicImage, ImageDecoder, RgbImage};
 
-use super::{Frame, is_too_large};
+use super::frame::Frame;
+use super::size::is_too_large;
 
 /// A JPEG as a camera sends it: perhaps without Huffman tables, perhaps with padding after its end; one whose
 /// end is missing is torn.

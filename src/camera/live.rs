@@ -3,7 +3,9 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::{CameraError, Capture, Frame, FrameSource, open_recording};
+use super::frame::Frame;
+use super::recording::open_recording;
+use super::source::{CameraError, Capture, FrameSource};
 
 /// A recording that is played without an end, opened or away.
 pub struct Live {

@@ -9,10 +9,13 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use super::patience::{self, wait};
-use super::{CameraError, check_size};
+use super::size::check_size;
+use super::source::CameraError;
 
-/// The longest that a file may take to say what it holds when it is played live, and otherwise.
+/// The longest that a file may take to say what it holds when it is played live.
 const LIVE: Duration = Duration::from_secs(5);
+
+/// The longest that a file may take to say what it holds when somebody waits for its minutes.
 const PATIENT: Duration = Duration::from_secs(60);
 
 /// The slowest recording whose frames stand for twice its own interval, in seconds a frame.

@@ -1,13 +1,15 @@
 //! The staged lecture of the demo: a real portrait walks before a wall, nearer and farther, in changing light,
 //! under sensor noise, and leaves the room for a while.
 //!
-//! The portrait is NASA's of the astronaut Eileen Collins, in the public domain (`tests/fixtures/README.md`).
+//! The portrait is NASA's of the astronaut Eileen Collins, in the public domain (`assets/README.md`).
 
 use std::f64::consts::TAU;
 
-use super::{CameraError, Capture, Frame, FrameSource};
+use super::decode;
+use super::frame::Frame;
+use super::source::{CameraError, Capture, FrameSource};
 
-const PORTRAIT: &[u8] = include_bytes!("../../tests/fixtures/portrait.jpg");
+const PORTRAIT: &[u8] = include_bytes!("../../assets/portrait.jpg");
 
 const WIDTH: usize = 640;
 const HEIGHT: usize = 480;
@@ -28,7 +30,7 @@ impl Staged {
     /// # Errors
     /// Never for the portrait that is part of the program.
     pub fn new(rate_hz: f64) -> Result<Self, CameraError> {
-        let portrait = super::decode::mjpeg(PORTRAIT).ok_or_else(|| CameraError::Unusable {
+        let portrait = decode::mjpeg(PORTRAIT).ok_or_else(|| CameraError::Unusable {
             device: "the staged lecture".to_owned(),
             problem: "its portrait is damaged".to_owned(),
         })?;

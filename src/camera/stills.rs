@@ -4,7 +4,9 @@ use std::path::{Path, PathBuf};
 
 use image::{DynamicImage, ImageDecoder, ImageReader};
 
-use super::{CameraError, Capture, Frame, FrameSource, MOST_PIXELS, check_size, has_extension};
+use super::frame::Frame;
+use super::size::{MOST_PIXELS, check_size};
+use super::source::{CameraError, Capture, FrameSource};
 
 /// The most bytes that a picture may take while it is decoded: some have more than 8 bits a channel, or transparency.
 const MOST_BYTES: u64 = 4 * MOST_PIXELS as u64;
@@ -67,6 +69,13 @@ impl FrameSource for Stills {
 /// Whether a file is a still of a folder, by its name.
 pub(crate) fn is_still(path: &Path) -> bool {
     has_extension(path, &["jpg", "jpeg", "png"])
+}
+
+/// Whether a name ends in one of these, in letters of either case.
+pub(super) fn has_extension(path: &Path, known: &[&str]) -> bool {
+    path.extension()
+        .and_then(|e| e.to_str())
+        .is_some_and(|e| known.iter().any(|known| e.eq_ignore_ascii_case(known)))
 }
 
 /// Reads one picture, gray or colour.

@@ -5,8 +5,10 @@ use std::path::{Path, PathBuf};
 use zeroize::Zeroize;
 
 use super::child::Decoder;
+use super::frame::Frame;
+use super::patience;
 use super::probe::{Probe, not_started, probe};
-use super::{CameraError, Capture, Frame, FrameSource, patience};
+use super::source::{CameraError, Capture, FrameSource};
 
 /// Pauses of more hours than this in all are damage: a timestamp, and no lecture.
 const MOST_HOURS: u32 = 6;
@@ -22,8 +24,9 @@ pub struct Video {
     ticks: i64,
     /// Ticks by which the recording's time fell for good, and which are added to what comes after.
     fallen: i64,
-    /// Ticks without a picture that come before `waiting`, and those that were told.
+    /// Ticks without a picture that come before `waiting`.
     missing: i64,
+    /// All ticks without a picture so far.
     missed: i64,
     /// A picture that lies beyond a gap.
     waiting: Option<Frame>,

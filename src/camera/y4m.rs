@@ -11,7 +11,8 @@ use zeroize::Zeroizing;
 
 use super::decode::{self, Chroma};
 use super::patience::{self, Patient, SILENCE};
-use super::{CameraError, Capture, FrameSource, check_size};
+use super::size::check_size;
+use super::source::{CameraError, Capture, FrameSource};
 
 /// The longest header line that is read; real ones have less than a hundred bytes.
 const LONGEST_LINE: u64 = 4096;
@@ -30,8 +31,9 @@ pub struct Y4m {
     step: f64,
     /// The last frame that was read, undecoded.
     last: Zeroizing<Vec<u8>>,
-    /// Frames of the stream read so far, and frames shown so far.
+    /// Frames of the stream that were read so far.
     read: u64,
+    /// Ticks so far.
     shown: u64,
 }
 

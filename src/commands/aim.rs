@@ -12,8 +12,9 @@ use crate::camera::{CameraError, Capture};
 use crate::cli::Aim;
 use crate::clock::{Clock, Stop, SystemClock};
 use crate::config::Settings;
-use crate::vision::engine::ModelStore;
+use crate::vision::geometry::to_f32;
 use crate::vision::look::{Look, Looker};
+use crate::vision::models::ModelStore;
 
 /// Time between two looks.
 const EVERY: Duration = Duration::from_millis(500);
@@ -104,16 +105,14 @@ fn report(look: &Look, needed: u32) -> Vec<String> {
 }
 
 /// The middle of the largest face, in fractions of the picture.
-#[expect(clippy::cast_precision_loss, reason = "sides of pictures are far below 2^24")]
 fn place(look: &Look) -> (f32, f32) {
-    let middle = |from: f32, to: f32, side: usize| f32::midpoint(from, to) / side as f32;
+    let middle = |from: f32, to: f32, side: usize| f32::midpoint(from, to) / to_f32(side);
     look.face.map_or((0.5, 0.5), |face| {
         (middle(face.bbox.x1, face.bbox.x2, look.width), middle(face.bbox.y1, face.bbox.y2, look.height))
     })
 }
 
 /// The one thing to change first.
-#[expect(clippy::cast_precision_loss, reason = "a face's size is far below 2^24")]
 fn advice(look: &Look, needed: u32) -> String {
     let light = look.light;
     if light < *GOOD_LIGHT.start() {
@@ -127,7 +126,7 @@ fn advice(look: &Look, needed: u32) -> String {
     };
     let (across, down) = place(look);
     let height = face.bbox.height();
-    if height < needed as f32 {
+    if height < to_f32(needed as usize) {
         format!("move the camera closer: the face is {height:.0} pixels high, {needed} are needed")
     } else if across < *WELL_PLACED.start() {
         "turn the camera to the left: the face is near the left edge of the picture".to_owned()

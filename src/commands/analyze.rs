@@ -18,7 +18,7 @@ use crate::delivery::topics::{MAX_LEVEL_BYTES, check_level, may_be_in_level};
 use crate::expression::{Expression, Sighting};
 use crate::service::printable::complain;
 use crate::tally::{Counts, Grid, MinuteRecord};
-use crate::vision::engine::ModelStore;
+use crate::vision::models::ModelStore;
 use crate::vision::{Analysis, Analyzer};
 use crate::watch::{Observer, Watch};
 

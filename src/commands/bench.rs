@@ -12,11 +12,12 @@ use crate::camera::staged::Staged;
 use crate::camera::{Capture, Frame, FrameSource, decode, open_recording};
 use crate::cli::Bench;
 use crate::clock::cpu_time;
-use crate::vision::engine::ModelStore;
+use crate::rate;
+use crate::vision::models::ModelStore;
 use crate::vision::{Analysis, Analyzer, Stage};
 
 /// Frames analysed for each second of a clip, as the daemon does by default.
-const RATE_HZ: f64 = 2.0;
+const RATE_HZ: f64 = rate::DEFAULT_HZ;
 
 /// How many frames of the staged lecture are analysed: its minute, in which the lecturer leaves once.
 const STAGED_FRAMES: usize = 120;

@@ -15,8 +15,8 @@ use crate::expression::Expression;
 use crate::service::printable::complain;
 use crate::vision::Region;
 use crate::vision::classifier::{Classifier, Probabilities};
-use crate::vision::engine::ModelStore;
 use crate::vision::geometry::{Face, View};
+use crate::vision::models::ModelStore;
 use crate::vision::mtcnn::Detector;
 
 /// The longer side that pictures are scaled to before faces are looked for, in pixels.

@@ -21,7 +21,7 @@ use crate::service::signals::Request;
 use crate::service::{events, lockdown, notify};
 use crate::tally::{Grid, MinuteRecord};
 use crate::vision::Analyzer;
-use crate::vision::engine::ModelStore;
+use crate::vision::models::ModelStore;
 use crate::watch::{Observer, Watch};
 
 /// Where systemd says that this daemon's runtime directory is.

@@ -26,6 +26,9 @@ pub struct Grid {
 
 /// The open window, which turns frames into counts.
 pub struct Window {
+    grid: Grid,
+    /// Frames that are due each second.
+    rate_hz: f64,
     /// Boot time at which it opened.
     opened: BootTime,
     /// Boot time at which it ends.
@@ -37,11 +40,12 @@ pub struct Window {
 }
 
 impl Window {
-    /// Opens the window that begins at boot time `at`: now, or where the window before it ended.
+    /// Opens the window that begins at boot time `at`, now or where the window before it ended, and in which `rate_hz` frames
+    /// are due each second.
     ///
     /// One that begins between two grid lines is short, so that the next one begins on the grid again.
     #[must_use]
-    pub fn open(grid: Grid, clock: &dyn Clock, at: BootTime) -> Self {
+    pub fn open(grid: Grid, rate_hz: f64, clock: &dyn Clock, at: BootTime) -> Self {
         // What the wall clock reads now, less the time since then: a clock that was stepped meanwhile is right now.
         let late = clock.boot().saturating_sub(at);
         let wall = clock.wall().saturating_sub(late).unwrap_or(Timestamp::MIN);
@@ -52,6 +56,8 @@ impl Window {
         let line = (now + slack).div_euclid(step) * step;
         let left = u64::try_from(line + step - now).unwrap_or_default();
         Self {
+            grid,
+            rate_hz,
             opened: at,
             ends: at + Duration::from_nanos(left),
             start: Timestamp::from_nanosecond(grid.origin.as_nanosecond() + line).unwrap_or(Timestamp::MIN),
@@ -84,22 +90,15 @@ impl Window {
 
     /// What this window comes to if it ends at boot time `at`, at the latest at its own end.
     #[must_use]
-    pub fn record_at(
-        &self,
-        at: BootTime,
-        seq: u64,
-        rate_hz: f64,
-        grid: Grid,
-        clock: &dyn Clock,
-    ) -> MinuteRecord {
+    pub fn record_at(&self, at: BootTime, seq: u64, clock: &dyn Clock) -> MinuteRecord {
         let at = at.min(self.ends);
         let watched = at.saturating_sub(self.opened).as_secs_f64();
         // Whole windows differ from their nominal length only by what the clock was slewed.
         let whole = self.whole && at == self.ends;
-        let seconds = if whole { f64::from(grid.seconds) } else { watched };
+        let seconds = if whole { f64::from(self.grid.seconds) } else { watched };
         // Ticks lie at whole multiples of the period from the start on. The one nearest to the window's end
         // belongs to the next window; a watch that ends early has had every tick before its end.
-        let ticks = seconds * rate_hz;
+        let ticks = seconds * self.rate_hz;
         let frames_expected = if at == self.ends { ticks.round() } else { (ticks - 1e-6).ceil() };
         MinuteRecord {
             seq,
@@ -140,10 +139,10 @@ mod tests {
     #[test]
     fn the_first_window_is_cut_to_the_grid() {
         let clock = at("2026-11-23T10:15:20Z");
-        let window = Window::open(MINUTES, &clock, clock.boot());
+        let window = Window::open(MINUTES, 2.0, &clock, clock.boot());
         assert_eq!(window.ends() - window.opened(), Duration::from_secs(40));
         clock.sleep_until(window.ends(), &Stop::default());
-        let record = window.record_at(clock.boot(), 0, 2.0, MINUTES, &clock);
+        let record = window.record_at(clock.boot(), 0, &clock);
         assert_eq!(record.start.to_string(), "2026-11-23T10:15:00Z");
         assert_eq!((record.seconds, record.frames_expected, record.partial), (40, 80, true));
     }
@@ -151,9 +150,9 @@ mod tests {
     #[test]
     fn a_window_on_the_grid_is_whole() {
         let clock = at("2026-11-23T10:15:00Z");
-        let window = Window::open(MINUTES, &clock, clock.boot());
+        let window = Window::open(MINUTES, 2.0, &clock, clock.boot());
         clock.sleep_until(window.ends(), &Stop::default());
-        let record = window.record_at(clock.boot(), 7, 2.0, MINUTES, &clock);
+        let record = window.record_at(clock.boot(), 7, &clock);
         assert_eq!((record.seq, record.seconds, record.frames_expected), (7, 60, 120));
         assert!(!record.partial);
     }
@@ -162,9 +161,9 @@ mod tests {
     fn a_window_says_whether_the_clock_that_labels_it_was_synchronised() {
         for synced in [false, true] {
             let clock = SimulatedClock::starting_at("1970-01-01T00:00:00Z".parse().unwrap(), synced);
-            let window = Window::open(MINUTES, &clock, clock.boot());
+            let window = Window::open(MINUTES, 2.0, &clock, clock.boot());
             clock.sleep_until(window.ends(), &Stop::default());
-            assert_eq!(window.record_at(clock.boot(), 0, 2.0, MINUTES, &clock).clock_synced, synced);
+            assert_eq!(window.record_at(clock.boot(), 0, &clock).clock_synced, synced);
         }
     }
 
@@ -172,16 +171,15 @@ mod tests {
     fn a_window_ended_early_expects_the_ticks_it_had() {
         let clock = at("2026-11-23T10:15:00Z");
         for (millis, ticks) in [(0, 0), (1, 1), (500, 1), (501, 2), (2500, 5)] {
-            let window = Window::open(MINUTES, &clock, clock.boot());
-            let record =
-                window.record_at(clock.boot() + Duration::from_millis(millis), 0, 2.0, MINUTES, &clock);
+            let window = Window::open(MINUTES, 2.0, &clock, clock.boot());
+            let record = window.record_at(clock.boot() + Duration::from_millis(millis), 0, &clock);
             assert_eq!((record.frames_expected, record.partial), (ticks, true), "{millis} ms");
         }
     }
 
     #[test]
     fn a_clock_slightly_behind_the_line_has_crossed_it() {
-        let window = Window::open(MINUTES, &at("2026-11-23T10:14:59.700Z"), Duration::ZERO);
+        let window = Window::open(MINUTES, 2.0, &at("2026-11-23T10:14:59.700Z"), Duration::ZERO);
         assert_eq!(window.start.to_string(), "2026-11-23T10:15:00Z");
         assert_eq!(window.ends() - window.opened(), Duration::from_millis(60_300));
     }
@@ -198,14 +196,14 @@ mod tests {
             let grid = Grid { seconds, origin: Timestamp::UNIX_EPOCH };
             let mut covered = Duration::ZERO;
             for (seq, (step, late)) in steps.into_iter().enumerate() {
-                let window = Window::open(grid, &clock, covered);
+                let window = Window::open(grid, 2.0, &clock, covered);
                 prop_assert_eq!(window.opened(), covered);
                 clock.step_wall(jiff::SignedDuration::from_millis(step)).unwrap();
                 covered = window.ends();
                 clock.sleep_until(window.ends() + Duration::from_millis(late), &Stop::default());
                 let length = window.ends() - window.opened();
                 prop_assert!(length <= Duration::from_secs(u64::from(seconds)) + SLACK);
-                let record = window.record_at(clock.boot(), seq as u64, 2.0, grid, &clock);
+                let record = window.record_at(clock.boot(), seq as u64, &clock);
                 prop_assert!(record.seconds <= seconds);
                 prop_assert_eq!(record.start.as_second().rem_euclid(i64::from(seconds)), 0);
             }

@@ -7,22 +7,22 @@ use crate::camera::Frame;
 /// A point; pixel (0, 0) covers the square from (0, 0) to (1, 1).
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Point {
-    /// To the right.
+    /// Distance from the picture's left side.
     pub x: f32,
-    /// Downwards.
+    /// Distance from the picture's top; grows downwards.
     pub y: f32,
 }
 
 /// An axis-parallel box from its top left to its bottom right corner.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct BBox {
-    /// Left.
+    /// `x` of the left side; negative where the box begins outside the picture.
     pub x1: f32,
-    /// Top.
+    /// `y` of the upper side.
     pub y1: f32,
-    /// Right.
+    /// `x` of the right side.
     pub x2: f32,
-    /// Bottom.
+    /// `y` of the lower side.
     pub y2: f32,
 }
 
@@ -113,15 +113,26 @@ impl Region {
 }
 
 /// Start and length in pixels of a part of a side; at least one pixel long.
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    clippy::cast_precision_loss,
-    reason = "fractions of a picture's side, which is far below 2^24"
-)]
 fn span(from: f32, to: f32, side: usize) -> (usize, usize) {
-    let start = ((from * side as f32).floor() as usize).min(side - 1);
-    (start, ((to * side as f32).ceil() as usize).clamp(start + 1, side) - start)
+    let start = to_usize((from * to_f32(side)).floor()).min(side - 1);
+    (start, to_usize((to * to_f32(side)).ceil()).clamp(start + 1, side) - start)
+}
+
+/// A number of pixels, or what the levels of some add up to.
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "pictures' sides and crops are far below 2^24, up to which an f32 is exact; a larger sum is rounded once"
+)]
+#[inline]
+pub(crate) fn to_f32(pixels: usize) -> f32 {
+    pixels as f32
+}
+
+/// A length without its fraction; 0 for a negative one.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a cast saturates")]
+#[inline]
+fn to_usize(length: f32) -> usize {
+    length as usize
 }
 
 /// A rectangle of a frame, addressed by its own coordinates.
@@ -152,18 +163,12 @@ impl<'a> View<'a> {
     }
 
     /// Luma (ITU-R BT.601) from 0 to 255 between pixels by bilinear interpolation; outside, the border goes on.
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        clippy::cast_precision_loss,
-        reason = "clamped to the picture first"
-    )]
     fn luma_at(&self, at: Point) -> f32 {
-        let x = (at.x - 0.5).clamp(0.0, (self.width - 1) as f32);
-        let y = (at.y - 0.5).clamp(0.0, (self.height - 1) as f32);
-        let (left, top) = (x as usize, y as usize);
+        let x = (at.x - 0.5).clamp(0.0, to_f32(self.width - 1));
+        let y = (at.y - 0.5).clamp(0.0, to_f32(self.height - 1));
+        let (left, top) = (to_usize(x), to_usize(y));
         let (right, bottom) = ((left + 1).min(self.width - 1), (top + 1).min(self.height - 1));
-        let (fx, fy) = (x - left as f32, y - top as f32);
+        let (fx, fy) = (x - to_f32(left), y - to_f32(top));
         let (upper, lower) = (self.row(top), self.row(bottom));
         let mix = |row: &[u8]| luma(row, left) * (1.0 - fx) + luma(row, right) * fx;
         mix(upper) * (1.0 - fy) + mix(lower) * fy
@@ -189,9 +194,8 @@ pub struct Affine {
 impl Affine {
     /// Stretches a unit square onto `width` x `height` pixels.
     #[must_use]
-    #[expect(clippy::cast_precision_loss, reason = "sides of pictures are far below 2^24")]
     pub fn stretch(width: usize, height: usize) -> Self {
-        Self { a: width as f32, b: 0.0, c: 0.0, d: 0.0, e: height as f32, f: 0.0 }
+        Self { a: to_f32(width), b: 0.0, c: 0.0, d: 0.0, e: to_f32(height), f: 0.0 }
     }
 
     /// Stretches a unit square onto a box.
@@ -245,17 +249,11 @@ impl Affine {
     }
 
     /// [`Affine::crop`] into a buffer that is kept.
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        clippy::cast_precision_loss,
-        reason = "a crop's side is far below 2^24, and the number of samples is clamped"
-    )]
     pub fn crop_into(&self, view: &View<'_>, size: usize, crop: &mut Vec<f32>) {
-        let step = 1.0 / size as f32;
-        let samples = |dx: f32, dy: f32| ((dx.hypot(dy) * step).round() as usize).clamp(1, 32);
+        let step = 1.0 / to_f32(size);
+        let samples = |dx: f32, dy: f32| to_usize((dx.hypot(dy) * step).round()).clamp(1, 32);
         let (across, down) = (samples(self.a, self.d), samples(self.b, self.e));
-        let share = 1.0 / (across * down) as f32;
+        let share = 1.0 / to_f32(across * down);
         // Reserved at once: a vector that grows leaves copies of its pixels behind.
         crop.clear();
         crop.reserve(size * size);
@@ -264,8 +262,8 @@ impl Affine {
                 let mut sum = 0.0;
                 for v in 0..down {
                     for u in 0..across {
-                        let x = (column as f32 + (u as f32 + 0.5) / across as f32) * step;
-                        let y = (row as f32 + (v as f32 + 0.5) / down as f32) * step;
+                        let x = (to_f32(column) + (to_f32(u) + 0.5) / to_f32(across)) * step;
+                        let y = (to_f32(row) + (to_f32(v) + 0.5) / to_f32(down)) * step;
                         sum += view.luma_at(self.apply(Point { x, y }));
                     }
                 }

@@ -2,9 +2,9 @@
 //!
 //! A [`Look`] is a handful of numbers; no picture can be made of them.
 
-use super::VisionError;
-use super::engine::ModelStore;
-use super::geometry::{Affine, BBox, Region, View};
+use super::error::VisionError;
+use super::geometry::{Affine, BBox, Region, View, to_f32};
+use super::models::ModelStore;
 use super::mtcnn::Detector;
 use crate::camera::Frame;
 
@@ -60,12 +60,11 @@ impl Looker {
     ///
     /// # Errors
     /// [`VisionError::Model`] when a network fails.
-    #[expect(clippy::cast_precision_loss, reason = "sides of pictures are far below 2^24")]
     pub fn look(&mut self, frame: &Frame) -> Result<Look, VisionError> {
         let view = View::new(frame, self.region);
         let faces = self.detector.search(&view, SMALLEST)?;
         let largest = faces.iter().max_by(|a, b| a.bbox.area().total_cmp(&b.bbox.area()));
-        let whole = BBox { x1: 0.0, y1: 0.0, x2: view.width as f32, y2: view.height as f32 };
+        let whole = BBox { x1: 0.0, y1: 0.0, x2: to_f32(view.width), y2: to_f32(view.height) };
         let crop = Affine::onto(&largest.map_or(whole, |face| face.bbox)).crop(&view, SIDE);
         Ok(Look {
             width: view.width,
@@ -77,9 +76,8 @@ impl Looker {
     }
 }
 
-#[expect(clippy::cast_precision_loss, reason = "a crop is small")]
 fn mean(values: &[f32]) -> f32 {
-    values.iter().sum::<f32>() / values.len() as f32
+    values.iter().sum::<f32>() / to_f32(values.len())
 }
 
 /// Root mean square of the Laplacian over the standard deviation of luma; 0 for a crop without any contrast.

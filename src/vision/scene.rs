@@ -6,20 +6,26 @@
 
 use zeroize::Zeroize;
 
-use super::geometry::{BBox, View};
+use super::geometry::{BBox, View, to_f32};
 
-/// Blocks across and down.
+/// Blocks in a row.
 const ACROSS: usize = 40;
+
+/// Rows of blocks.
 const DOWN: usize = 30;
 
 /// Only each so many rows of pixels are read: the mean of a block needs no more.
 const EVERY_ROW: usize = 4;
 
-/// A block has changed when its brightness did by at least so much (of 255), and by several times what the blocks
-/// of this picture usually differ by, up to a limit, for where half of the picture moves that is no noise.
-const LEAST_CHANGE: f32 = 4.0;
-const MOST_NOISE: f32 = 12.0;
+/// A block has changed when its brightness did by so many times what the blocks of this picture usually differ by.
 const TIMES_NOISE: f32 = 6.0;
+
+/// A block whose brightness changed by less (of 255) has not changed, however quiet the picture is.
+const LEAST_CHANGE: f32 = 4.0;
+
+/// A block whose brightness changed by more (of 255) has changed: where half of the picture moves, what its blocks usually
+/// differ by is no noise.
+const MOST_NOISE: f32 = 12.0;
 
 /// What a row's gain may be wrong by, because a camera's black is not 0: so many levels times the gain's distance from 1.
 const BLACK: f32 = 24.0;
@@ -27,8 +33,10 @@ const BLACK: f32 = 24.0;
 /// So many changed blocks are someone; a clock's hand or a lamp on a device is fewer.
 const BLOCKS_CHANGED: usize = 3;
 
-/// How far around a known face its person may move, in widths and heights of the face; downwards to the border.
+/// How far beside a known face its person may move, in widths of the face; downwards it is to the border.
 const ASIDE: f32 = 2.0;
+
+/// How far above a known face its person may move, in heights of the face.
 const ABOVE: f32 = 1.0;
 
 type Blocks = [f32; ACROSS * DOWN];
@@ -62,7 +70,7 @@ impl Scene {
         for (down, row) in self.now.chunks_exact_mut(ACROSS).enumerate() {
             let (top, bottom) = (down * view.height / DOWN, (down + 1) * view.height / DOWN);
             let mut sums = [0u32; ACROSS];
-            let mut rows = 0u32;
+            let mut rows = 0;
             for y in (top..bottom.max(top + 1)).step_by(EVERY_ROW) {
                 let pixels = view.row(y.min(view.height - 1));
                 for (across, sum) in sums.iter_mut().enumerate() {
@@ -73,11 +81,7 @@ impl Scene {
             }
             for (across, (block, sum)) in row.iter_mut().zip(sums).enumerate() {
                 let width = (across + 1) * view.width / ACROSS - across * view.width / ACROSS;
-                #[expect(clippy::cast_precision_loss, reason = "a picture's side is far below 2^24")]
-                let count = (rows * 3) as f32 * width.max(1) as f32;
-                #[expect(clippy::cast_precision_loss, reason = "a mean needs no more than 24 bits")]
-                let sum = sum as f32;
-                *block = sum / count;
+                *block = to_f32(sum as usize) / (to_f32(rows * 3) * to_f32(width.max(1)));
             }
         }
     }
@@ -111,10 +115,10 @@ impl Scene {
 }
 
 /// Whether the middle of block `at` may be the person with the face `bbox`.
-#[expect(clippy::cast_precision_loss, reason = "a picture's side is far below 2^24")]
 fn belongs(view: &View<'_>, at: usize, bbox: &BBox) -> bool {
-    let x = ((at % ACROSS) as f32 + 0.5) * view.width as f32 / ACROSS as f32;
-    let y = ((at / ACROSS) as f32 + 0.5) * view.height as f32 / DOWN as f32;
+    let middle =
+        |block: usize, side: usize, blocks: usize| (to_f32(block) + 0.5) * to_f32(side) / to_f32(blocks);
+    let (x, y) = (middle(at % ACROSS, view.width, ACROSS), middle(at / ACROSS, view.height, DOWN));
     let aside = ASIDE * bbox.width();
     x > bbox.x1 - aside && x < bbox.x2 + aside && y > bbox.y1 - ABOVE * bbox.height()
 }

@@ -10,18 +10,29 @@
 //!  └── something moved, or the last search is old
 //! ```
 
+use super::error::VisionError;
 use super::geometry::{Face, View};
 use super::mtcnn::{Detector, distinct};
 use super::scene::Scene;
-use super::{Faces, VisionError};
 
-/// While faces are known the picture is searched again after so many seconds if something moves elsewhere: a screen
-/// behind a lecturer changes all the time,
+/// Seconds after which a picture with known faces is searched again if something moves elsewhere; not at once, because a
+/// screen behind a lecturer changes all the time.
 const SEARCH_MOVED: f64 = 3.0;
-/// and after so many whatever the [`Scene`] says.
+
+/// Seconds after which a picture with known faces is searched again whatever the [`Scene`] says.
 const SEARCH_KNOWN: f64 = 5.0;
-/// Without a known face it is searched as soon as something moves, and after so many seconds if nothing does.
+
+/// Seconds after which a picture without a known face is searched again although nothing moves.
 const SEARCH_EMPTY: f64 = 30.0;
+
+/// Which faces of a frame are counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Faces {
+    /// The largest one: the lecturer, who stands nearest to the camera.
+    Largest,
+    /// All of them.
+    All,
+}
 
 /// The faces of the last frame, and when they were searched for.
 pub(super) struct Tracker {

@@ -7,8 +7,8 @@ use super::finding::Finding;
 use crate::camera::Frame;
 use crate::cli::Part;
 use crate::config::Settings;
-use crate::vision::engine::ModelStore;
 use crate::vision::look::Looker;
+use crate::vision::models::ModelStore;
 
 /// Mean luma that is good for finding faces, from 0 to 255.
 pub(crate) const GOOD_LIGHT: RangeInclusive<f32> = 50.0..=220.0;

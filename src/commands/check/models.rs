@@ -9,7 +9,7 @@ use crate::cli::Part;
 use crate::clock::{Clock, SystemClock};
 use crate::config::Settings;
 use crate::vision::classifier::Classifier;
-use crate::vision::engine::ModelStore;
+use crate::vision::models::ModelStore;
 use crate::vision::{Analyzer, VisionError};
 
 /// Runs the networks on an empty picture.

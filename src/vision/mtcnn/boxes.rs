@@ -1,6 +1,6 @@
 //! Candidate boxes: regression and non-maximum suppression, with the conventions of the original.
 
-use crate::vision::geometry::BBox;
+use crate::vision::geometry::{BBox, Face};
 
 /// A box that may be a face.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -56,6 +56,11 @@ pub(super) fn suppress<T>(
         }
     }
     candidates.truncate(kept);
+}
+
+/// Keeps the best of those that cover the same face, best first.
+pub(in crate::vision) fn distinct(faces: &mut Vec<Face>) {
+    suppress(faces, |face| (face.score, face.bbox), Overlap::Minimum, 0.7, usize::MAX);
 }
 
 impl Overlap {

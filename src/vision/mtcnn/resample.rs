@@ -4,7 +4,7 @@ use std::ops::{AddAssign, Range};
 
 use zeroize::{Zeroize, Zeroizing};
 
-use crate::vision::geometry::View;
+use crate::vision::geometry::{View, to_f32};
 
 /// A rectangle of a view: columns `x` to `x + width`, rows `y` to `y + height`.
 #[derive(Debug, Clone, Copy)]
@@ -103,11 +103,7 @@ fn sum_up<T: Copy + Default + AddAssign + From<u8> + Into<u32>>(
                     *channel += (*value).into();
                 }
             }
-            #[expect(
-                clippy::cast_precision_loss,
-                reason = "the sum of a window is far below 2^24 for any picture"
-            )]
-            let [r, g, b] = rgb.map(|sum| sum as f32 / (count * column.len()) as f32);
+            let [r, g, b] = rgb.map(|sum| to_f32(sum as usize) / to_f32(count * column.len()));
             let at = out_y * width + out_x;
             (red[at], green[at], blue[at]) = (r, g, b);
         }

@@ -1,20 +1,24 @@
 //! V4L2 cameras through the `v4l` crate: negotiation, and the newest frame on each tick.
 
+mod interval;
+
 use std::io;
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use v4l::buffer::{Flags, Metadata, Type};
-use v4l::frameinterval::FrameIntervalEnum;
 use v4l::io::mmap::Stream as MmapStream;
 use v4l::io::traits::{CaptureStream, Stream};
 use v4l::video::Capture as _;
 use v4l::video::capture::Parameters;
-use v4l::{Device, Format, FourCC, Fraction};
+use v4l::{Device, Format, FourCC};
 use zeroize::Zeroize;
 
-use super::{CameraError, Capture, Frame, FrameSource, check_size, decode, jpeg};
+use super::frame::Frame;
+use super::size::check_size;
+use super::source::{CameraError, Capture, FrameSource};
+use super::{decode, jpeg};
 
 /// Pixel formats that can be decoded, the cheapest and richest first.
 const FORMATS: [&[u8; 4]; 5] = [b"YUYV", b"NV12", b"RGB3", b"MJPG", b"GREY"];
@@ -24,10 +28,6 @@ const BUFFERS: u32 = 4;
 
 /// A camera that shows nothing for this long is lost. A webcam needs up to two seconds for its first frame.
 const SILENCE: Duration = Duration::from_secs(4);
-
-/// A camera delivers at least this many frames for each that is analysed, so that waiting for a fresh one
-/// takes half a tick at most.
-const FRAMES_A_TICK: f64 = 2.0;
 
 /// Said of output, metadata and multi-planar nodes and of what is no V4L2 device at all.
 const NO_CAMERA: &str =
@@ -182,9 +182,9 @@ impl V4l2 {
             .collect();
         let fastest = |fourcc: &FourCC| {
             let intervals = device.enum_frameintervals(*fourcc, self.width, self.height).unwrap_or_default();
-            intervals.iter().map(|i| shortest(&i.interval)).fold(f64::INFINITY, f64::min)
+            intervals.iter().map(|i| interval::shortest(&i.interval)).fold(f64::INFINITY, f64::min)
         };
-        let fits = |fourcc: &&FourCC| fastest(fourcc) <= 1.0 / (FRAMES_A_TICK * self.rate_hz);
+        let fits = |fourcc: &&FourCC| fastest(fourcc) <= interval::needed(self.rate_hz);
         let by_speed = |a: &&FourCC, b: &&FourCC| fastest(a).total_cmp(&fastest(b));
         let Some(fourcc) = known.iter().find(fits).or_else(|| known.iter().min_by(by_speed)) else {
             let names: Vec<_> =
@@ -219,16 +219,16 @@ impl V4l2 {
     /// Asks for the lowest frame rate that still serves the analysis: frames that are never looked at cost bus
     /// time and power, and a slow camera sees better in a dark room. A driver without that choice is left alone.
     fn slow_down(&self, device: &Device, format: &Format) -> String {
-        let needed = 1.0 / (FRAMES_A_TICK * self.rate_hz);
         let offered =
             device.enum_frameintervals(format.fourcc, format.width, format.height).unwrap_or_default();
-        let Some(interval) = choose_interval(offered.iter().map(|i| &i.interval), needed) else {
+        let needed = interval::needed(self.rate_hz);
+        let Some(chosen) = interval::choose(offered.iter().map(|i| &i.interval), needed) else {
             return "at its own frame rate".to_owned();
         };
-        if seconds(&interval) > 1.0 / self.rate_hz {
+        if interval::seconds(&chosen) > 1.0 / self.rate_hz {
             log::warn!("{}: is slower than analysis.rate_hz = {}", self.device.display(), self.rate_hz);
         }
-        match device.set_params(&Parameters::new(interval)) {
+        match device.set_params(&Parameters::new(chosen)) {
             Ok(set) => format!("a frame every {} s", set.interval),
             Err(e) => format!("at its own frame rate ({e})"),
         }
@@ -321,76 +321,9 @@ fn decoded(bytes: &[u8], format: &Format, spare: Option<Frame>) -> Option<Frame>
     }
 }
 
-fn seconds(fraction: &Fraction) -> f64 {
-    f64::from(fraction.numerator) / f64::from(fraction.denominator.max(1))
-}
-
-fn shortest(interval: &FrameIntervalEnum) -> f64 {
-    match interval {
-        FrameIntervalEnum::Discrete(fraction) => seconds(fraction),
-        FrameIntervalEnum::Stepwise(steps) => seconds(&steps.min),
-    }
-}
-
-/// The longest interval of at most `needed` seconds; where none is that short, the shortest there is.
-fn choose_interval<'a>(
-    offered: impl Iterator<Item = &'a FrameIntervalEnum>,
-    needed: f64,
-) -> Option<Fraction> {
-    let candidates: Vec<_> = offered
-        .flat_map(|interval| match interval {
-            FrameIntervalEnum::Discrete(fraction) => vec![*fraction],
-            // Between its ends a driver rounds to a step by itself.
-            FrameIntervalEnum::Stepwise(steps) => {
-                vec![steps.min, within(needed, steps.min, steps.max), steps.max]
-            }
-        })
-        .collect();
-    let fast_enough = candidates.iter().filter(|f| seconds(f) <= needed * 1.001);
-    fast_enough
-        .max_by(|a, b| seconds(a).total_cmp(&seconds(b)))
-        .or_else(|| candidates.iter().min_by(|a, b| seconds(a).total_cmp(&seconds(b))))
-        .copied()
-}
-
-/// `needed` seconds as a fraction, if it lies between two others.
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "an analysis rate gives 16 ms to 10 s"
-)]
-fn within(needed: f64, min: Fraction, max: Fraction) -> Fraction {
-    if needed < seconds(&min) || needed > seconds(&max) {
-        return min;
-    }
-    Fraction::new((needed * 10_000.0) as u32, 10_000)
-}
-
 #[cfg(test)]
-#[allow(clippy::float_cmp, reason = "the intervals are chosen, not computed")]
 mod tests {
     use super::*;
-    use v4l::frameinterval::Stepwise;
-
-    fn chosen(offered: &[FrameIntervalEnum], rate_hz: f64) -> f64 {
-        seconds(&choose_interval(offered.iter(), 1.0 / (FRAMES_A_TICK * rate_hz)).unwrap())
-    }
-
-    #[test]
-    fn the_slowest_rate_that_serves_the_analysis_is_chosen() {
-        let offered: Vec<_> =
-            [30, 15, 10, 5, 2].map(|fps| FrameIntervalEnum::Discrete(Fraction::new(1, fps))).into();
-        assert_eq!(chosen(&offered, 2.0), 0.2);
-        assert_eq!(chosen(&offered, 7.0), 1.0 / 15.0);
-        assert_eq!(chosen(&offered, 30.0), 1.0 / 30.0);
-    }
-
-    #[test]
-    fn a_range_of_intervals_is_used_up_to_what_is_needed() {
-        let steps =
-            Stepwise { min: Fraction::new(1, 60), max: Fraction::new(1, 1), step: Fraction::new(1, 60) };
-        assert_eq!(chosen(&[FrameIntervalEnum::Stepwise(steps)], 2.0), 0.25);
-    }
 
     #[test]
     fn a_buffer_is_cut_by_what_the_driver_filled() {

@@ -1,0 +1,148 @@
+//! The three stages: P-Net proposes candidates, R-Net refines them, and O-Net makes a face of one.
+
+use super::boxes::{Candidate, Overlap, suppress};
+use super::pyramid::Pyramid;
+use super::resample::{Cut, Resampler};
+use crate::vision::engine::Network;
+use crate::vision::error::VisionError;
+use crate::vision::geometry::{BBox, Face, Point, View};
+use crate::vision::models::ModelStore;
+
+/// Side of R-Net's input.
+const REFINEMENT: usize = 24;
+/// Side of O-Net's input.
+const OUTPUT: usize = 48;
+
+/// The most cells of one level that are compared with one another; the best ones are. A room full of faces has
+/// far fewer, and noise or a checkerboard may have thousands.
+const MOST_CELLS: usize = 512;
+
+/// The networks, and the candidates between two stages.
+pub(super) struct Cascade {
+    /// Logits above which P-Net, R-Net and O-Net keep a box.
+    thresholds: [f32; 3],
+    pyramid: Pyramid,
+    refinement: Network,
+    output: Network,
+    // Kept from one search to the next, so that none allocates.
+    resampler: Resampler,
+    cells: Vec<Candidate>,
+    /// What the last stage has left.
+    pub(super) candidates: Vec<Candidate>,
+}
+
+impl Cascade {
+    /// Loads the three networks.
+    pub(super) fn new(store: &ModelStore) -> Result<Self, VisionError> {
+        let settings = &store.manifest.detector;
+        let load = |model, side| Network::new("MTCNN", &store.bytes(model)?, Some(&[1, 3, side, side]));
+        Ok(Self {
+            thresholds: settings.thresholds.map(logit),
+            pyramid: Pyramid::new(store.bytes(&settings.proposal)?.into_owned(), settings.pyramid_factor),
+            refinement: load(&settings.refinement, REFINEMENT)?,
+            output: load(&settings.output, OUTPUT)?,
+            resampler: Resampler::default(),
+            cells: Vec::new(),
+            candidates: Vec::new(),
+        })
+    }
+
+    /// How many levels the pyramid has for this view, the largest first.
+    pub(super) fn levels(&mut self, view: &View<'_>, min_face_px: u32) -> Result<usize, VisionError> {
+        self.pyramid.levels(view, min_face_px)
+    }
+
+    /// The side of P-Net's cell on a level, in pixels of the picture.
+    pub(super) fn cell_side(&self, level: usize) -> f32 {
+        self.pyramid.cell_side(level)
+    }
+
+    /// The first stage: adds what P-Net proposes on one level to the candidates.
+    pub(super) fn propose(&mut self, level: usize, view: &View<'_>) -> Result<(), VisionError> {
+        self.pyramid.find(level, view, &mut self.resampler, self.thresholds[0], &mut self.cells)?;
+        if self.cells.len() > MOST_CELLS {
+            self.cells.select_nth_unstable_by(MOST_CELLS, |a, b| b.logit.total_cmp(&a.logit));
+            self.cells.truncate(MOST_CELLS);
+        }
+        suppress(&mut self.cells, of_candidate, Overlap::Union, 0.5, usize::MAX);
+        self.candidates.append(&mut self.cells);
+        Ok(())
+    }
+
+    /// The best candidates of all that were proposed, as squares.
+    pub(super) fn select(&mut self, most: usize) {
+        suppress(&mut self.candidates, of_candidate, Overlap::Union, 0.7, most);
+        for candidate in &mut self.candidates {
+            candidate.bbox = candidate.regressed(0.0).square();
+        }
+    }
+
+    /// The second stage: R-Net on each candidate; those that stay are squares again, the best first.
+    pub(super) fn refine(&mut self, view: &View<'_>) -> Result<(), VisionError> {
+        let mut kept = 0;
+        for at in 0..self.candidates.len() {
+            let bbox = self.candidates[at].bbox;
+            let Some(cut) = cut(view, &bbox) else { continue };
+            // One at a time: in tract a batch of n takes twice as long as n runs.
+            let head = self.refinement.run(self.resampler.area(view, cut, REFINEMENT, REFINEMENT))?;
+            let [logit, offsets @ ..]: [f32; 5] =
+                head.values().try_into().map_err(|_| VisionError::output("R-Net"))?;
+            if logit > self.thresholds[1] {
+                self.candidates[kept] = Candidate { bbox, logit, offsets };
+                kept += 1;
+            }
+        }
+        self.candidates.truncate(kept);
+        suppress(&mut self.candidates, of_candidate, Overlap::Union, 0.7, usize::MAX);
+        for candidate in &mut self.candidates {
+            candidate.bbox = candidate.regressed(1.0).square();
+        }
+        Ok(())
+    }
+
+    /// The third stage: O-Net on one square box; a face with its landmarks, or none.
+    pub(super) fn finish(&mut self, view: &View<'_>, bbox: &BBox) -> Result<Option<Face>, VisionError> {
+        let Some(cut) = cut(view, bbox) else { return Ok(None) };
+        let head = self.output.run(self.resampler.area(view, cut, OUTPUT, OUTPUT))?;
+        let head: [f32; 15] = head.values().try_into().map_err(|_| VisionError::output("O-Net"))?;
+        if head[0] <= self.thresholds[2] {
+            return Ok(None);
+        }
+        let candidate =
+            Candidate { bbox: *bbox, logit: head[0], offsets: [head[1], head[2], head[3], head[4]] };
+        let (width, height) = (bbox.width() + 1.0, bbox.height() + 1.0);
+        let landmarks = std::array::from_fn(|i| Point {
+            x: width * head[5 + i] + bbox.x1 - 1.0,
+            y: height * head[10 + i] + bbox.y1 - 1.0,
+        });
+        Ok(Some(Face { bbox: candidate.regressed(1.0), score: 1.0 / (1.0 + (-head[0]).exp()), landmarks }))
+    }
+
+    /// Overwrites what is left of the picture.
+    pub(super) fn wipe(&mut self) {
+        self.resampler.wipe();
+    }
+}
+
+fn of_candidate(candidate: &Candidate) -> (f32, BBox) {
+    (candidate.logit, candidate.bbox)
+}
+
+/// The pixels of a box, counted from 1 and cut off at the border as the original does; none where it is
+/// outside.
+#[expect(clippy::cast_possible_truncation, reason = "saturating is what a box far outside needs")]
+fn cut(view: &View<'_>, bbox: &BBox) -> Option<Cut> {
+    let span = |from: f32, to: f32, side: usize| {
+        let start = usize::try_from((from.trunc() as i64).max(1)).ok()? - 1;
+        let end = usize::try_from(to.trunc() as i64).ok()?.min(side);
+        (start < end).then(|| (start, end - start))
+    };
+    let (x, width) = span(bbox.x1, bbox.x2, view.width)?;
+    let (y, height) = span(bbox.y1, bbox.y2, view.height)?;
+    Some(Cut { x, y, width, height })
+}
+
+/// The logit of a probability, so that no network needs a softmax.
+fn logit(probability: f32) -> f32 {
+    (probability / (1.0 - probability)).ln()
+}
