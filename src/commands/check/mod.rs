@@ -90,6 +90,6 @@ fn configuration(settings: &Settings) -> Finding {
     }
     Finding::ok(
         Part::Configuration,
-        format_args!("publishes on {}, because of: {}", settings.topics.minute, settings.basis),
+        format_args!("publishes on {}, basis: {}", settings.topics.minute, settings.basis),
     )
 }

@@ -15,18 +15,18 @@ use crate::vision::{Analyzer, VisionError};
 /// Runs the networks on an empty picture.
 pub(super) fn check(models: Option<&Path>, settings: Option<&Settings>) -> Finding {
     match try_models(models, settings) {
-        Ok((false, _)) => Finding::failed(Part::Models, "the networks give nonsense on a test picture")
+        Ok((false, _)) => Finding::failed(Part::Models, "the networks give wrong results on a test picture")
             .advise("install the package again"),
         Ok((true, took)) => {
             let milliseconds = took.as_millis();
             match settings.filter(|settings| took.as_secs_f64() > 1.0 / settings.rate_hz) {
                 Some(_) => {
-                    let found = format!("as the manifest says, a search takes {milliseconds} ms");
+                    let found = format!("hashes match, a search takes {milliseconds} ms");
                     Finding::warning(Part::Models, found)
                         .advise("lower analysis.rate_hz or raise analysis.min_face_px")
                 }
                 None => {
-                    let found = format!("as the manifest says; a search takes {milliseconds} ms");
+                    let found = format!("hashes match; a search takes {milliseconds} ms");
                     Finding::ok(Part::Models, found)
                 }
             }
