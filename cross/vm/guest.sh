@@ -1,4 +1,5 @@
 #!/bin/busybox sh
+# shellcheck shell=dash # busybox' ash, which it does not know
 # The first and only process of the virtual machine of camera-test.sh: prints each promise with `ok` or `FAILED`.
 
 camera=/dev/video0
@@ -52,6 +53,7 @@ press() { v4l2-ctl -d $camera -c "$1=1"; }
 
 # vivid is away while anybody still has the node open that it lost.
 pull_out() {
+    # shellcheck disable=SC2217 # it keeps the node open
     sleep 1000 < $camera &
     holder=$!
     press disconnect
@@ -100,6 +102,7 @@ ends_well() {
     wait $daemon
 }
 
+# shellcheck disable=SC2010 # the names are of no use: what the links point to is
 has_one_camera_open() { [ "$(ls -l /proc/$daemon/fd | grep -c /dev/video)" -eq 1 ]; }
 
 never_panicked() { ! grep -q panicked $journal; }
