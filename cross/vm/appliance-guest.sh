@@ -368,7 +368,7 @@ nothing_left() {
     local left
     left=$(find / -xdev \( -path /run/payload -o -path /proc -o -path /var/lib/dpkg/info/lectern.list \) -prune -o \
         -iname '*lectern*' -print)
-    [ -z "$left" ] || { sed 's/^/  - /' <<< "$left"; return 1; }
+    [ -z "$left" ] || { echo "  - ${left//$'\n'/$'\n  - '}"; return 1; }
 }
 
 # ---- the machine -----------------------------------------------------------------------------------------

@@ -21,7 +21,7 @@ pub trait Storage: Send {
     /// # Errors
     /// As the system has them; so for every function here.
     fn list(&self) -> io::Result<Vec<String>>;
-    /// The whole of a file; [`is_foreign`] tells of one that is longer than `longest`, or no regular file.
+    /// The whole of a file; `is_foreign` tells of one that is longer than `longest`, or no regular file.
     #[allow(clippy::missing_errors_doc, reason = "told once, above")]
     fn read(&self, name: &str, longest: usize) -> io::Result<Vec<u8>>;
     /// `length` bytes of a file from `offset` on; [`io::ErrorKind::UnexpectedEof`] where it is shorter.
