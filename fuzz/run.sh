@@ -27,7 +27,7 @@ while true; do
 done
 seconds=60
 if [[ ${1:-} =~ ^[0-9]+$ ]]; then seconds=$1 && shift; fi
-known=$(cd fuzz/targets && ls -- *.rs | sed 's/\.rs$//')
+known=$(cd fuzz/targets && printf '%s\n' *.rs | sed 's/\.rs$//')
 targets=("$@")
 if [ ${#targets[@]} = 0 ]; then mapfile -t targets <<< "$known"; fi
 for target in "${targets[@]}"; do
@@ -40,6 +40,7 @@ if [ -n "$input" ]; then exec "target/release/fuzz-${targets[0]}" "$input"; fi
 # An input takes milliseconds; ten seconds are a hang. Memory is bounded by what a reader may hold for one picture. Seed 0
 # is one drawn at random.
 options=(-seed="$seed" -max_total_time="$seconds" -timeout=10 -rss_limit_mb=1024 -print_final_stats=1 -verbosity=0)
+# shellcheck disable=SC2317 # xargs calls it below
 fuzz() {
     local target=$1 folder=target/fuzz/$1
     mkdir -p "$folder/corpus" "fuzz/corpus/$target"

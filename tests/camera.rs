@@ -2,7 +2,7 @@
 //!
 //! They need the kernel's virtual camera `vivid`, which shows colour bars and fails on demand;
 //! `cross/vm/camera-test.sh` brings it in a virtual machine. `LECTERN_CAMERA` names its capture node and
-//! `LECTERN_NO_CAMERA` nodes that are none, separated by spaces; without the first all are skipped.
+//! `LECTERN_NO_CAMERA` nodes that are none, separated by spaces.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
@@ -50,17 +50,14 @@ struct Vivid {
 }
 
 impl Vivid {
-    fn attached() -> Option<Self> {
+    fn attached() -> Self {
         static ALONE: Mutex<()> = Mutex::new(());
-        let Some(device) = std::env::var_os("LECTERN_CAMERA") else {
-            println!("skipped: LECTERN_CAMERA is not set");
-            return None;
-        };
+        let device = std::env::var_os("LECTERN_CAMERA").expect("LECTERN_CAMERA names the virtual camera");
         let vivid =
             Self { device: device.into(), _alone: ALONE.lock().unwrap_or_else(PoisonError::into_inner) };
         vivid.set("test_pattern", BARS_75);
         vivid.set("percentage_of_dropped_buffers", 0);
-        Some(vivid)
+        vivid
     }
 
     fn set(&self, control: &str, value: i32) {
@@ -132,8 +129,9 @@ fn is_near(found: u8, expected: f64) -> bool {
 }
 
 #[test]
+#[ignore = "needs the kernel's virtual camera: LECTERN_CAMERA"]
 fn each_format_shows_the_colours_before_the_camera() {
-    let Some(vivid) = Vivid::attached() else { return };
+    let vivid = Vivid::attached();
     for format in [b"YUYV", b"NV12", b"RGB3", b"GREY"] {
         let name = String::from_utf8_lossy(format).into_owned();
         let mut camera = vivid.camera().with_formats(&[*format]);
@@ -157,17 +155,21 @@ fn each_format_shows_the_colours_before_the_camera() {
 }
 
 #[test]
+#[ignore = "needs the kernel's virtual camera: LECTERN_CAMERA"]
 fn a_camera_without_a_known_format_is_refused_with_what_it_offers() {
-    let Some(vivid) = Vivid::attached() else { return };
+    let vivid = Vivid::attached();
     let error = vivid.camera().with_formats(&[*b"MJPG"]).reopen().unwrap_err();
     assert!(matches!(error, CameraError::Unusable { .. }), "{error}");
     assert!(error.to_string().contains("YUYV"), "{error}");
 }
 
 #[test]
+#[ignore = "needs the kernel's virtual camera: LECTERN_CAMERA"]
 fn a_node_that_does_not_capture_is_refused() {
-    let Some(_vivid) = Vivid::attached() else { return };
-    for node in std::env::var("LECTERN_NO_CAMERA").unwrap_or_default().split_whitespace() {
+    let _vivid = Vivid::attached();
+    let nodes =
+        std::env::var("LECTERN_NO_CAMERA").expect("LECTERN_NO_CAMERA names nodes that are no cameras");
+    for node in nodes.split_whitespace() {
         let error = V4l2::new(Path::new(node), WIDTH, HEIGHT, RATE_HZ).reopen().unwrap_err();
         assert!(matches!(error, CameraError::Unusable { .. }), "{error}");
         println!("{error}");
@@ -175,8 +177,9 @@ fn a_node_that_does_not_capture_is_refused() {
 }
 
 #[test]
+#[ignore = "needs the kernel's virtual camera: LECTERN_CAMERA"]
 fn a_tick_shows_what_is_there_now_and_not_what_waited_in_a_buffer() {
-    let Some(vivid) = Vivid::attached() else { return };
+    let vivid = Vivid::attached();
     let mut camera = vivid.opened();
     for (pattern, white) in [(BLACK, 0), (BARS_100, 255), (BLACK, 0)] {
         drop(frame(&mut camera));
@@ -190,8 +193,9 @@ fn a_tick_shows_what_is_there_now_and_not_what_waited_in_a_buffer() {
 }
 
 #[test]
+#[ignore = "needs the kernel's virtual camera: LECTERN_CAMERA"]
 fn a_camera_runs_no_faster_than_the_analysis_needs() {
-    let Some(vivid) = Vivid::attached() else { return };
+    let vivid = Vivid::attached();
     let seconds = |fraction: Fraction| f64::from(fraction.numerator) / f64::from(fraction.denominator);
     for rate_hz in [0.5, 2.0, 10.0] {
         let mut camera = V4l2::new(&vivid.device, WIDTH, HEIGHT, rate_hz);
@@ -217,8 +221,9 @@ fn a_camera_runs_no_faster_than_the_analysis_needs() {
 }
 
 #[test]
+#[ignore = "needs the kernel's virtual camera: LECTERN_CAMERA"]
 fn a_camera_that_another_program_uses_is_waited_for() {
-    let Some(vivid) = Vivid::attached() else { return };
+    let vivid = Vivid::attached();
     let mut other = vivid.opened();
     drop(frame(&mut other));
     let mut camera = vivid.camera();
@@ -230,8 +235,9 @@ fn a_camera_that_another_program_uses_is_waited_for() {
 }
 
 #[test]
+#[ignore = "needs the kernel's virtual camera: LECTERN_CAMERA"]
 fn a_signal_while_waiting_for_a_frame_loses_nothing() {
-    let Some(vivid) = Vivid::attached() else { return };
+    let vivid = Vivid::attached();
     // A handler, without which a signal would end the process or be ignored and interrupt no call.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let _entered = runtime.enter();
@@ -253,8 +259,9 @@ fn a_signal_while_waiting_for_a_frame_loses_nothing() {
 }
 
 #[test]
+#[ignore = "needs the kernel's virtual camera: LECTERN_CAMERA"]
 fn a_damaged_buffer_is_corrupt_and_the_next_one_is_not() {
-    let Some(vivid) = Vivid::attached() else { return };
+    let vivid = Vivid::attached();
     let mut camera = vivid.opened();
     drop(frame(&mut camera));
     sleep(ALL_BUFFERS_FULL);
@@ -264,8 +271,9 @@ fn a_damaged_buffer_is_corrupt_and_the_next_one_is_not() {
 }
 
 #[test]
+#[ignore = "needs the kernel's virtual camera: LECTERN_CAMERA"]
 fn a_camera_that_falls_silent_is_lost_within_five_seconds() {
-    let Some(vivid) = Vivid::attached() else { return };
+    let vivid = Vivid::attached();
     let mut camera = vivid.opened();
     drop(frame(&mut camera));
     vivid.set("percentage_of_dropped_buffers", 100);
@@ -277,8 +285,9 @@ fn a_camera_that_falls_silent_is_lost_within_five_seconds() {
 }
 
 #[test]
+#[ignore = "needs the kernel's virtual camera: LECTERN_CAMERA"]
 fn a_call_that_fails_loses_the_camera_and_reopening_brings_it_back() {
-    let Some(vivid) = Vivid::attached() else { return };
+    let vivid = Vivid::attached();
     let mut camera = vivid.opened();
     // Before the first frame, where the buffers are queued and the stream starts.
     for button in ["inject_vidioc_qbuf_error", "inject_vidioc_streamon_error"] {
@@ -303,8 +312,9 @@ fn a_call_that_fails_loses_the_camera_and_reopening_brings_it_back() {
 }
 
 #[test]
+#[ignore = "needs the kernel's virtual camera: LECTERN_CAMERA"]
 fn a_camera_pulled_out_is_lost_and_one_put_back_resumes() {
-    let Some(vivid) = Vivid::attached() else { return };
+    let vivid = Vivid::attached();
     let mut camera = vivid.opened();
     drop(frame(&mut camera));
     // vivid comes back once nobody has it open; until then it is away.

@@ -27,8 +27,9 @@ fn overlap(a: &BBox, b: &BBox) -> f32 {
 /// Of all frames of the clips in which a search finds a face, in at least 99 of 100 there is one by following too,
 /// and the two overlap by .8 on average.
 #[test]
+#[ignore = "needs the data folder: LECTERN_DATA"]
 fn following_finds_what_searching_finds() {
-    let Some(clips) = common::data("clips") else { return };
+    let clips = common::data("clips");
     let mut detector = Detector::new(&ModelStore::open(None).unwrap()).unwrap();
     for rate_hz in [2.0, 10.0] {
         let (mut analyzer, mut frames, mut searched, mut both, mut sum) = (analyzer(), 0, 0u16, 0u16, 0.0);
@@ -64,8 +65,9 @@ fn following_finds_what_searching_finds() {
 
 /// Searching for the largest face alone, as the daemon does, misses hardly any that searching for all finds.
 #[test]
+#[ignore = "needs the data folder: LECTERN_DATA"]
 fn the_largest_face_of_a_photograph_is_found_without_looking_for_all() {
-    let Some(photographs) = common::data("wider_dev/images") else { return };
+    let photographs = common::data("wider_dev/images");
     let mut detector = Detector::new(&ModelStore::open(None).unwrap()).unwrap();
     let mut analyzer = analyzer();
     let (mut with, mut found, mut same, mut sum) = (0u16, 0u16, 0u16, 0.0);

@@ -79,8 +79,8 @@ fn main() -> ExitCode {
         (false, _) => Box::new(Mosquitto::unbounded()),
         (true, true) => Box::new(Cluster::start()),
         (true, false) => {
-            println!("skipped: RabbitMQ is not installed; apt-get install rabbitmq-server");
-            return ExitCode::SUCCESS;
+            eprintln!("RabbitMQ is not installed; apt-get install rabbitmq-server");
+            return ExitCode::FAILURE;
         }
     };
     if load(brokers, devices, windows) { ExitCode::SUCCESS } else { ExitCode::FAILURE }

@@ -1,6 +1,7 @@
 #!/bin/bash
 # Runs as root in the guest of appliance-test.sh, under its systemd: prints each promise with `ok` or `FAILED`.
 cd /run/payload || exit 1
+# shellcheck source=/dev/null # appliance-test.sh writes it
 . ./settings
 messages=/run/messages # what a subscriber received: topic, then payload
 camera=/dev/video0
@@ -86,8 +87,8 @@ plug_camera() {
 
 # Also while somebody watches: the nodes go, and the module as soon as they are closed.
 pull_camera() {
-    kill $player
-    wait $player 2> /dev/null
+    kill "$player"
+    wait "$player" 2> /dev/null
     echo vivid.0 > /sys/bus/platform/drivers/vivid/unbind
     until rmmod vivid 2> /dev/null; do sleep 0.2; done
 }
@@ -214,6 +215,7 @@ prove_sandbox() {
     for where in /dev/vda /dev/console /dev/kmsg; do
         promise "in the sandbox $where cannot be opened, only for the sandbox" only_sandbox_refuses $where ": > $where"
     done
+    # shellcheck disable=SC2016 # expanded in the sandbox
     promise "in the sandbox the state folder can be written" try 'touch $STATE_DIRECTORY/x'
     mkdir -p /srv/open /var/open
     for where in /srv/open /var/open /etc /usr /var/lib /home /root /tmp /var/tmp /dev/shm /run /; do
@@ -366,7 +368,7 @@ nothing_left() {
     local left
     left=$(find / -xdev \( -path /run/payload -o -path /proc -o -path /var/lib/dpkg/info/lectern.list \) -prune -o \
         -iname '*lectern*' -print)
-    [ -z "$left" ] || { echo "$left" | sed 's/^/  - /'; return 1; }
+    [ -z "$left" ] || { echo "  - ${left//$'\n'/$'\n  - '}"; return 1; }
 }
 
 # ---- the machine -----------------------------------------------------------------------------------------

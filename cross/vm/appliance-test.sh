@@ -43,7 +43,7 @@ while [ $# -gt 0 ]; do
     shift
 done
 case $arch in
-    arm64) machine=(qemu-system-aarch64 -M virt,gic-version=2 -cpu cortex-a72) console=ttyAMA0 ;;
+    arm64) machine=(qemu-system-aarch64 -M "virt,gic-version=2" -cpu cortex-a72) console=ttyAMA0 ;;
     amd64) machine=(qemu-system-x86_64 -M q35 -cpu max) console=ttyS0 ;;
     *) fail "$arch is neither arm64 nor amd64" ;;
 esac

@@ -89,7 +89,7 @@ lectern=$(cargo build --release --bin lectern --message-format=json 2> /dev/null
     sed -n 's/.*"executable":"\([^"]*\)".*/\1/p' | tail -n 1)
 tests=$(cargo test --release --test camera --no-run --message-format=json |
     sed -n 's/.*"executable":"\([^"]*\/camera-[^"]*\)".*/\1/p' | tail -n 1)
-[ -x "$lectern" ] && [ -x "$tests" ] || fail "cargo did not build lectern and tests/camera.rs"
+if ! [ -x "$lectern" ] || ! [ -x "$tests" ]; then fail "cargo did not build lectern and tests/camera.rs"; fi
 fetch
 build_initrd
 boot

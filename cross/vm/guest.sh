@@ -1,4 +1,5 @@
 #!/bin/busybox sh
+# shellcheck shell=dash # busybox' ash, which it does not know
 # The first and only process of the virtual machine of camera-test.sh: prints each promise with `ok` or `FAILED`.
 
 camera=/dev/video0
@@ -52,6 +53,7 @@ press() { v4l2-ctl -d $camera -c "$1=1"; }
 
 # vivid is away while anybody still has the node open that it lost.
 pull_out() {
+    # shellcheck disable=SC2217 # it keeps the node open
     sleep 1000 < $camera &
     holder=$!
     press disconnect
@@ -100,6 +102,7 @@ ends_well() {
     wait $daemon
 }
 
+# shellcheck disable=SC2010 # the names are of no use: what the links point to is
 has_one_camera_open() { [ "$(ls -l /proc/$daemon/fd | grep -c /dev/video)" -eq 1 ]; }
 
 never_panicked() { ! grep -q panicked $journal; }
@@ -114,12 +117,13 @@ has_no_gaps() {
 
 prove_the_library() {
     LECTERN_CAMERA=$camera LECTERN_NO_CAMERA='/dev/video1 /dev/video2' \
-        camera-tests --test-threads=1 --show-output > /tmp/tests 2>&1
+        camera-tests --ignored --test-threads=1 --show-output > /tmp/tests 2>&1
     code=$?
     sed -n 's/^test \(.*\) \.\.\. ok$/ok      \1/p; s/^test \(.*\) \.\.\. FAILED$/FAILED  \1/p' /tmp/tests | tr _ ' '
     # What the tests measured, and why they failed.
     sed -n '/^---- /,$p' /tmp/tests | grep -E -v '^(----.*|    .*|successes:|failures:|test result.*|)$' | sed 's/^/  - /'
-    promise "every test of tests/camera.rs ran and passed" [ $code -eq 0 ]
+    promise "every test of tests/camera.rs passed" [ $code -eq 0 ]
+    promise "every test of tests/camera.rs ran" grep -q '^test result: .* 0 ignored; 0 measured; 0 filtered out' /tmp/tests
 }
 
 prove_the_daemon() {

@@ -7,12 +7,13 @@ pub(crate) mod hostile;
 pub(crate) mod proxy;
 
 use std::ffi::OsStr;
+use std::fs::File;
 use std::io::{BufRead, BufReader};
-use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, mpsc};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use lectern::clock::{Stop, SystemClock};
 use lectern::delivery::payload::{self, Identity};
@@ -35,15 +36,10 @@ pub(crate) fn lectern() -> Command {
     command
 }
 
-/// The folder of data that is not part of the project, or none, which is said.
-pub(crate) fn data(part: &str) -> Option<PathBuf> {
-    match std::env::var_os("LECTERN_DATA") {
-        Some(folder) => Some(Path::new(&folder).join(part)),
-        None => {
-            eprintln!("skipped: LECTERN_DATA is not set");
-            None
-        }
-    }
+/// A part of the folder of data that is not part of the project. The tests that need it are ignored unless asked for.
+pub(crate) fn data(part: &str) -> PathBuf {
+    let folder = std::env::var_os("LECTERN_DATA").expect("LECTERN_DATA names the data folder");
+    Path::new(&folder).join(part)
 }
 
 /// A video of the portrait: `seconds` long, 10 frames a second, 400x400.
@@ -144,10 +140,19 @@ pub(crate) fn setup(device: &str, broker: Broker, spool: &Spool, timing: Timing)
     }
 }
 
-/// A port that nobody listens on. Not one of those that the kernel gives to whoever connects: a broker that is away for a
-/// moment must find its port free when it comes back.
+/// A port that nobody listens on, and that no other test is given until this process ends. Not one of those that the
+/// kernel gives to whoever connects: a broker that is away for a moment must find its port free when it comes back.
 pub(crate) fn free_port() -> u16 {
-    let is_free = |port: &u16| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok();
+    let user = rustix::process::getuid().as_raw();
+    let folder = std::env::temp_dir().join(format!("lectern-test-ports-{user}"));
+    std::fs::create_dir_all(&folder).unwrap();
+    let is_free = |port: &u16| {
+        // Other tests, also those of another process, see the lock; who is no test listens.
+        let file = File::create(folder.join(port.to_string())).unwrap();
+        let free = file.try_lock().is_ok() && TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok();
+        // It is locked as long as it is open.
+        free.then(|| std::mem::forget(file)).is_some()
+    };
     std::iter::repeat_with(|| fastrand::u16(10_000..30_000)).take(1000).find(is_free).expect("a free port")
 }
 
@@ -215,7 +220,8 @@ impl Mosquitto {
     fn start_on_two(who: &str, folder: tempfile::TempDir) -> (Self, u16) {
         // Started as root it would become another user, who may not write there.
         std::fs::set_permissions(folder.path(), std::os::unix::fs::PermissionsExt::from_mode(0o777)).unwrap();
-        // A port that was free may be taken before mosquitto has it.
+        // A port that was free may be taken by who is no test before mosquitto has it.
+        let mut said = String::new();
         for _ in 0..10 {
             let (port, second) = (free_port(), free_port());
             let who = who.replace("{second}", &second.to_string());
@@ -225,11 +231,12 @@ impl Mosquitto {
                 folder.path().display()
             );
             std::fs::write(folder.path().join("mosquitto.conf"), config).unwrap();
-            if let Some(child) = spawn_mosquitto(folder.path(), port) {
-                return (Self { child, port, folder }, second);
+            match spawn_mosquitto(folder.path()) {
+                Ok(child) => return (Self { child, port, folder }, second),
+                Err(log) => said = log,
             }
         }
-        panic!("mosquitto finds no port, or does not take its configuration");
+        panic!("mosquitto finds no port, or does not take its configuration:\n{said}");
     }
 
     /// Stops it as systemd does.
@@ -248,38 +255,45 @@ impl Mosquitto {
     /// for a moment.
     pub(crate) fn restart(&mut self) {
         let mut attempts = (0..20).map(|_| {
-            spawn_mosquitto(self.folder.path(), self.port)
-                .or_else(|| (std::thread::sleep(Duration::from_millis(250)), None).1)
+            spawn_mosquitto(self.folder.path())
+                .inspect_err(|_| std::thread::sleep(Duration::from_millis(250)))
+                .ok()
         });
         self.child = attempts.find_map(|child| child).expect("mosquitto gets its port back");
     }
 }
 
-/// A mosquitto that answers on `port`; none if it ended at once, as it does where it cannot have a port.
-fn spawn_mosquitto(folder: &Path, port: u16) -> Option<Child> {
+/// A mosquitto with the configuration in `folder` that listens on all its ports, or what it said where it does not, as where
+/// it cannot have a port.
+fn spawn_mosquitto(folder: &Path) -> Result<Child, String> {
     // Debian keeps daemons in a folder that is not on every user's path.
     let program = Some("/usr/sbin/mosquitto").filter(|path| Path::new(path).exists()).unwrap_or("mosquitto");
+    let log = folder.join("mosquitto.log");
     let mut child = Command::new(program)
         .arg("-c")
         .arg(folder.join("mosquitto.conf"))
         .stdout(Stdio::null())
-        .stderr(Stdio::null())
+        .stderr(File::create(&log).unwrap())
         .spawn()
         .expect("mosquitto is installed");
-    for _ in 0..400 {
-        std::thread::sleep(Duration::from_millis(50));
-        if child.try_wait().unwrap().is_some() {
-            return None;
+    let limit = Instant::now() + PATIENCE;
+    loop {
+        let ended = child.try_wait().unwrap().is_some();
+        let said = std::fs::read_to_string(&log).unwrap();
+        // Another process may answer on its port; this line comes when it listens itself.
+        if !ended
+            && said.lines().any(|line| line.contains(" mosquitto version ") && line.ends_with(" running"))
+        {
+            return Ok(child);
         }
-        if TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok() {
-            // It may be another process that answers, while this one is about to end.
-            std::thread::sleep(Duration::from_millis(100));
-            return child.try_wait().unwrap().is_none().then_some(child);
+        if ended || Instant::now() > limit {
+            // It may have ended already.
+            let _ = child.kill();
+            child.wait().unwrap();
+            return Err(said);
         }
+        std::thread::sleep(Duration::from_millis(20));
     }
-    child.kill().unwrap();
-    child.wait().unwrap();
-    panic!("mosquitto does not answer on port {port}");
 }
 
 /// Sends SIGTERM.
