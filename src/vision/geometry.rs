@@ -131,7 +131,7 @@ pub(crate) fn to_f32(pixels: usize) -> f32 {
 /// A length without its fraction; 0 for a negative one.
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a cast saturates")]
 #[inline]
-fn to_usize(length: f32) -> usize {
+pub(super) fn to_usize(length: f32) -> usize {
     length as usize
 }
 
