@@ -156,6 +156,12 @@ impl<'a> View<'a> {
         Self { frame, left, top, width, height }
     }
 
+    /// Where its top left corner lies in the frame, in whole pixels from the left and from the top.
+    #[must_use]
+    pub fn origin(&self) -> (f32, f32) {
+        (to_f32(self.left), to_f32(self.top))
+    }
+
     /// Row `y` as `width` RGB triples.
     #[must_use]
     pub fn row(&self, y: usize) -> &'a [u8] {
