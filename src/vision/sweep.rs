@@ -9,6 +9,9 @@ const ALL: f64 = 9.0;
 /// The most tiles of a frame that are looked at because something moved there.
 const MOST_MOVED: usize = 8;
 
+/// The same while a face is known.
+const MOST_MOVED_KNOWN: usize = 4;
+
 /// The most tiles of a frame.
 const MOST: usize = 24;
 
@@ -53,7 +56,8 @@ impl Sweep {
         let frames = (ALL * rate_hz).max(1.0);
         let share = self.turns.len().div_ceil(whole(frames));
         let moved = self.turns.iter().filter(|turn| turn.moved).count();
-        share.max(if is_known { 0 } else { moved.min(MOST_MOVED) }).min(MOST)
+        let most_moved = if is_known { MOST_MOVED_KNOWN } else { MOST_MOVED };
+        share.max(moved.min(most_moved)).min(MOST)
     }
 
     /// The tile whose turn it is, among those whose cells have at least this side; none where there is none.

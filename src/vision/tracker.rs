@@ -37,6 +37,9 @@ const UNCONFIRMED: f64 = 8.0;
 /// Seconds for which a lost face is looked for around where it was.
 const MISSING: f64 = 3.0;
 
+/// Probability from which something that nobody was followed to is a face: of so many tiles some look like one by chance.
+const CERTAIN: f32 = 0.98;
+
 /// So many times the area of the known face has a face that takes its place.
 const LARGER: f32 = 1.2;
 
@@ -273,15 +276,14 @@ impl Tracker {
     fn take_found(&mut self, which: Faces) {
         for face in self.found.drain(..) {
             match which {
-                Faces::All => self.faces.push(face),
+                Faces::All if face.score >= CERTAIN => self.faces.push(face),
+                Faces::All => {}
                 Faces::Largest => match self.faces.first_mut() {
                     Some(known) if is_same(&known.bbox, &face.bbox) => self.unconfirmed = 0,
                     Some(known) if face.bbox.area() <= LARGER * known.bbox.area() => {}
-                    Some(known) => {
-                        *known = face;
-                        self.unconfirmed = 0;
-                    }
-                    None => {
+                    _ if face.score < CERTAIN => {}
+                    _ => {
+                        self.faces.clear();
                         self.faces.push(face);
                         self.unconfirmed = 0;
                         self.missing = None;
