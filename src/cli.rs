@@ -90,7 +90,8 @@ pub enum Command {
     /// Two frames a second of the clip are decoded from YUYV as from a camera, their faces are searched for or followed,
     /// and classified. Times are CPU time of one thread, means over the frames, without loading the networks.
     Bench(Bench),
-    /// Run the detector or the classifier on single pictures, and print one JSON line for each
+    /// Run the detector or the classifier on pictures, or the tracker on a recording, and print one JSON line for each
+    /// picture
     #[command(subcommand)]
     Eval(Eval),
     /// Print the JSON Schema of everything that is published
@@ -224,6 +225,12 @@ pub enum Eval {
     Detect(EvalDetect),
     /// Print the probabilities of the 13 kinds for pictures that are cut-out faces, framed as in FER-2013
     Classify(EvalClassify),
+    /// Find and follow the faces of a recording as the daemon does, and print one line for each analysed frame
+    ///
+    /// A line is {"t", "faces": [{"box": [x1, y1, x2, y2], "score"}], "searched", "find_ms", "cpu_ms"}: seconds since the
+    /// start, the faces that are counted, in pixels of the whole picture, whether it was searched for faces, and the CPU time
+    /// of finding them and of the whole analysis, both without decoding. A frame that could not be read has no line.
+    Track(EvalTrack),
 }
 
 /// Arguments of `lectern eval detect`.
@@ -250,6 +257,30 @@ pub struct EvalClassify {
     pub images: Vec<PathBuf>,
 }
 
+/// Arguments of `lectern eval track`.
+#[derive(Debug, Args)]
+pub struct EvalTrack {
+    /// A recording, as for `lectern analyze`
+    #[arg(value_name = "VIDEO")]
+    pub video: PathBuf,
+
+    /// Side of the smallest face to find, in pixels [default: that of the daemon]
+    #[arg(long, value_name = "PX", value_parser = clap::value_parser!(u32).range(12..=2000))]
+    pub min_face: Option<u32>,
+
+    /// Frames to analyse each second
+    #[arg(long, value_name = "HZ", default_value_t = DEFAULT_HZ, value_parser = rate)]
+    pub rate: f64,
+
+    /// The part of the picture to look at, in fractions of its width and height [default: all of it]
+    #[arg(long, value_name = "LEFT,TOP,RIGHT,BOTTOM", value_parser = four)]
+    pub region: Option<[f32; 4]>,
+
+    /// Find all faces instead of the largest one
+    #[arg(long)]
+    pub all: bool,
+}
+
 fn label(text: &str) -> Result<String, String> {
     crate::delivery::topics::check_level(text).map(|()| text.to_owned()).map_err(|e| e.to_string())
 }
@@ -261,6 +292,11 @@ fn rate(text: &str) -> Result<f64, String> {
     } else {
         Err(format!("must be from {} to {}", RANGE_HZ.start(), RANGE_HZ.end()))
     }
+}
+
+fn four(text: &str) -> Result<[f32; 4], String> {
+    let numbers: Result<Vec<f32>, _> = text.split(',').map(|number| number.trim().parse()).collect();
+    numbers.ok().and_then(|numbers| numbers.try_into().ok()).ok_or_else(|| "must be four numbers".to_owned())
 }
 
 #[cfg(test)]

@@ -243,13 +243,14 @@ impl Scene {
         if fault != files::DISK_AWAY {
             fs::write(file, "").unwrap();
         } else if !file.exists() {
-            let disk = self.folder.join(files::DISK);
-            // A device that was killed too early has not made it.
-            if fs::rename(&disk, file).is_err() {
+            // Something that is no folder takes its place at the same moment, so that whoever starts meanwhile does not make
+            // another one.
+            fs::write(&file, "").unwrap();
+            if exchange(&file, &self.folder.join(files::DISK)).is_err() {
+                // A device that was killed too early has not made it.
+                fs::remove_file(file).unwrap();
                 return;
             }
-            // So that whoever starts meanwhile does not make another one.
-            fs::write(disk, "").unwrap();
         }
         let lasts = Some(self.random.u32(1..5));
         self.disk_back.iter_mut().filter(|(name, _)| *name == fault).for_each(|(_, left)| *left = lasts);
@@ -258,9 +259,8 @@ impl Scene {
     fn mend_disk(&self, fault: &str) {
         let file = self.folder.join(fault);
         if fault == files::DISK_AWAY && file.exists() {
-            let disk = self.folder.join(files::DISK);
-            fs::remove_file(&disk).unwrap();
-            fs::rename(file, disk).unwrap();
+            exchange(&file, &self.folder.join(files::DISK)).unwrap();
+            fs::remove_file(file).unwrap();
         } else {
             let _ = fs::remove_file(file);
         }
@@ -364,4 +364,10 @@ impl Subscriber {
         }
         all
     }
+}
+
+/// Gives two files or folders one another's names at once.
+fn exchange(one: &Path, other: &Path) -> rustix::io::Result<()> {
+    let folder = rustix::fs::CWD;
+    rustix::fs::renameat_with(folder, one, folder, other, rustix::fs::RenameFlags::EXCHANGE)
 }

@@ -1,37 +1,41 @@
-//! `lectern eval`: what the detector and the classifier say of single pictures, one JSON line each.
+//! `lectern eval`: what the detector and the classifier say of single pictures, and the tracker of a recording's, one JSON
+//! line each.
 
 use std::borrow::Cow;
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context, bail};
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 
-use super::{STANDARD_OUTPUT, progress_bar};
-use crate::camera::{Frame, stills};
-use crate::cli::{Eval, EvalClassify, EvalDetect};
+use super::{STANDARD_OUTPUT, UsageError, progress_bar};
+use crate::camera::{Capture, Frame, open_recording, stills};
+use crate::cli::{Eval, EvalClassify, EvalDetect, EvalTrack};
+use crate::clock::cpu_time;
 use crate::expression::Expression;
 use crate::service::printable::complain;
-use crate::vision::Region;
 use crate::vision::classifier::{Classifier, Probabilities};
 use crate::vision::geometry::{Face, View};
 use crate::vision::models::ModelStore;
 use crate::vision::mtcnn::Detector;
+use crate::vision::{Analysis, Analyzer, Faces, Region, Stage};
 
 /// The longer side that pictures are scaled to before faces are looked for, in pixels.
 const LONGER_SIDE: f64 = 640.0;
 
-/// Runs one of the two measurements.
+/// Runs one of the measurements.
 ///
 /// # Errors
-/// When a network cannot be used, or when pictures could not be read; those are named on standard error, and
-/// all others are measured.
+/// When a network or a recording cannot be used, or when pictures could not be read; those are named on standard error,
+/// and all others are measured.
 pub fn run(arguments: &Eval, models: Option<&Path>) -> anyhow::Result<()> {
     let store = ModelStore::open(models)?;
     match arguments {
         Eval::Detect(arguments) => detect(arguments, &store),
         Eval::Classify(arguments) => classify(arguments, &store),
+        Eval::Track(arguments) => track(arguments, &store),
     }
 }
 
@@ -109,6 +113,85 @@ fn classify(arguments: &EvalClassify, store: &ModelStore) -> anyhow::Result<()> 
             file: file.to_string_lossy(),
             probabilities: Named(&probabilities),
         })?)
+    })
+}
+
+#[derive(Serialize)]
+struct TrackLine {
+    /// Seconds since the start.
+    t: f64,
+    faces: Vec<TrackedFace>,
+    searched: bool,
+    /// CPU time of this thread for finding the faces.
+    find_ms: f64,
+    /// CPU time of this thread for the whole analysis.
+    cpu_ms: f64,
+}
+
+/// A face in the whole picture's pixels.
+#[derive(Serialize)]
+struct TrackedFace {
+    #[serde(rename = "box")]
+    bbox: [f32; 4],
+    score: f32,
+}
+
+fn track(arguments: &EvalTrack, store: &ModelStore) -> anyhow::Result<()> {
+    let mut analysis = Analysis::default();
+    if let Some(min_face) = arguments.min_face {
+        analysis.min_face_px = min_face;
+    }
+    if let Some(region) = arguments.region {
+        analysis.region = Region::new(region).ok_or_else(|| {
+            UsageError(format!("--region must lie within 0 and 1 and not be empty, not {region:?}"))
+        })?;
+    }
+    if arguments.all {
+        analysis.faces = Faces::All;
+    }
+    let mut analyzer = Analyzer::new(store, None, analysis)?;
+    analyzer.expect_rate(arguments.rate);
+    let mut source = open_recording(&arguments.video, arguments.rate, false)?;
+    let mut out = std::io::stdout().lock();
+    for tick in 0u32.. {
+        match source.next()? {
+            Capture::Frame(frame) => {
+                let t = f64::from(tick) / arguments.rate;
+                let line = tracked(&mut analyzer, &frame, analysis.region, t)?;
+                source.recycle(frame);
+                writeln!(out, "{}", serde_json::to_string(&line)?).context(STANDARD_OUTPUT)?;
+            }
+            Capture::Corrupt => {}
+            Capture::Missing => analyzer.forget(),
+            Capture::End => break,
+        }
+    }
+    Ok(())
+}
+
+/// Analyses one frame.
+fn tracked(analyzer: &mut Analyzer, frame: &Frame, region: Region, t: f64) -> anyhow::Result<TrackLine> {
+    let searches = analyzer.searches();
+    let began = cpu_time();
+    let mut found = began;
+    analyzer.analyze_in_stages(frame, &mut |stage| {
+        if stage == Stage::Find {
+            found = cpu_time();
+        }
+    })?;
+    let ended = cpu_time();
+    let (left, top) = View::new(frame, region).origin();
+    let faces = analyzer.faces().iter().map(|Face { bbox, score, .. }| TrackedFace {
+        bbox: [bbox.x1 + left, bbox.y1 + top, bbox.x2 + left, bbox.y2 + top],
+        score: *score,
+    });
+    let ms_since_began = |then: Duration| then.saturating_sub(began).as_secs_f64() * 1000.0;
+    Ok(TrackLine {
+        t,
+        faces: faces.collect(),
+        searched: analyzer.searches() > searches,
+        find_ms: ms_since_began(found),
+        cpu_ms: ms_since_began(ended),
     })
 }
 

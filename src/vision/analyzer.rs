@@ -6,9 +6,9 @@ use zeroize::{Zeroize, Zeroizing};
 
 use super::classifier::{Classifier, most_likely};
 use super::error::VisionError;
-use super::geometry::{Face, Region, View, to_f32};
+use super::geometry::{Face, Region, View};
 use super::models::ModelStore;
-use super::mtcnn::{self, Detector};
+use super::mtcnn::Detector;
 use super::tracker::{Faces, Tracker};
 use crate::camera::Frame;
 use crate::expression::Sighting;
@@ -44,10 +44,6 @@ pub enum Stage {
     Classify,
 }
 
-/// The most pixels of the pyramid's first level, so that the time for a search is bounded: for 640x480 those of a
-/// smallest face of 35 px. In a larger picture the smallest face that is looked for grows with it.
-const MOST_PIXELS: f64 = 37_000.0;
-
 /// Turns frames into sightings.
 pub struct Analyzer {
     analysis: Analysis,
@@ -57,8 +53,6 @@ pub struct Analyzer {
     // Kept from one frame to the next, so that none allocates.
     crop: Zeroizing<Vec<f32>>,
     sightings: Vec<Sighting>,
-    /// The last picture's size, to tell once what it means.
-    size: (usize, usize),
 }
 
 impl Analyzer {
@@ -81,7 +75,6 @@ impl Analyzer {
             },
             crop: Zeroizing::default(),
             sightings: Vec::new(),
-            size: (0, 0),
         })
     }
 
@@ -108,8 +101,8 @@ impl Analyzer {
         ended: &mut dyn FnMut(Stage),
     ) -> Result<&[Sighting], VisionError> {
         let view = View::new(frame, self.analysis.region);
-        let smallest = self.smallest_face(&view);
-        let faces = self.tracker.find(&mut self.detector, &view, smallest, self.analysis.faces)?;
+        let Analysis { min_face_px, faces, .. } = self.analysis;
+        let faces = self.tracker.find(&mut self.detector, &view, min_face_px, faces)?;
         ended(Stage::Find);
         self.sightings.clear();
         for face in faces {
@@ -140,40 +133,5 @@ impl Analyzer {
     /// Forgets where faces were; to be called when the picture jumps.
     pub fn forget(&mut self) {
         self.tracker.forget();
-    }
-
-    /// The smallest face that is looked for in this view, in pixels; tells once where that is not the configured one.
-    fn smallest_face(&mut self, view: &View<'_>) -> u32 {
-        let wanted = self.analysis.min_face_px;
-        let smallest = wanted.max(smallest_bounded(view.width, view.height));
-        if self.size != (view.width, view.height) && smallest > wanted {
-            log::warn!(
-                "analysis.min_face_px is raised to {smallest} for a picture of {}x{}: choose a smaller picture or \
-                 region to find smaller faces",
-                view.width,
-                view.height
-            );
-        }
-        self.size = (view.width, view.height);
-        smallest
-    }
-}
-
-/// The smallest face for which the pyramid's first level has no more than [`MOST_PIXELS`].
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "less than a picture's side")]
-fn smallest_bounded(width: usize, height: usize) -> u32 {
-    let [cell, width, height] = [mtcnn::CELL, width, height].map(|side| f64::from(to_f32(side)));
-    (cell * (width * height / MOST_PIXELS).sqrt()).ceil() as u32
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_smallest_face_grows_with_a_large_picture_only() {
-        assert!(smallest_bounded(640, 480) < 40);
-        assert_eq!(smallest_bounded(1920, 1080), 90);
-        assert_eq!(smallest_bounded(3840, 2160), 180);
     }
 }

@@ -131,7 +131,7 @@ pub(crate) fn to_f32(pixels: usize) -> f32 {
 /// A length without its fraction; 0 for a negative one.
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a cast saturates")]
 #[inline]
-fn to_usize(length: f32) -> usize {
+pub(super) fn to_usize(length: f32) -> usize {
     length as usize
 }
 
@@ -154,6 +154,12 @@ impl<'a> View<'a> {
         let (left, width) = span(region.left, region.right, frame.width());
         let (top, height) = span(region.top, region.bottom, frame.height());
         Self { frame, left, top, width, height }
+    }
+
+    /// Where its top left corner lies in the frame, in whole pixels from the left and from the top.
+    #[must_use]
+    pub fn origin(&self) -> (f32, f32) {
+        (to_f32(self.left), to_f32(self.top))
     }
 
     /// Row `y` as `width` RGB triples.

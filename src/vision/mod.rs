@@ -16,6 +16,7 @@ pub mod look;
 pub mod models;
 pub mod mtcnn;
 mod scene;
+mod sweep;
 mod tracker;
 
 pub use analyzer::{Analysis, Analyzer, Stage};

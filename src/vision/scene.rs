@@ -44,6 +44,7 @@ type Blocks = [f32; ACROSS * DOWN];
 /// The blocks of this frame and of the last search.
 pub(super) struct Scene {
     now: Blocks,
+    last: Blocks,
     searched: Blocks,
     /// By how much each block has changed, in levels of 255.
     change: Blocks,
@@ -51,14 +52,15 @@ pub(super) struct Scene {
 
 impl Default for Scene {
     fn default() -> Self {
-        Self { now: [0.0; ACROSS * DOWN], searched: [0.0; ACROSS * DOWN], change: [0.0; ACROSS * DOWN] }
+        let empty = [0.0; ACROSS * DOWN];
+        Self { now: empty, last: empty, searched: empty, change: empty }
     }
 }
 
 impl Drop for Scene {
     /// Coarse as they are, the blocks are a picture.
     fn drop(&mut self) {
-        for blocks in [&mut self.now, &mut self.searched, &mut self.change] {
+        for blocks in [&mut self.now, &mut self.last, &mut self.searched, &mut self.change] {
             blocks.zeroize();
         }
     }
@@ -67,6 +69,7 @@ impl Drop for Scene {
 impl Scene {
     /// Reads a frame.
     pub(super) fn see(&mut self, view: &View<'_>) {
+        self.last = self.now;
         for (down, row) in self.now.chunks_exact_mut(ACROSS).enumerate() {
             let (top, bottom) = (down * view.height / DOWN, (down + 1) * view.height / DOWN);
             let mut sums = [0u32; ACROSS];
@@ -91,27 +94,49 @@ impl Scene {
         self.searched = self.now;
     }
 
+    /// Where in the picture something moved since the last frame.
+    pub(super) fn moved(&mut self, view: &View<'_>) -> impl Iterator<Item = BBox> + Clone {
+        let threshold = difference(&self.now, &self.last, &mut self.change);
+        let (width, height) = (view.width, view.height);
+        let edge = |block: usize, side: usize, blocks: usize| to_f32(block * side / blocks);
+        self.change.iter().enumerate().filter(move |(_, change)| **change > threshold).map(move |(at, _)| {
+            let (across, down) = (at % ACROSS, at / ACROSS);
+            BBox {
+                x1: edge(across, width, ACROSS),
+                y1: edge(down, height, DOWN),
+                x2: edge(across + 1, width, ACROSS),
+                y2: edge(down + 1, height, DOWN),
+            }
+        })
+    }
+
     /// Whether this frame differs from the last one that was searched, away from the persons of `known` faces.
     pub(super) fn changed(&mut self, view: &View<'_>, known: impl Iterator<Item = BBox> + Clone) -> bool {
-        let rows = self.now.chunks_exact(ACROSS).zip(self.searched.chunks_exact(ACROSS));
-        for ((now, searched), change) in rows.zip(self.change.chunks_exact_mut(ACROSS)) {
-            // Away from zero, so that black has a gain too.
-            for ((now, searched), gain) in now.iter().zip(searched).zip(change.iter_mut()) {
-                *gain = (now + 16.0) / (searched + 16.0);
-            }
-            let gain = *change.select_nth_unstable_by(ACROSS / 2, f32::total_cmp).1;
-            for ((now, searched), change) in now.iter().zip(searched).zip(change.iter_mut()) {
-                *change = (now + 16.0 - gain * (searched + 16.0)).abs() - BLACK * (gain - 1.0).abs();
-            }
-        }
-        let mut sorted = self.change;
-        let noise = *sorted.select_nth_unstable_by(ACROSS * DOWN / 2, f32::total_cmp).1;
-        let threshold = (TIMES_NOISE * noise).clamp(LEAST_CHANGE, MOST_NOISE);
+        let threshold = difference(&self.now, &self.searched, &mut self.change);
         let count = self.change.iter().enumerate().filter(|(at, change)| {
             **change > threshold && !known.clone().any(|bbox| belongs(view, *at, &bbox))
         });
         count.take(BLOCKS_CHANGED).count() == BLOCKS_CHANGED
     }
+}
+
+/// By how much each block of `now` differs from an `earlier` one, without what lamps and exposure do; and the difference above which
+/// one has changed.
+fn difference(now: &Blocks, earlier: &Blocks, change: &mut Blocks) -> f32 {
+    let rows = now.chunks_exact(ACROSS).zip(earlier.chunks_exact(ACROSS));
+    for ((now, earlier), change) in rows.zip(change.chunks_exact_mut(ACROSS)) {
+        // Away from zero, so that black has a gain too.
+        for ((now, earlier), gain) in now.iter().zip(earlier).zip(change.iter_mut()) {
+            *gain = (now + 16.0) / (earlier + 16.0);
+        }
+        let gain = *change.select_nth_unstable_by(ACROSS / 2, f32::total_cmp).1;
+        for ((now, earlier), change) in now.iter().zip(earlier).zip(change.iter_mut()) {
+            *change = (now + 16.0 - gain * (earlier + 16.0)).abs() - BLACK * (gain - 1.0).abs();
+        }
+    }
+    let mut sorted = *change;
+    let noise = *sorted.select_nth_unstable_by(ACROSS * DOWN / 2, f32::total_cmp).1;
+    (TIMES_NOISE * noise).clamp(LEAST_CHANGE, MOST_NOISE)
 }
 
 /// Whether the middle of block `at` may be the person with the face `bbox`.

@@ -11,9 +11,10 @@
 //! ```
 
 use super::error::VisionError;
-use super::geometry::{Face, View};
+use super::geometry::{BBox, Face, View};
 use super::mtcnn::{Detector, distinct};
 use super::scene::Scene;
+use super::sweep::Sweep;
 
 /// Seconds after which a picture with known faces is searched again if something moves elsewhere; not at once, because a
 /// screen behind a lecturer changes all the time.
@@ -24,6 +25,29 @@ const SEARCH_KNOWN: f64 = 5.0;
 
 /// Seconds after which a picture without a known face is searched again although nothing moves.
 const SEARCH_EMPTY: f64 = 30.0;
+
+/// Seconds after which a large picture without a known face is searched for large ones, whether something moved or not.
+const SEARCH_LARGE: f64 = 9.0;
+const SEARCH_LARGE_MOVED: f64 = 1.5;
+
+/// Seconds after which a face that was only followed is looked for anew, and after which it is forgotten if it was not found.
+const CONFIRM: f64 = 3.0;
+const UNCONFIRMED: f64 = 8.0;
+
+/// Seconds for which a lost face is looked for around where it was.
+const MISSING: f64 = 3.0;
+
+/// Probability from which something that nobody was followed to is a face: of so many tiles some look like one by chance.
+const CERTAIN: f32 = 0.98;
+
+/// So many times the area of the known face has a face that takes its place.
+const LARGER: f32 = 1.2;
+
+/// The longer side of the largest face that P-Net proposes, in sides of its cell, with what the next coarser level sees.
+const LARGEST_IN_CELL: f32 = 1.4;
+
+/// The most faces that are followed in a large picture.
+const MOST_FACES: usize = 32;
 
 /// Which faces of a frame are counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,12 +67,30 @@ pub(super) struct Tracker {
     /// Frames since the last search; none before the first one.
     age: Option<u32>,
     searches: u64,
+    /// The tiles of a large picture.
+    sweep: Sweep,
+    /// Faces that a search or a tile has shown in this frame.
+    found: Vec<Face>,
+    /// Frames since the face that is followed was found last, other than by following it.
+    unconfirmed: u32,
+    /// Where the face was that was lost, and frames since then.
+    missing: Option<(BBox, u32)>,
 }
 
 impl Tracker {
     /// A tracker that knows no face and sees `rate_hz` frames a second.
     pub(super) fn new(rate_hz: f64) -> Self {
-        Self { scene: Scene::default(), faces: Vec::new(), rate_hz, age: None, searches: 0 }
+        Self {
+            scene: Scene::default(),
+            faces: Vec::new(),
+            rate_hz,
+            age: None,
+            searches: 0,
+            sweep: Sweep::default(),
+            found: Vec::new(),
+            unconfirmed: 0,
+            missing: None,
+        }
     }
 
     /// Changes the number of frames a second, from which the time since the last search is reckoned.
@@ -60,6 +102,7 @@ impl Tracker {
     pub(super) fn forget(&mut self) {
         self.faces.clear();
         self.age = None;
+        self.missing = None;
     }
 
     /// The faces of the last frame.
@@ -81,6 +124,13 @@ impl Tracker {
         which: Faces,
     ) -> Result<&[Face], VisionError> {
         self.scene.see(view);
+        if detector.plan(view, min_face_px) {
+            self.sweep.begin(detector.tiles().len());
+        }
+        if !detector.tiles().is_empty() {
+            self.find_in_parts(detector, view, which)?;
+            return Ok(&self.faces);
+        }
         if self.may_wait(view) && self.follow(detector, view)? {
             self.age = self.age.map(|age| age.saturating_add(1));
             return Ok(&self.faces);
@@ -121,4 +171,136 @@ impl Tracker {
         distinct(&mut self.faces);
         Ok(self.faces.len() == known)
     }
+
+    /// The same for a picture with tiles: known faces are followed, large faces searched for in the whole picture now and then,
+    /// and some tiles looked at.
+    fn find_in_parts(
+        &mut self,
+        detector: &mut Detector,
+        view: &View<'_>,
+        which: Faces,
+    ) -> Result<(), VisionError> {
+        self.sweep.see(detector.tiles(), self.scene.moved(view));
+        self.unconfirmed = self.unconfirmed.saturating_add(1);
+        self.follow_each(detector, view, which)?;
+        if self.is_search_due(view) {
+            self.found.clear();
+            match which {
+                Faces::Largest => detector.search_for_largest(view, detector.coarse(), &mut self.found)?,
+                Faces::All => detector.search_for_all(view, detector.coarse(), &mut self.found)?,
+            }
+            self.scene.searched();
+            self.age = Some(0);
+            self.searches += 1;
+            self.take_found(which);
+        } else {
+            self.age = self.age.map(|age| age.saturating_add(1));
+        }
+        if which == Faces::Largest {
+            self.look_around(detector, view)?;
+        }
+        let known =
+            self.faces.first().filter(|_| which == Faces::Largest).map(|face| face.bbox.longer_side());
+        // Of the largest face only a larger one is of interest.
+        let least_cell = known.map_or(0.0, |side| side / LARGEST_IN_CELL);
+        for _ in 0..self.sweep.budget(self.rate_hz, !self.faces.is_empty()) {
+            let Some(tile) = self.sweep.next(detector.tiles(), least_cell) else { break };
+            self.found.clear();
+            detector.look_at(view, &tile, &mut self.found)?;
+            self.take_found(which);
+        }
+        Ok(())
+    }
+
+    /// Looks for every known face where it was, and forgets those that are not there.
+    fn follow_each(
+        &mut self,
+        detector: &mut Detector,
+        view: &View<'_>,
+        which: Faces,
+    ) -> Result<(), VisionError> {
+        let mut kept = 0;
+        for at in 0..self.faces.len() {
+            match detector.follow(view, &self.faces[at].bbox)? {
+                Some(now) => {
+                    self.faces[kept] = now;
+                    kept += 1;
+                }
+                None if which == Faces::Largest => self.missing = Some((self.faces[at].bbox, 0)),
+                None => {}
+            }
+        }
+        self.faces.truncate(kept);
+        distinct(&mut self.faces);
+        if kept > 0 {
+            self.missing = None;
+        }
+        Ok(())
+    }
+
+    /// Whether the whole picture is to be searched for large faces in this frame.
+    fn is_search_due(&mut self, view: &View<'_>) -> bool {
+        let Some(age) = self.age else { return true };
+        let within = |seconds: f64| f64::from(age) + 1.0 < seconds * self.rate_hz;
+        let known = self.faces.iter().map(|face| face.bbox);
+        if self.faces.is_empty() {
+            !within(SEARCH_LARGE) || !within(SEARCH_LARGE_MOVED) && self.scene.changed(view, known)
+        } else {
+            !within(SEARCH_KNOWN) || !within(SEARCH_MOVED) && self.scene.changed(view, known)
+        }
+    }
+
+    /// Looks for a lost face around where it was, and again for one that was only followed for long.
+    fn look_around(&mut self, detector: &mut Detector, view: &View<'_>) -> Result<(), VisionError> {
+        let rate_hz = self.rate_hz;
+        let seconds = |frames: u32| f64::from(frames) / rate_hz;
+        let place = match (self.faces.first(), self.missing) {
+            (Some(face), _) => (seconds(self.unconfirmed) >= CONFIRM).then_some(face.bbox),
+            (None, Some((place, frames))) => (seconds(frames) < MISSING).then_some(place),
+            (None, None) => None,
+        };
+        if self.faces.is_empty() {
+            self.missing = self.missing.map(|(place, frames)| (place, frames.saturating_add(1)));
+        }
+        let Some(place) = place else { return Ok(()) };
+        self.found.clear();
+        detector.look_around(view, &place, &mut self.found)?;
+        self.take_found(Faces::Largest);
+        if self.faces.len() == 1 && seconds(self.unconfirmed) >= UNCONFIRMED {
+            self.faces.clear();
+        }
+        Ok(())
+    }
+
+    /// Takes over what was found.
+    fn take_found(&mut self, which: Faces) {
+        for face in self.found.drain(..) {
+            match which {
+                Faces::All if face.score >= CERTAIN => self.faces.push(face),
+                Faces::All => {}
+                Faces::Largest => match self.faces.first_mut() {
+                    Some(known) if is_same(&known.bbox, &face.bbox) => self.unconfirmed = 0,
+                    Some(known) if face.bbox.area() <= LARGER * known.bbox.area() => {}
+                    _ if face.score < CERTAIN => {}
+                    _ => {
+                        self.faces.clear();
+                        self.faces.push(face);
+                        self.unconfirmed = 0;
+                        self.missing = None;
+                    }
+                },
+            }
+        }
+        if which == Faces::All {
+            distinct(&mut self.faces);
+            self.faces.truncate(MOST_FACES);
+        }
+    }
+}
+
+/// Whether two boxes are of one face.
+fn is_same(a: &BBox, b: &BBox) -> bool {
+    let side = |from: f32, to: f32| (to - from).max(0.0);
+    let both = side(a.x1.max(b.x1), a.x2.min(b.x2)) * side(a.y1.max(b.y1), a.y2.min(b.y2));
+    both > 0.4 * (a.area() + b.area() - both)
 }

@@ -1,11 +1,12 @@
 //! The three stages: P-Net proposes candidates, R-Net refines them, and O-Net makes a face of one.
 
 use super::boxes::{Candidate, Overlap, suppress};
-use super::pyramid::Pyramid;
+use super::pyramid::{Pyramid, propose};
 use super::resample::{Cut, Resampler};
+use super::tiles::{SIDE, Tile, Tiles};
 use crate::vision::engine::Network;
 use crate::vision::error::VisionError;
-use crate::vision::geometry::{BBox, Face, Point, View};
+use crate::vision::geometry::{BBox, Face, Point, View, to_f32};
 use crate::vision::models::ModelStore;
 
 /// Side of R-Net's input.
@@ -22,6 +23,9 @@ pub(super) struct Cascade {
     /// Logits above which P-Net, R-Net and O-Net keep a box.
     thresholds: [f32; 3],
     pyramid: Pyramid,
+    tiles: Tiles,
+    /// P-Net for any tile; made when there is one.
+    tile: Option<Network>,
     refinement: Network,
     output: Network,
     // Kept from one search to the next, so that none allocates.
@@ -39,6 +43,8 @@ impl Cascade {
         Ok(Self {
             thresholds: settings.thresholds.map(logit),
             pyramid: Pyramid::new(store.bytes(&settings.proposal)?.into_owned(), settings.pyramid_factor),
+            tiles: Tiles::default(),
+            tile: None,
             refinement: load(&settings.refinement, REFINEMENT)?,
             output: load(&settings.output, OUTPUT)?,
             resampler: Resampler::default(),
@@ -60,12 +66,40 @@ impl Cascade {
     /// The first stage: adds what P-Net proposes on one level to the candidates.
     pub(super) fn propose(&mut self, level: usize, view: &View<'_>) -> Result<(), VisionError> {
         self.pyramid.find(level, view, &mut self.resampler, self.thresholds[0], &mut self.cells)?;
+        self.take_cells();
+        Ok(())
+    }
+
+    fn take_cells(&mut self) {
         if self.cells.len() > MOST_CELLS {
             self.cells.select_nth_unstable_by(MOST_CELLS, |a, b| b.logit.total_cmp(&a.logit));
             self.cells.truncate(MOST_CELLS);
         }
         suppress(&mut self.cells, of_candidate, Overlap::Union, 0.5, usize::MAX);
         self.candidates.append(&mut self.cells);
+    }
+
+    /// Plans the tiles of this view; true where it is of another size than the last one.
+    #[expect(clippy::cast_possible_truncation, reason = "a ratio")]
+    pub(super) fn plan_tiles(&mut self, view: &View<'_>, min_face_px: u32) -> bool {
+        self.tiles.plan(view, min_face_px, self.pyramid.factor as f32)
+    }
+
+    /// The tiles of the view that they were planned for.
+    pub(super) fn tiles(&self) -> &Tiles {
+        &self.tiles
+    }
+
+    /// The first stage on a tile.
+    pub(super) fn propose_in(&mut self, tile: &Tile, view: &View<'_>) -> Result<(), VisionError> {
+        if self.tile.is_none() {
+            self.tile = Some(Network::new("P-Net", &self.pyramid.proposal, Some(&[1, 3, SIDE, SIDE]))?);
+        }
+        let Some(network) = &mut self.tile else { return Ok(()) };
+        let planes = self.resampler.area(view, tile.cut, SIDE, SIDE);
+        let (scale, origin) = (to_f32(SIDE) / to_f32(tile.cut.width), (tile.cut.x, tile.cut.y));
+        propose(network, planes, (SIDE, SIDE), scale, origin, self.thresholds[0], &mut self.cells)?;
+        self.take_cells();
         Ok(())
     }
 

@@ -11,6 +11,7 @@ mod cascade;
 mod largest;
 mod pyramid;
 mod resample;
+mod tiles;
 
 use super::error::VisionError;
 use super::geometry::{BBox, Face, View};
@@ -18,10 +19,14 @@ use super::models::ModelStore;
 pub(super) use boxes::distinct;
 use cascade::Cascade;
 use largest::Largest;
-pub(super) use pyramid::CELL;
+pub(super) use tiles::Tile;
+use tiles::around;
 
 /// How much an old box is grown, so that a head that moved since is still in it.
 const GROWTH: f32 = 1.1;
+
+/// The most candidates of a tile for R-Net and for O-Net.
+const MOST_IN_TILE: [usize; 2] = [16, 4];
 
 /// The cascade, ready for pictures of one size at a time.
 pub struct Detector {
@@ -88,6 +93,58 @@ impl Detector {
         faces: &mut Vec<Face>,
     ) -> Result<(), VisionError> {
         self.largest.search(&mut self.cascade, view, min_face_px, faces)
+    }
+
+    /// Plans which faces are searched for in the whole view, and which in tiles of it; true where the view has another size
+    /// than the last one.
+    pub(super) fn plan(&mut self, view: &View<'_>, min_face_px: u32) -> bool {
+        self.cascade.plan_tiles(view, min_face_px)
+    }
+
+    /// The tiles of the view, the smallest faces' first; none where it is so small that it is searched whole.
+    pub(super) fn tiles(&self) -> &[Tile] {
+        self.cascade.tiles().all()
+    }
+
+    /// The smallest face that is searched for in the whole view, in pixels.
+    pub(super) fn coarse(&self) -> u32 {
+        self.cascade.tiles().coarse()
+    }
+
+    /// Adds the faces in a tile.
+    pub(super) fn look_at(
+        &mut self,
+        view: &View<'_>,
+        tile: &Tile,
+        faces: &mut Vec<Face>,
+    ) -> Result<(), VisionError> {
+        let [most, most_refined] = MOST_IN_TILE;
+        let cascade = &mut self.cascade;
+        cascade.candidates.clear();
+        cascade.propose_in(tile, view)?;
+        cascade.select(most);
+        cascade.refine(view)?;
+        cascade.candidates.truncate(most_refined);
+        for at in 0..cascade.candidates.len() {
+            let bbox = cascade.candidates[at].bbox;
+            faces.extend(cascade.finish(view, &bbox)?);
+        }
+        cascade.wipe();
+        distinct(faces);
+        Ok(())
+    }
+
+    /// Adds the faces near a place where one of about this size should be.
+    pub(super) fn look_around(
+        &mut self,
+        view: &View<'_>,
+        place: &BBox,
+        faces: &mut Vec<Face>,
+    ) -> Result<(), VisionError> {
+        for tile in around(view, place) {
+            self.look_at(view, &tile, faces)?;
+        }
+        Ok(())
     }
 
     /// Looks for a face only where one was; one pass of the output network.

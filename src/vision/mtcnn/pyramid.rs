@@ -12,9 +12,9 @@ pub(in crate::vision) const CELL: usize = 12;
 /// The sizes of one picture.
 pub(super) struct Pyramid {
     /// P-Net's file.
-    proposal: Vec<u8>,
+    pub(super) proposal: Vec<u8>,
     /// The ratio of two neighbouring scales.
-    factor: f64,
+    pub(super) factor: f64,
     /// Width and height of the picture for which the levels were made, and its smallest face.
     made_for: Option<(usize, usize, u32)>,
     levels: Vec<Level>,
@@ -77,29 +77,52 @@ impl Pyramid {
         found: &mut Vec<Candidate>,
     ) -> Result<(), VisionError> {
         let Level { scale, width, height, network } = &mut self.levels[level];
-        let planes = resampler.area(view, Cut::whole(view), *width, *height);
-        // 3x3 convolution, 2x2 pooling with stride 2 rounded up, two more 3x3 convolutions, none padded.
-        let cells = |side: usize| (side - 2).div_ceil(2) - 4;
-        let (columns, rows) = (cells(*width), cells(*height));
-        let head = network.run(planes)?;
-        let head = head.values();
-        let count = rows * columns;
-        if head.len() != 5 * count {
-            return Err(VisionError::output("P-Net"));
-        }
-        found.clear();
-        for (at, logit) in head[..count].iter().enumerate().filter(|(_, logit)| **logit >= threshold) {
-            let corner = |i: usize, of: usize| (to_f32(2 * i + of) / *scale).floor();
-            let (row, column) = (at / columns, at % columns);
-            let bbox = BBox {
-                x1: corner(column, 1),
-                y1: corner(row, 1),
-                x2: corner(column, CELL),
-                y2: corner(row, CELL),
-            };
-            let offsets = std::array::from_fn(|i| head[(i + 1) * count + at]);
-            found.push(Candidate { bbox, logit: *logit, offsets });
-        }
-        Ok(())
+        let size = (*width, *height);
+        propose(
+            network,
+            resampler.area(view, Cut::whole(view), size.0, size.1),
+            size,
+            *scale,
+            (0, 0),
+            threshold,
+            found,
+        )
     }
+}
+
+/// Runs P-Net on the planes of a part of the picture that begins at `origin`; the cells that pass, as boxes in the picture,
+/// replace what is in `found`.
+pub(super) fn propose(
+    network: &mut Network,
+    planes: &[f32],
+    (width, height): (usize, usize),
+    scale: f32,
+    origin: (usize, usize),
+    threshold: f32,
+    found: &mut Vec<Candidate>,
+) -> Result<(), VisionError> {
+    // 3x3 convolution, 2x2 pooling with stride 2 rounded up, two more 3x3 convolutions, none padded.
+    let cells = |side: usize| (side - 2).div_ceil(2) - 4;
+    let (columns, rows) = (cells(width), cells(height));
+    let head = network.run(planes)?;
+    let head = head.values();
+    let count = rows * columns;
+    if head.len() != 5 * count {
+        return Err(VisionError::output("P-Net"));
+    }
+    found.clear();
+    let (left, top) = (to_f32(origin.0), to_f32(origin.1));
+    for (at, logit) in head[..count].iter().enumerate().filter(|(_, logit)| **logit >= threshold) {
+        let corner = |i: usize, of: usize| (to_f32(2 * i + of) / scale).floor();
+        let (row, column) = (at / columns, at % columns);
+        let bbox = BBox {
+            x1: left + corner(column, 1),
+            y1: top + corner(row, 1),
+            x2: left + corner(column, CELL),
+            y2: top + corner(row, CELL),
+        };
+        let offsets = std::array::from_fn(|i| head[(i + 1) * count + at]);
+        found.push(Candidate { bbox, logit: *logit, offsets });
+    }
+    Ok(())
 }

@@ -1,0 +1,80 @@
+//! Which tiles of a large picture are looked at next: those where something moved soon, and all of them in turn.
+
+use super::geometry::BBox;
+use super::mtcnn::Tile;
+
+/// Seconds in which all tiles are looked at.
+const ALL: f64 = 9.0;
+
+/// The most tiles of a frame that are looked at because something moved there.
+const MOST_MOVED: usize = 8;
+
+/// The same while a face is known.
+const MOST_MOVED_KNOWN: usize = 4;
+
+/// The most tiles of a frame.
+const MOST: usize = 24;
+
+/// A tile where something moved is as urgent as one that was not looked at for so many times as long.
+const URGENCY: u32 = 8;
+
+/// The turns of the tiles of one picture.
+#[derive(Default)]
+pub(super) struct Sweep {
+    turns: Vec<Turn>,
+}
+
+#[derive(Clone, Copy)]
+struct Turn {
+    /// Frames since it was looked at.
+    age: u32,
+    /// Whether something moved there since.
+    moved: bool,
+}
+
+impl Sweep {
+    /// Begins anew with so many tiles, none of which was looked at.
+    pub(super) fn begin(&mut self, tiles: usize) {
+        self.turns.clear();
+        // Those at the beginning first.
+        self.turns.extend(
+            (0..tiles).rev().map(|at| Turn { age: u32::try_from(at).unwrap_or(u32::MAX), moved: false }),
+        );
+    }
+
+    /// A frame has come, in which something moved in these places.
+    pub(super) fn see(&mut self, tiles: &[Tile], moved: impl Iterator<Item = BBox> + Clone) {
+        for (turn, tile) in self.turns.iter_mut().zip(tiles) {
+            turn.age = turn.age.saturating_add(1);
+            turn.moved = turn.moved || moved.clone().any(|place| tile.meets(&place));
+        }
+    }
+
+    /// How many tiles this frame should look at, where `rate_hz` come in a second: enough to see all in [`ALL`] seconds, and more
+    /// where something moved and nobody is known.
+    pub(super) fn budget(&self, rate_hz: f64, is_known: bool) -> usize {
+        let frames = (ALL * rate_hz).max(1.0);
+        let share = self.turns.len().div_ceil(whole(frames));
+        let moved = self.turns.iter().filter(|turn| turn.moved).count();
+        let most_moved = if is_known { MOST_MOVED_KNOWN } else { MOST_MOVED };
+        share.max(moved.min(most_moved)).min(MOST)
+    }
+
+    /// The tile whose turn it is, among those whose cells have at least this side; none where there is none.
+    pub(super) fn next(&mut self, tiles: &[Tile], least_cell: f32) -> Option<Tile> {
+        let urgency = |turn: &Turn| {
+            let factor = if turn.moved { URGENCY } else { 1 };
+            turn.age.saturating_mul(factor)
+        };
+        let eligible =
+            self.turns.iter_mut().zip(tiles).filter(|(turn, tile)| turn.age > 0 && tile.cell >= least_cell);
+        let (turn, tile) = eligible.max_by_key(|(turn, _)| urgency(turn))?;
+        *turn = Turn { age: 0, moved: false };
+        Some(*tile)
+    }
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "some seconds of frames")]
+fn whole(frames: f64) -> usize {
+    frames as usize
+}
