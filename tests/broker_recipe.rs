@@ -10,7 +10,7 @@ use std::sync::{Arc, mpsc};
 use common::device::{record, rest, timing};
 use common::{Mosquitto, PATIENCE, Subscriber, lectern, local_broker, write_secret};
 use lectern::delivery::spool::Spool;
-use lectern::delivery::{Answer, Broker, Delivery, Report, Tls, probe};
+use lectern::delivery::{Answer, Broker, DeliveryThread, Report, Reports, Setup, Tls, probe};
 use rumqttc::{Client, Event, MqttOptions, Packet, QoS, TlsConfiguration, Transport};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
@@ -75,9 +75,10 @@ impl Recipe {
         probe(&self.broker(user), topic, "{\"schema\":1,\"device\":\"forged\",\"check\":true}").unwrap()
     }
 
-    fn device(&self, discovery: Option<u32>) -> Delivery {
+    fn device(&self, discovery: Option<u32>) -> (Reports, DeliveryThread) {
         let spool = Spool::in_memory(10).unwrap();
-        Delivery { discovery, ..common::delivery(DEVICE, self.broker(DEVICE), spool, timing()) }
+        let setup = common::setup(DEVICE, self.broker(DEVICE), &spool, timing());
+        Setup { discovery, ..setup }.start(spool).unwrap()
     }
 
     /// The topics of the first messages that this user is given, as far as `last`; it subscribes to `filter`.
@@ -119,7 +120,7 @@ fn trusting(ca: &Path) -> TlsConfiguration {
 fn a_device_delivers_its_minutes_status_and_announcement() {
     let recipe = Recipe::start();
     let subscriber = Subscriber::start(recipe.mosquitto.port);
-    let (reports, thread) = recipe.device(Some(60)).start().unwrap();
+    let (reports, thread) = recipe.device(Some(60));
     (0..3).for_each(|seq| reports.send(Report::Record(record(seq))));
     let announcement = "homeassistant/device/lectern__v1__north__main__101__r101-cam1/config";
     let mut messages = subscriber.until(|topic, _| topic == announcement);
@@ -184,7 +185,7 @@ fn nobody_writes_the_topics_of_a_device_but_that_device() {
 #[test]
 fn who_reads_is_given_retained_states_and_new_minutes() {
     let recipe = Recipe::start();
-    let (reports, thread) = recipe.device(Some(60)).start().unwrap();
+    let (reports, thread) = recipe.device(Some(60));
     drop(reports);
     thread.join().unwrap();
     let (status, minute) = (format!("{PLACE}/status"), format!("{PLACE}/minute"));
@@ -200,7 +201,7 @@ fn who_reads_is_given_retained_states_and_new_minutes() {
     std::thread::scope(|scope| {
         let dashboard = scope.spawn(|| recipe.topics_until("dashboard", "lectern/v1/#", &minute));
         while !dashboard.is_finished() {
-            let (reports, thread) = recipe.device(None).start().unwrap();
+            let (reports, thread) = recipe.device(None);
             reports.send(Report::Record(record(0)));
             drop(reports);
             assert_eq!(thread.join().unwrap().undelivered, 0);

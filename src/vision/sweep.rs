@@ -78,3 +78,65 @@ impl Sweep {
 fn whole(frames: f64) -> usize {
     frames as usize
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    /// A row of tiles of 100 pixels, cells of 24.
+    fn row(count: usize) -> Vec<Tile> {
+        (0..count).map(|at| Tile::new(at * 100, 0, 100, 24.0)).collect()
+    }
+
+    fn place(at: f32) -> BBox {
+        BBox { x1: at, y1: 10.0, x2: at + 5.0, y2: 15.0 }
+    }
+
+    fn looked_at(sweep: &mut Sweep, tiles: &[Tile], rate_hz: f64) -> Vec<usize> {
+        (0..sweep.budget(rate_hz, false))
+            .filter_map(|_| sweep.next(tiles, 0.0))
+            .map(|looked| tiles.iter().position(|tile| *tile == looked).unwrap())
+            .collect()
+    }
+
+    #[test]
+    fn all_tiles_are_looked_at_within_ten_seconds_whatever_moves() {
+        let tiles = row(90);
+        let mut sweep = Sweep::default();
+        sweep.begin(tiles.len());
+        let mut seen = vec![false; tiles.len()];
+        for _ in 0..20 {
+            // A screen that never rests.
+            sweep.see(&tiles, (0..4_u8).map(|at| place(f32::from(at) * 100.0 + 50.0)));
+            for at in looked_at(&mut sweep, &tiles, 2.0) {
+                seen[at] = true;
+            }
+        }
+        assert!(seen.iter().all(|seen| *seen), "{seen:?}");
+    }
+
+    #[test]
+    fn where_something_moved_is_looked_at_first() {
+        let tiles = row(90);
+        let mut sweep = Sweep::default();
+        sweep.begin(tiles.len());
+        for _ in 0..30 {
+            sweep.see(&tiles, std::iter::empty());
+            looked_at(&mut sweep, &tiles, 2.0);
+        }
+        sweep.see(&tiles, [place(4250.0)].into_iter());
+        let next: Vec<_> = looked_at(&mut sweep, &tiles, 2.0);
+        sweep.see(&tiles, std::iter::empty());
+        let then: Vec<_> = looked_at(&mut sweep, &tiles, 2.0);
+        assert!(next.contains(&42) || then.contains(&42), "{next:?} {then:?}");
+    }
+
+    #[test]
+    fn tiles_of_smaller_faces_than_wanted_are_left_out() {
+        let tiles = row(3);
+        let mut sweep = Sweep::default();
+        sweep.begin(tiles.len());
+        sweep.see(&tiles, std::iter::empty());
+        assert!(sweep.next(&tiles, 25.0).is_none());
+        assert!(sweep.next(&tiles, 24.0).is_some());
+    }
+}

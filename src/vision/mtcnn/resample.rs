@@ -7,7 +7,7 @@ use zeroize::{Zeroize, Zeroizing};
 use crate::vision::geometry::{View, to_f32};
 
 /// A rectangle of a view: columns `x` to `x + width`, rows `y` to `y + height`.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Cut {
     pub(super) x: usize,
     pub(super) y: usize,

@@ -21,7 +21,7 @@ const MOST_PIXELS: f32 = 37_000.0;
 const AROUND: [f32; 2] = [0.72, 1.0];
 
 /// A square of the picture, to be looked at in one size.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub(in crate::vision) struct Tile {
     pub(super) cut: Cut,
     /// Side of P-Net's cell in pixels of the picture.
@@ -29,6 +29,11 @@ pub(in crate::vision) struct Tile {
 }
 
 impl Tile {
+    /// A square of `side` pixels with its upper left corner at `x`, `y`, for faces of about `cell` pixels.
+    pub(in crate::vision) fn new(x: usize, y: usize, side: usize, cell: f32) -> Self {
+        Self { cut: Cut { x, y, width: side, height: side }, cell }
+    }
+
     /// Whether any of it lies in a rectangle of the picture.
     pub(in crate::vision) fn meets(&self, bbox: &BBox) -> bool {
         let Cut { x, y, width, height } = self.cut;
@@ -71,7 +76,7 @@ impl Tiles {
             let shared = to_usize((to_f32(SHARED) / scale).ceil());
             for y in starts(view.height, side, shared) {
                 for x in starts(view.width, side, shared) {
-                    self.tiles.push(Tile { cut: Cut { x, y, width: side, height: side }, cell });
+                    self.tiles.push(Tile::new(x, y, side, cell));
                 }
             }
             cell /= factor;
@@ -99,10 +104,7 @@ pub(super) fn around(view: &View<'_>, bbox: &BBox) -> impl Iterator<Item = Tile>
         let cell = part * longest;
         let side = to_usize((to_f32(SIDE) * cell / to_f32(CELL)).round());
         let start = |middle: f32, length: usize| to_usize(middle - to_f32(side) / 2.0).min(length - side);
-        (side >= SIDE / 4 && side <= limit).then(|| Tile {
-            cut: Cut { x: start(x, width), y: start(y, height), width: side, height: side },
-            cell,
-        })
+        (side >= SIDE / 4 && side <= limit).then(|| Tile::new(start(x, width), start(y, height), side, cell))
     })
 }
 
@@ -119,8 +121,7 @@ mod tests {
     use crate::vision::geometry::Region;
 
     fn plan(width: usize, height: usize, smallest: u32) -> Tiles {
-        let side = |length| u32::try_from(length).unwrap();
-        let frame = Frame::from_rgb(side(width), side(height), vec![0; width * height * 3]).unwrap();
+        let frame = Frame::from_rgb(width, height, vec![0; width * height * 3]).unwrap();
         let mut tiles = Tiles::default();
         assert!(tiles.plan(&View::new(&frame, Region::WHOLE), smallest, 0.709));
         tiles
