@@ -57,7 +57,7 @@ class Facenet:
         """The faces of one frame, as rows of x1, y1, x2, y2."""
         with torch.no_grad():
             found = detect_face(frame, self.smallest, *self.nets, THRESHOLDS, FACTOR, torch.device("cpu"))[0][0]
-        return np.asarray(found, f32).reshape(len(found), -1)[:, :4]
+        return np.asarray(found, f32).reshape(-1, 5)[:, :4]
 
 
 def logit(probability):

@@ -50,7 +50,7 @@ class Score:
     def __init__(self, grace):
         self.grace = grace
         self.frames = self.due = self.found = self.false = self.shirt = self.other = self.missed = 0
-        self.newcomers, self.costs, self.searched, self.worst = [], [], 0, 0.0
+        self.searched, self.newcomers, self.costs, self.lost = 0, [], [], []
 
     def frame(self, truth, boxes, seen_for):
         """Judges one frame; whether the face was found."""
@@ -79,10 +79,19 @@ class Score:
             if tick not in by_tick:
                 continue
             seen_for = (tick - since) / truth["rate"] if since is not None else 0
-            if self.frame(line, by_tick[tick], seen_for) and not found:
+            hit = self.frame(line, by_tick[tick], seen_for)
+            if hit and not found:
                 found = True
                 self.newcomers.append(seen_for)
+            if line["face"] is not None and seen_for >= self.grace and not hit:
+                self.lost.append(tick / truth["rate"])
         self.missed += not found
+
+    def add(self, room):
+        """Takes in what was counted elsewhere."""
+        for name, value in vars(room).items():
+            if name != "grace":
+                setattr(self, name, getattr(self, name) + value)
 
     def numbers(self):
         of = lambda part, all: part / all if all else 0.0
@@ -132,7 +141,13 @@ def measure(options, work, wanted):
     for path in paths:
         with open(path[:-4] + ".json") as file:
             truth = json.load(file)
-        watch(options.lectern, path, min_face, truth, ours)
+        room = Score(GRACE)
+        watch(options.lectern, path, min_face, truth, room)
+        ours.add(room)
+        if options.each:
+            one = room.numbers()
+            print(f"  {truth['clip']:8} found {one['found']:6.1%} of {one['due']}   false {one['false']:6.2%}   shirt {one['shirt']:6.2%}   "
+                  f"find {one['find_ms']:6.2f} ms   newcomers {room.newcomers}, missed {room.missed}   due and not found at {room.lost}")
         for name, engine in others.items():
             look(engine, path, options.every, truth, scores[name])
     print(f"\n{face} px in {size[0]}x{size[1]}: {len(paths)} rooms, {ours.frames} frames, smallest face {min_face} px")
@@ -165,6 +180,7 @@ def main():
     parser.add_argument("--seconds", type=float, default=rooms.SECONDS, help="length of a room")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--every", type=int, metavar="N", help="the others see each so many frames [default: 5, quick: 12]")
+    parser.add_argument("--each", action="store_true", help="also tell of each room, and of each second in which its face was lost")
     parser.add_argument("--alone", action="store_true", help="without the others")
     parser.add_argument("--json", metavar="FILE", help="also write the figures there")
     parser.add_argument("--floor", action="append", default=[], metavar="NAME=VALUE")
