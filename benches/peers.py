@@ -49,12 +49,15 @@ def frames_of(clip):
 
 
 class Facenet:
-    def __init__(self):
+    def __init__(self, smallest=SMALLEST):
         self.nets = [net().eval() for net in (PNet, RNet, ONet)]
+        self.smallest = smallest
 
-    def find(self, frame):
+    def boxes(self, frame):
+        """The faces of one frame, as rows of x1, y1, x2, y2."""
         with torch.no_grad():
-            return len(detect_face(frame, SMALLEST, *self.nets, THRESHOLDS, FACTOR, torch.device("cpu"))[0][0])
+            found = detect_face(frame, self.smallest, *self.nets, THRESHOLDS, FACTOR, torch.device("cpu"))[0][0]
+        return np.asarray(found, f32).reshape(-1, 5)[:, :4]
 
 
 def logit(probability):
@@ -64,7 +67,8 @@ def logit(probability):
 class Onnxruntime:
     """The cascade of models/training/reference_mtcnn.py, with nothing done slower than it must be."""
 
-    def __init__(self):
+    def __init__(self, smallest=SMALLEST):
+        self.smallest = smallest
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1
         self.nets = [onnxruntime.InferenceSession(os.path.join(ROOT, "models", f"{name}.onnx"), options,
@@ -75,10 +79,10 @@ class Onnxruntime:
         return self.nets[stage].run(None, {self.names[stage]: batch})[0]
 
     def look(self, stage, image, boxes, side):
-        cuts, kept = [], []
+        (height, width), cuts, kept = image.shape[2:], [], []
         for index, box in enumerate(boxes):
             x1, y1, x2, y2 = (int(value) for value in box)
-            x1, y1, x2, y2 = max(x1, 1), max(y1, 1), min(x2, WIDTH), min(y2, HEIGHT)
+            x1, y1, x2, y2 = max(x1, 1), max(y1, 1), min(x2, width), min(y2, height)
             if x2 > x1 - 1 and y2 > y1 - 1:
                 cut = image[:, :, y1 - 1:y2, x1 - 1:x2]
                 cuts.append(torch.nn.functional.interpolate(cut, (side, side), mode="area"))
@@ -89,12 +93,14 @@ class Onnxruntime:
         passed = heads[:, 0] > logit(THRESHOLDS[stage])
         return boxes[kept][passed], heads[passed]
 
-    def find(self, frame):
+    def boxes(self, frame):
+        """The faces of one frame, as rows of x1, y1, x2, y2."""
+        height, width = frame.shape[:2]
         image = torch.from_numpy(frame.transpose(2, 0, 1)[None].astype(f32))
-        scale, found = 12.0 / SMALLEST, []
-        side = min(HEIGHT, WIDTH) * scale
+        scale, found = 12.0 / self.smallest, []
+        side = min(height, width) * scale
         while side >= 12:
-            level = torch.nn.functional.interpolate(image, (int(HEIGHT * scale + 1), int(WIDTH * scale + 1)), mode="area")
+            level = torch.nn.functional.interpolate(image, (int(height * scale + 1), int(width * scale + 1)), mode="area")
             cells = self.run(0, level.numpy())[0]
             rows, columns = np.nonzero(cells[0] >= logit(THRESHOLDS[0]))
             corner = np.stack([columns, rows], axis=1).astype(f32) * 2
@@ -108,14 +114,14 @@ class Onnxruntime:
         kept = suppress(boxes, heads[:, 0], 0.7)
         boxes, heads = self.look(2, image, square(regress(boxes[kept], heads[kept, 1:5], 1)), 48)
         boxes = regress(boxes, heads[:, 1:5], 1)
-        return len(suppress(boxes, heads[:, 0], 0.7, smaller=True))
+        return boxes[suppress(boxes, heads[:, 0], 0.7, smaller=True)]
 
 
 def cost(engine, clips):
     """Mean milliseconds of CPU time a frame, and in how many of the frames a face was found."""
     began, found = time.process_time(), 0
     for frames in clips.values():
-        found += sum(engine.find(frame) > 0 for frame in frames)
+        found += sum(len(engine.boxes(frame)) > 0 for frame in frames)
     return 1000 * (time.process_time() - began) / sum(map(len, clips.values())), found
 
 
@@ -149,7 +155,7 @@ def main():
     clips = {path: frames_of(path) for path in paths}
     facenet, ort = Facenet(), Onnxruntime()
     for engine in (facenet, ort):
-        engine.find(next(iter(clips.values()))[0])
+        engine.boxes(next(iter(clips.values()))[0])
     rounds, found = [], {}
     for _ in range(options.rounds):
         one = {}
