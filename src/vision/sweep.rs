@@ -7,16 +7,13 @@ use super::mtcnn::Tile;
 const ALL: f64 = 9.0;
 
 /// The most tiles of a frame that are looked at because something moved there.
-const MOST_MOVED: usize = 8;
+const MOST_MOVED: usize = 5;
 
 /// The same while a face is known.
-const MOST_MOVED_KNOWN: usize = 4;
+const MOST_MOVED_KNOWN: usize = 2;
 
-/// The most tiles of a frame.
-const MOST: usize = 24;
-
-/// A tile where something moved is as urgent as one that was not looked at for so many times as long.
-const URGENCY: u32 = 8;
+/// The most tiles of a frame that are looked at because it is their turn.
+const MOST_IN_TURN: usize = 24;
 
 /// The turns of the tiles of one picture.
 #[derive(Default)]
@@ -50,27 +47,28 @@ impl Sweep {
         }
     }
 
-    /// How many tiles this frame should look at, where `rate_hz` come in a second: enough to see all in [`ALL`] seconds, and more
-    /// where something moved and nobody is known.
-    pub(super) fn budget(&self, rate_hz: f64, is_known: bool) -> usize {
-        let frames = (ALL * rate_hz).max(1.0);
-        let share = self.turns.len().div_ceil(whole(frames));
-        let moved = self.turns.iter().filter(|turn| turn.moved).count();
-        let most_moved = if is_known { MOST_MOVED_KNOWN } else { MOST_MOVED };
-        share.max(moved.min(most_moved)).min(MOST)
-    }
-
-    /// The tile whose turn it is, among those whose cells have at least this side; none where there is none.
-    pub(super) fn next(&mut self, tiles: &[Tile], least_cell: f32) -> Option<Tile> {
-        let urgency = |turn: &Turn| {
-            let factor = if turn.moved { URGENCY } else { 1 };
-            turn.age.saturating_mul(factor)
-        };
-        let eligible =
-            self.turns.iter_mut().zip(tiles).filter(|(turn, tile)| turn.age > 0 && tile.cell >= least_cell);
-        let (turn, tile) = eligible.max_by_key(|(turn, _)| urgency(turn))?;
-        *turn = Turn { age: 0, moved: false };
-        Some(*tile)
+    /// The tiles that this frame should look at, where `rate_hz` come in a second: some where something moved, and as many in turn
+    /// as it takes to see all in [`ALL`] seconds. Tiles of smaller cells than `least_cell` are left out.
+    pub(super) fn pick(
+        &mut self,
+        tiles: &[Tile],
+        rate_hz: f64,
+        is_known: bool,
+        least_cell: f32,
+        picked: &mut Vec<Tile>,
+    ) {
+        picked.clear();
+        let in_turn = self.turns.len().div_ceil(whole((ALL * rate_hz).max(1.0))).min(MOST_IN_TURN);
+        let moved = if is_known { MOST_MOVED_KNOWN } else { MOST_MOVED };
+        for must_have_moved in std::iter::repeat_n(true, moved).chain(std::iter::repeat_n(false, in_turn)) {
+            let eligible = self.turns.iter_mut().zip(tiles).filter(|(turn, tile)| {
+                turn.age > 0 && tile.cell >= least_cell && (turn.moved || !must_have_moved)
+            });
+            if let Some((turn, tile)) = eligible.max_by_key(|(turn, _)| turn.age) {
+                *turn = Turn { age: 0, moved: false };
+                picked.push(*tile);
+            }
+        }
     }
 }
 
@@ -92,10 +90,9 @@ mod tests {
     }
 
     fn looked_at(sweep: &mut Sweep, tiles: &[Tile], rate_hz: f64) -> Vec<usize> {
-        (0..sweep.budget(rate_hz, false))
-            .filter_map(|_| sweep.next(tiles, 0.0))
-            .map(|looked| tiles.iter().position(|tile| *tile == looked).unwrap())
-            .collect()
+        let mut picked = Vec::new();
+        sweep.pick(tiles, rate_hz, false, 0.0, &mut picked);
+        picked.iter().map(|picked| tiles.iter().position(|tile| tile == picked).unwrap()).collect()
     }
 
     #[test]
@@ -124,10 +121,7 @@ mod tests {
             looked_at(&mut sweep, &tiles, 2.0);
         }
         sweep.see(&tiles, [place(4250.0)].into_iter());
-        let next: Vec<_> = looked_at(&mut sweep, &tiles, 2.0);
-        sweep.see(&tiles, std::iter::empty());
-        let then: Vec<_> = looked_at(&mut sweep, &tiles, 2.0);
-        assert!(next.contains(&42) || then.contains(&42), "{next:?} {then:?}");
+        assert_eq!(looked_at(&mut sweep, &tiles, 2.0)[0], 42);
     }
 
     #[test]
@@ -136,7 +130,10 @@ mod tests {
         let mut sweep = Sweep::default();
         sweep.begin(tiles.len());
         sweep.see(&tiles, std::iter::empty());
-        assert!(sweep.next(&tiles, 25.0).is_none());
-        assert!(sweep.next(&tiles, 24.0).is_some());
+        let mut picked = Vec::new();
+        sweep.pick(&tiles, 2.0, false, 25.0, &mut picked);
+        assert!(picked.is_empty());
+        sweep.pick(&tiles, 2.0, false, 24.0, &mut picked);
+        assert!(!picked.is_empty());
     }
 }

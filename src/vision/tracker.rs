@@ -12,7 +12,7 @@
 
 use super::error::VisionError;
 use super::geometry::{BBox, Face, View};
-use super::mtcnn::{Detector, distinct};
+use super::mtcnn::{Detector, Tile, distinct};
 use super::scene::Scene;
 use super::sweep::Sweep;
 
@@ -69,6 +69,8 @@ pub(super) struct Tracker {
     searches: u64,
     /// The tiles of a large picture.
     sweep: Sweep,
+    /// Those that this frame looks at; kept, so that no frame allocates.
+    picked: Vec<Tile>,
     /// Faces that a search or a tile has shown in this frame.
     found: Vec<Face>,
     /// Frames since the face that is followed was found last, other than by following it.
@@ -87,6 +89,7 @@ impl Tracker {
             age: None,
             searches: 0,
             sweep: Sweep::default(),
+            picked: Vec::new(),
             found: Vec::new(),
             unconfirmed: 0,
             missing: None,
@@ -203,12 +206,15 @@ impl Tracker {
             self.faces.first().filter(|_| which == Faces::Largest).map(|face| face.bbox.longer_side());
         // Of the largest face only a larger one is of interest.
         let least_cell = known.map_or(0.0, |side| side / LARGEST_IN_CELL);
-        for _ in 0..self.sweep.budget(self.rate_hz, !self.faces.is_empty()) {
-            let Some(tile) = self.sweep.next(detector.tiles(), least_cell) else { break };
+        let is_known = !self.faces.is_empty();
+        let mut picked = std::mem::take(&mut self.picked);
+        self.sweep.pick(detector.tiles(), self.rate_hz, is_known, least_cell, &mut picked);
+        for tile in &picked {
             self.found.clear();
-            detector.look_at(view, &tile, &mut self.found)?;
+            detector.look_at(view, tile, &mut self.found)?;
             self.take_found(which);
         }
+        self.picked = picked;
         Ok(())
     }
 
