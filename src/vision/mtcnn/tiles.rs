@@ -81,7 +81,11 @@ impl Tiles {
             }
             cell /= factor;
         }
-        self.coarse = if self.tiles.is_empty() { min_face_px } else { to_usize(cell.ceil()) as u32 };
+        self.coarse = if self.tiles.is_empty() {
+            min_face_px
+        } else {
+            u32::try_from(to_usize(cell.ceil())).unwrap_or(u32::MAX)
+        };
         true
     }
 
