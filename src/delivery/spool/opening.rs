@@ -99,7 +99,8 @@ impl Log {
     fn lose_at_end(&mut self, count: u64) {
         self.lost += count;
         match self.segments.iter_mut().rev().find(|segment| !segment.late) {
-            Some(last) if !last.unread => {
+            // Only where it reaches up to them: its end says what was stored, once a failed write is taken back.
+            Some(last) if !last.unread && last.end == self.end => {
                 last.lost_after += count;
                 last.end += count;
             }

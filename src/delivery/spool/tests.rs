@@ -1198,3 +1198,60 @@ fn what_was_delivered_before_a_file_without_a_good_record_began_is_not_counted_a
         assert_eq!((spool.len(), spool.dropped()), (1, 1), "restart {restart}");
     }
 }
+
+#[test]
+fn a_failed_write_behind_a_file_without_a_good_record_changes_no_count() {
+    let device = Device::new(10_000);
+    let mut spool = device.start();
+    push(&mut spool);
+    spool.store();
+    drop(spool);
+    // The disk is away for longer than the order is held, and a record is delivered from memory.
+    device.disk.inner().reads_fail = 3;
+    let mut spool = device.start();
+    push(&mut spool);
+    assert!(spool.oldest(NOW).is_none());
+    let (position, ..) = spool.oldest(after(61)).unwrap();
+    spool.remove(position);
+    device.disk.inner().reads_fail = 0;
+    (0..3).for_each(|_| drop(push(&mut spool)));
+    spool.store();
+    push(&mut spool);
+    drop(spool);
+    let newest = file_names(&device).pop().unwrap();
+    device.disk.inner().files.get_mut(&newest).unwrap().bytes.clear();
+    for restart in 0..3 {
+        let mut spool = device.start();
+        device.disk.inner().fails_in = Some(0);
+        spool.store();
+        assert_eq!((spool.len(), spool.dropped()), (2, 3), "restart {restart}");
+        device.disk.inner().fails_in = None;
+    }
+    assert_eq!(drain(&mut device.start()).len(), 2);
+}
+
+#[test]
+fn a_failed_write_changes_no_count_where_an_older_file_was_left_before_one_that_was_passed_over() {
+    let (device, spool, pushed) = device_with_files(300);
+    drop(spool);
+    // The first file could not be removed when it was delivered, the second was passed over, and then the state was lost.
+    let names = file_names(&device);
+    let begins = |name: &String| u64::from_str_radix(&name["entries-".len()..], 16).unwrap();
+    let (second, third) = (begins(&names[1]), begins(&names[2]));
+    let late = format!("late-{second:016x}-{third:016x}");
+    device.disk.clone().rename(&names[1], &late).unwrap();
+    device.disk.inner().bad.insert(late);
+    device.runtime.clone().remove(STATE).unwrap();
+    let mut spool = device.start();
+    push(&mut spool);
+    drop(spool);
+    device.disk.inner().files.get_mut(&names[2]).unwrap().bytes.clear();
+    let missing = pushed.len() as u64 - third;
+    for restart in 0..3 {
+        let mut spool = device.start();
+        device.disk.inner().fails_in = Some(0);
+        spool.store();
+        assert_eq!((spool.len() as u64, spool.dropped()), (third + 1, missing), "restart {restart}");
+        device.disk.inner().fails_in = None;
+    }
+}
