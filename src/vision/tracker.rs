@@ -12,7 +12,7 @@
 
 use super::error::VisionError;
 use super::geometry::{BBox, Face, View};
-use super::mtcnn::{Detector, Tile, distinct};
+use super::mtcnn::{Detector, Overlap, Tile, distinct};
 use super::scene::Scene;
 use super::sweep::Sweep;
 
@@ -39,6 +39,9 @@ const MISSING: f64 = 3.0;
 
 /// Probability from which something that nobody was followed to is a face: of so many tiles some look like one by chance.
 const CERTAIN: f32 = 0.98;
+
+/// A box that overlaps the known face's by more (IoU) is the same face.
+const SAME_FACE: f32 = 0.4;
 
 /// So many times the area of the known face has a face that takes its place.
 const LARGER: f32 = 1.2;
@@ -134,31 +137,41 @@ impl Tracker {
             self.find_in_parts(detector, view, which)?;
             return Ok(&self.faces);
         }
-        if self.may_wait(view) && self.follow(detector, view)? {
+        if self.may_wait(view, [0.0, SEARCH_EMPTY]) && self.follow(detector, view)? {
             self.age = self.age.map(|age| age.saturating_add(1));
             return Ok(&self.faces);
         }
+        self.search(detector, view, min_face_px, which)?;
+        std::mem::swap(&mut self.faces, &mut self.found);
+        Ok(&self.faces)
+    }
+
+    /// Searches the whole picture; what it shows is in `found` afterwards.
+    fn search(
+        &mut self,
+        detector: &mut Detector,
+        view: &View<'_>,
+        min_face_px: u32,
+        which: Faces,
+    ) -> Result<(), VisionError> {
         match which {
-            Faces::Largest => detector.search_for_largest(view, min_face_px, &mut self.faces)?,
-            Faces::All => detector.search_for_all(view, min_face_px, &mut self.faces)?,
+            Faces::Largest => detector.search_for_largest(view, min_face_px, &mut self.found)?,
+            Faces::All => detector.search_for_all(view, min_face_px, &mut self.found)?,
         }
         self.scene.searched();
         self.age = Some(0);
         self.searches += 1;
-        Ok(&self.faces)
+        Ok(())
     }
 
-    /// Whether the last search still holds but for where the known faces are by now.
-    fn may_wait(&mut self, view: &View<'_>) -> bool {
+    /// Whether the last search still holds but for where the known faces are by now. `empty` has the seconds after which a
+    /// picture without a known face is searched again: if something moves, and whatever does.
+    fn may_wait(&mut self, view: &View<'_>, empty: [f64; 2]) -> bool {
         let Some(age) = self.age else { return false };
         // This is the frame number `age + 1` after the search.
         let within = |seconds: f64| f64::from(age) + 1.0 < seconds * self.rate_hz;
-        if self.faces.is_empty() {
-            within(SEARCH_EMPTY) && !self.scene.changed(view, [].into_iter())
-        } else {
-            within(SEARCH_MOVED)
-                || within(SEARCH_KNOWN) && !self.scene.changed(view, self.faces.iter().map(|face| face.bbox))
-        }
+        let [moved, longest] = if self.faces.is_empty() { empty } else { [SEARCH_MOVED, SEARCH_KNOWN] };
+        within(moved) || within(longest) && !self.scene.changed(view, self.faces.iter().map(|face| face.bbox))
     }
 
     /// Looks for every known face where it was; false when one is lost.
@@ -186,18 +199,11 @@ impl Tracker {
         self.sweep.see(detector.tiles(), self.scene.moved(view));
         self.unconfirmed = self.unconfirmed.saturating_add(1);
         self.follow_each(detector, view, which)?;
-        if self.is_search_due(view) {
-            self.found.clear();
-            match which {
-                Faces::Largest => detector.search_for_largest(view, detector.coarse(), &mut self.found)?,
-                Faces::All => detector.search_for_all(view, detector.coarse(), &mut self.found)?,
-            }
-            self.scene.searched();
-            self.age = Some(0);
-            self.searches += 1;
-            self.take_found(which);
-        } else {
+        if self.may_wait(view, [SEARCH_LARGE_MOVED, SEARCH_LARGE]) {
             self.age = self.age.map(|age| age.saturating_add(1));
+        } else {
+            self.search(detector, view, detector.coarse(), which)?;
+            self.take_found(which);
         }
         if which == Faces::Largest {
             self.look_around(detector, view)?;
@@ -244,18 +250,6 @@ impl Tracker {
         Ok(())
     }
 
-    /// Whether the whole picture is to be searched for large faces in this frame.
-    fn is_search_due(&mut self, view: &View<'_>) -> bool {
-        let Some(age) = self.age else { return true };
-        let within = |seconds: f64| f64::from(age) + 1.0 < seconds * self.rate_hz;
-        let known = self.faces.iter().map(|face| face.bbox);
-        if self.faces.is_empty() {
-            !within(SEARCH_LARGE) || !within(SEARCH_LARGE_MOVED) && self.scene.changed(view, known)
-        } else {
-            !within(SEARCH_KNOWN) || !within(SEARCH_MOVED) && self.scene.changed(view, known)
-        }
-    }
-
     /// Looks for a lost face around where it was, and again for one that was only followed for long.
     fn look_around(&mut self, detector: &mut Detector, view: &View<'_>) -> Result<(), VisionError> {
         let rate_hz = self.rate_hz;
@@ -285,7 +279,9 @@ impl Tracker {
                 Faces::All if face.score >= CERTAIN => self.faces.push(face),
                 Faces::All => {}
                 Faces::Largest => match self.faces.first_mut() {
-                    Some(known) if is_same(&known.bbox, &face.bbox) => self.unconfirmed = 0,
+                    Some(known) if Overlap::Union.of(&known.bbox, &face.bbox) > SAME_FACE => {
+                        self.unconfirmed = 0
+                    }
                     Some(known) if face.bbox.area() <= LARGER * known.bbox.area() => {}
                     _ if face.score < CERTAIN => {}
                     _ => {
@@ -302,11 +298,4 @@ impl Tracker {
             self.faces.truncate(MOST_FACES);
         }
     }
-}
-
-/// Whether two boxes are of one face.
-fn is_same(a: &BBox, b: &BBox) -> bool {
-    let side = |from: f32, to: f32| (to - from).max(0.0);
-    let both = side(a.x1.max(b.x1), a.x2.min(b.x2)) * side(a.y1.max(b.y1), a.y2.min(b.y2));
-    both > 0.4 * (a.area() + b.area() - both)
 }

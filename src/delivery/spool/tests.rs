@@ -1173,6 +1173,25 @@ fn what_a_failed_write_left_behind_older_files_does_not_settle_them() {
     .finish();
 }
 
+/// Starts a run in which the disk is away for longer than the order is held, so that a record is delivered from memory; the disk is
+/// back afterwards.
+fn start_without_disk(device: &Device, seconds: u64) -> Spool {
+    device.disk.inner().reads_fail = 3;
+    let mut spool = device.start();
+    push(&mut spool);
+    assert!(spool.oldest(after(seconds)).is_none());
+    let (position, ..) = spool.oldest(after(seconds + 61)).unwrap();
+    spool.remove(position);
+    device.disk.inner().reads_fail = 0;
+    spool
+}
+
+/// Damages the newest file so that no record of it is left.
+fn empty_newest_file(device: &Device) {
+    let newest = file_names(device).pop().unwrap();
+    device.disk.inner().files.get_mut(&newest).unwrap().bytes.clear();
+}
+
 #[test]
 fn what_was_delivered_before_a_file_without_a_good_record_began_is_not_counted_as_dropped() {
     let device = Device::new(10_000);
@@ -1180,19 +1199,11 @@ fn what_was_delivered_before_a_file_without_a_good_record_began_is_not_counted_a
     push(&mut spool);
     spool.store();
     drop(spool);
-    // The disk is away for longer than the order is held.
-    device.disk.inner().reads_fail = 3;
-    let mut spool = device.start();
-    push(&mut spool);
-    assert!(spool.oldest(NOW).is_none());
-    let (position, ..) = spool.oldest(after(61)).unwrap();
-    spool.remove(position);
-    device.disk.inner().reads_fail = 0;
+    let mut spool = start_without_disk(&device, 0);
     push(&mut spool);
     spool.store();
     drop(spool);
-    let newest = file_names(&device).pop().unwrap();
-    device.disk.inner().files.get_mut(&newest).unwrap().bytes.clear();
+    empty_newest_file(&device);
     for restart in 0..3 {
         let spool = device.start();
         assert_eq!((spool.len(), spool.dropped()), (1, 1), "restart {restart}");
@@ -1212,19 +1223,12 @@ fn a_failed_write_behind_a_file_without_a_good_record_changes_no_count() {
     push(&mut spool);
     spool.store();
     drop(spool);
-    // The disk is away for longer than the order is held, and a record is delivered from memory.
-    device.disk.inner().reads_fail = 3;
-    let mut spool = device.start();
-    push(&mut spool);
-    assert!(spool.oldest(after(60)).is_none());
-    let (position, ..) = spool.oldest(after(121)).unwrap();
-    spool.remove(position);
+    let mut spool = start_without_disk(&device, 60);
     (0..3).for_each(|_| drop(push(&mut spool)));
     spool.store();
     push(&mut spool);
     drop(spool);
-    let newest = file_names(&device).pop().unwrap();
-    device.disk.inner().files.get_mut(&newest).unwrap().bytes.clear();
+    empty_newest_file(&device);
     for restart in 0..3 {
         let mut spool = device.start();
         device.disk.inner().fails_in = Some(0);

@@ -25,7 +25,7 @@ impl Candidate {
 
 /// What an overlap is measured against.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Overlap {
+pub(in crate::vision) enum Overlap {
     /// The union of both boxes (IoU).
     Union,
     /// The smaller box, pixels counted inclusively: a small box within a large one goes.
@@ -64,7 +64,7 @@ pub(in crate::vision) fn distinct(faces: &mut Vec<Face>) {
 }
 
 impl Overlap {
-    pub(super) fn of(self, a: &BBox, b: &BBox) -> f32 {
+    pub(in crate::vision) fn of(self, a: &BBox, b: &BBox) -> f32 {
         let one = if self == Self::Minimum { 1.0 } else { 0.0 };
         let width = (a.x2.min(b.x2) - a.x1.max(b.x1) + one).max(0.0);
         let height = (a.y2.min(b.y2) - a.y1.max(b.y1) + one).max(0.0);

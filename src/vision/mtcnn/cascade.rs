@@ -1,6 +1,6 @@
 //! The three stages: P-Net proposes candidates, R-Net refines them, and O-Net makes a face of one.
 
-use super::boxes::{Candidate, Overlap, suppress};
+use super::boxes::{Candidate, Overlap, distinct, suppress};
 use super::pyramid::{Pyramid, propose};
 use super::resample::{Cut, Resampler};
 use super::tiles::{SIDE, Tile, Tiles};
@@ -92,10 +92,10 @@ impl Cascade {
 
     /// The first stage on a tile.
     pub(super) fn propose_in(&mut self, tile: &Tile, view: &View<'_>) -> Result<(), VisionError> {
-        if self.tile.is_none() {
-            self.tile = Some(Network::new("P-Net", &self.pyramid.proposal, Some(&[1, 3, SIDE, SIDE]))?);
-        }
-        let Some(network) = &mut self.tile else { return Ok(()) };
+        let network = match &mut self.tile {
+            Some(network) => network,
+            none => none.insert(Network::new("P-Net", &self.pyramid.proposal, Some(&[1, 3, SIDE, SIDE]))?),
+        };
         let planes = self.resampler.area(view, tile.cut, SIDE, SIDE);
         let (scale, origin) = (to_f32(SIDE) / to_f32(tile.cut.width), (tile.cut.x, tile.cut.y));
         propose(network, planes, (SIDE, SIDE), scale, origin, self.thresholds[0], &mut self.cells)?;
@@ -150,6 +150,26 @@ impl Cascade {
             y: height * head[10 + i] + bbox.y1 - 1.0,
         });
         Ok(Some(Face { bbox: candidate.regressed(1.0), score: 1.0 / (1.0 + (-head[0]).exp()), landmarks }))
+    }
+
+    /// The second and third stage on the best of all that were proposed, at most so many in each; adds the faces, and keeps those of
+    /// the list that differ.
+    pub(super) fn finish_all(
+        &mut self,
+        view: &View<'_>,
+        [most, most_refined]: [usize; 2],
+        faces: &mut Vec<Face>,
+    ) -> Result<(), VisionError> {
+        self.select(most);
+        self.refine(view)?;
+        self.candidates.truncate(most_refined);
+        for at in 0..self.candidates.len() {
+            let bbox = self.candidates[at].bbox;
+            faces.extend(self.finish(view, &bbox)?);
+        }
+        self.wipe();
+        distinct(faces);
+        Ok(())
     }
 
     /// Overwrites what is left of the picture.

@@ -16,7 +16,7 @@ mod tiles;
 use super::error::VisionError;
 use super::geometry::{BBox, Face, View};
 use super::models::ModelStore;
-pub(super) use boxes::distinct;
+pub(super) use boxes::{Overlap, distinct};
 use cascade::Cascade;
 use largest::Largest;
 pub(super) use tiles::Tile;
@@ -67,22 +67,12 @@ impl Detector {
         faces: &mut Vec<Face>,
     ) -> Result<(), VisionError> {
         faces.clear();
-        let [most, most_refined] = self.most_candidates;
         let cascade = &mut self.cascade;
         cascade.candidates.clear();
         for level in 0..cascade.levels(view, min_face_px)? {
             cascade.propose(level, view)?;
         }
-        cascade.select(most);
-        cascade.refine(view)?;
-        cascade.candidates.truncate(most_refined);
-        for at in 0..cascade.candidates.len() {
-            let bbox = cascade.candidates[at].bbox;
-            faces.extend(cascade.finish(view, &bbox)?);
-        }
-        cascade.wipe();
-        distinct(faces);
-        Ok(())
+        cascade.finish_all(view, self.most_candidates, faces)
     }
 
     /// Searches for the largest face alone, which costs less; none or one.
@@ -118,20 +108,9 @@ impl Detector {
         tile: &Tile,
         faces: &mut Vec<Face>,
     ) -> Result<(), VisionError> {
-        let [most, most_refined] = MOST_IN_TILE;
-        let cascade = &mut self.cascade;
-        cascade.candidates.clear();
-        cascade.propose_in(tile, view)?;
-        cascade.select(most);
-        cascade.refine(view)?;
-        cascade.candidates.truncate(most_refined);
-        for at in 0..cascade.candidates.len() {
-            let bbox = cascade.candidates[at].bbox;
-            faces.extend(cascade.finish(view, &bbox)?);
-        }
-        cascade.wipe();
-        distinct(faces);
-        Ok(())
+        self.cascade.candidates.clear();
+        self.cascade.propose_in(tile, view)?;
+        self.cascade.finish_all(view, MOST_IN_TILE, faces)
     }
 
     /// Adds the faces near a place where one of about this size should be.
