@@ -100,3 +100,17 @@ python_with() {
     fi
     echo "$folder/bin/python"
 }
+
+# node_packages FOLDER PACKAGE@VERSION…: these packages of npm in target/FOLDER.
+node_packages() {
+    local folder=target/$1 wanted
+    shift
+    command -v npm > /dev/null || packages nodejs npm
+    wanted=$(printf '%s\n' "$@")
+    if [ "$(cat "$folder/wanted" 2> /dev/null)" != "$wanted" ]; then
+        mkdir -p "$folder"
+        echo '{"private":true}' > "$folder/package.json"
+        npm install --prefix "$folder" --no-audit --no-fund --loglevel=error "$@" >&2
+        echo "$wanted" > "$folder/wanted"
+    fi
+}

@@ -69,7 +69,7 @@ def clip(folder, name, seconds, filters):
 
 
 def scenes(folder):
-    """Name, file: what a classroom shows, then what is as bad as it gets."""
+    """Name, file and smallest face: what a classroom shows, then what is as bad as it gets; in 640x480, then in large pictures."""
     crowd = "[0]scale=100:100,split=24" + "".join(f"[p{i}]" for i in range(24)) + ";[1]copy[b0]"
     for i in range(24):
         crowd += f";[b{i}][p{i}]overlay={i % 6 * 106}:{i // 6 * 120}:shortest=1[b{i + 1}]"
@@ -79,7 +79,12 @@ def scenes(folder):
         group += f";[b{i}][p{i}]overlay={i % 3 * 215}:{20 + i // 3 * 225}:shortest=1[b{i + 1}]"
     group += ";[b6]copy"
     noise = "[1]geq=lum='random(1)*255':cb=128:cr=128"
-    return {
+    # A wall of 1920x1080 with a screen on which everything moves, and somebody with a face of 28 px who walks up and down.
+    hall = "[1]scale=1920:1080,noise=alls=6:allf=t"
+    screen = "[w];color=c=gray:s=640x360:r=2,geq=lum='mod(X+40*T*(1+mod(Y,3)),200)':cb=128:cr=128[s];[w][s]overlay=1000:150"
+    far = hall + screen + "[h];[0]scale=101:101[p];[h][p]overlay='600+300*sin(t/4)':520:shortest=1"
+    many = "[0]trim=end_frame=1,scale=64:64,loop=479:1,tile=30x16,pad=1920:1080"
+    small = {
         "one face, 20 s": clip(folder, "one", 20, "[0]scale=300:300[p];[1][p]overlay='200+100*sin(t/2.7)':180:shortest=1"),
         "empty room, 20 s": clip(folder, "empty", 20, "[1]noise=alls=8:allf=t"),
         "one face, first frame": clip(folder, "one1", 0.5, "[0]scale=300:300[p];[1][p]overlay=200:180:shortest=1"),
@@ -90,14 +95,22 @@ def scenes(folder):
             folder, "checker", 0.5, "[1]geq=lum='255*mod(floor(X/12)+floor(Y/12),2)':cb=128:cr=128"),
         "noise 1920x1080, first frame": clip(folder, "noise2k", 0.5, "[1]scale=1920:1080," + noise[3:]),
     }
+    large = {
+        "28 px in 1920x1080, 20 s": clip(folder, "far", 20, far),
+        "empty 1920x1080, 20 s": clip(folder, "hall", 20, hall),
+        "640x480 from 24 px on, 20 s": small["one face, 20 s"],
+        "480 faces 1920x1080, first frame": clip(folder, "many", 0.5, many),
+        "noise 3840x2160, first frame": clip(folder, "noise4k", 0.5, "[1]scale=3840:2160," + noise[3:]),
+    }
+    return {name: (path, 60) for name, path in small.items()} | {name: (path, 24) for name, path in large.items()}
 
 
-def count(qemu, counter, cpu, binary, path):
+def count(qemu, counter, cpu, binary, path, min_face):
     """Millions of instructions of each stage, a list of frames; and those from the start to the first frame's end."""
     with tempfile.TemporaryDirectory() as folder:
         marks = os.path.join(folder, "marks")
         command = [qemu, "-cpu", cpu, "-L", "/usr/aarch64-linux-gnu", "-plugin", f"{counter},out={marks}", binary,
-                   "bench", "--json", "--clip", path]
+                   "bench", "--json", "--min-face", str(min_face), "--clip", path]
         environment = {key: value for key, value in os.environ.items() if not key.startswith("LECTERN_")}
         subprocess.run(command, stdout=subprocess.DEVNULL, check=True, env=environment)
         with open(marks) as file:
@@ -120,10 +133,10 @@ def table(options, qemu, counter, folder):
             path = os.path.join(folder, f"{name}.y4m")
             subprocess.run([tool("ffmpeg"), "-v", "error", "-y", "-i", os.path.join(options.clips, name), "-vf",
                             "fps=2:round=near:start_time=0", "-pix_fmt", "yuv420p", path], check=True)
-            wanted[name] = path
+            wanted[name] = path, 60
     rows, clips = {}, []
-    for name, path in wanted.items():
-        frames, start = count(qemu, counter, options.cpu, options.lectern, path)
+    for name, (path, min_face) in wanted.items():
+        frames, start = count(qemu, counter, options.cpu, options.lectern, path, min_face)
         totals = [sum(frame.values()) for frame in frames]
         if name.endswith(".mkv"):
             clips += frames

@@ -129,7 +129,7 @@ def lectern(binary, clips):
     """Means over all frames of what `lectern bench` says of each clip."""
     total = {}
     for clip in clips:
-        done = subprocess.run([binary, "bench", "--json", "--clip", clip], stdout=subprocess.PIPE, check=True)
+        done = subprocess.run([binary, "bench", "--json", "--min-face", str(SMALLEST), "--clip", clip], stdout=subprocess.PIPE, check=True)
         report = json.loads(done.stdout)
         values = dict(report["stages"], frame_ms=report["frame_ms"])
         total["frames"] = total.get("frames", 0) + report["frames"]

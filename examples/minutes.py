@@ -32,27 +32,29 @@ def open_table(path):
     return table
 
 
+def keep(table, topic, text):
+    """Puts a record into the table: True if it is new, False if it was known, None if the message is no record."""
+    record = json.loads(text)
+    if "seq" not in record:  # a status, or a test message
+        return None
+    # .../SITE/BUILDING/ROOM/DEVICE/minute, counted from the end, for the root may have any number of levels.
+    levels = topic.split("/")
+    place = "/".join(levels[-5:-2]) if len(levels) >= 6 else None
+    names = ["device", "boot", "seq", "start", *NUMBERS, "clock_synced", "partial"]
+    values = [record[name] for name in names] + [place]
+    marks = ", ".join("?" * len(values))
+    with table:  # commits
+        new = table.execute(f"INSERT OR IGNORE INTO minutes ({', '.join(names)}, place) VALUES ({marks})", values).rowcount
+    return new == 1
+
+
 def store(table, lines):
-    new = known = 0
+    answers = []
     for line in lines:
         topic, brace, rest = line.partition("{")
-        if not brace:
-            continue
-        record = json.loads(brace + rest)
-        if "seq" not in record:  # a status, or a test message
-            continue
-        # lectern/v1/SITE/BUILDING/ROOM/DEVICE/minute; the root may have more levels.
-        levels = topic.strip().split("/")
-        place = "/".join(levels[-5:-2]) if len(levels) >= 6 else None
-        names = ["device", "boot", "seq", "start", *NUMBERS, "clock_synced", "partial"]
-        values = [record[name] for name in names] + [place]
-        marks = ", ".join("?" * len(values))
-        inserted = table.execute(
-            f"INSERT OR IGNORE INTO minutes ({', '.join(names)}, place) VALUES ({marks})", values
-        ).rowcount
-        table.commit()
-        new, known = new + inserted, known + 1 - inserted
-    print(f"{new} new records, {known} that were known", file=sys.stderr)
+        if brace:
+            answers.append(keep(table, topic.strip(), brace + rest))
+    print(f"{answers.count(True)} new records, {answers.count(False)} that were known", file=sys.stderr)
 
 
 def report(table, begin, end):

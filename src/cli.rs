@@ -6,6 +6,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use jiff::Timestamp;
 
 use crate::rate::{DEFAULT_HZ, RANGE_HZ};
+use crate::vision::{Analysis, DEFAULT_MIN_FACE_PX, Region};
 
 /// Where the daemon looks for its configuration.
 pub const DEFAULT_PATH: &str = "/etc/lectern/lectern.toml";
@@ -204,6 +205,34 @@ pub struct Analyze {
     /// payload
     #[arg(long, value_name = "FILE")]
     pub classifier: Option<PathBuf>,
+
+    /// Where to look, and for what.
+    #[command(flatten)]
+    pub looked_for: LookedFor,
+}
+
+/// Which faces of a recording are looked for.
+#[derive(Debug, Clone, Copy, Args)]
+pub struct LookedFor {
+    /// Side of the smallest face to find, in pixels of the picture
+    #[arg(long, value_name = "PX", default_value_t = DEFAULT_MIN_FACE_PX, value_parser = clap::value_parser!(u32).range(12..=2000))]
+    pub min_face: u32,
+
+    /// The part of the picture to look at, in fractions of its width and height [default: all of it]
+    #[arg(long, value_name = "LEFT,TOP,RIGHT,BOTTOM", value_parser = region)]
+    pub region: Option<Region>,
+}
+
+impl LookedFor {
+    /// How the daemon would analyse, but for what was asked.
+    #[must_use]
+    pub fn analysis(&self) -> Analysis {
+        Analysis {
+            min_face_px: self.min_face,
+            region: self.region.unwrap_or(Region::WHOLE),
+            ..Analysis::default()
+        }
+    }
 }
 
 /// Arguments of `lectern bench`.
@@ -216,6 +245,10 @@ pub struct Bench {
     /// Print one JSON object instead of a table
     #[arg(long)]
     pub json: bool,
+
+    /// Where to look, and for what.
+    #[command(flatten)]
+    pub looked_for: LookedFor,
 }
 
 /// The measurements of `lectern eval`.
@@ -264,17 +297,13 @@ pub struct EvalTrack {
     #[arg(value_name = "VIDEO")]
     pub video: PathBuf,
 
-    /// Side of the smallest face to find, in pixels [default: that of the daemon]
-    #[arg(long, value_name = "PX", value_parser = clap::value_parser!(u32).range(12..=2000))]
-    pub min_face: Option<u32>,
-
     /// Frames to analyse each second
     #[arg(long, value_name = "HZ", default_value_t = DEFAULT_HZ, value_parser = rate)]
     pub rate: f64,
 
-    /// The part of the picture to look at, in fractions of its width and height [default: all of it]
-    #[arg(long, value_name = "LEFT,TOP,RIGHT,BOTTOM", value_parser = four)]
-    pub region: Option<[f32; 4]>,
+    /// Where to look, and for what.
+    #[command(flatten)]
+    pub looked_for: LookedFor,
 
     /// Find all faces instead of the largest one
     #[arg(long)]
@@ -294,9 +323,15 @@ fn rate(text: &str) -> Result<f64, String> {
     }
 }
 
-fn four(text: &str) -> Result<[f32; 4], String> {
-    let numbers: Result<Vec<f32>, _> = text.split(',').map(|number| number.trim().parse()).collect();
-    numbers.ok().and_then(|numbers| numbers.try_into().ok()).ok_or_else(|| "must be four numbers".to_owned())
+/// A region as in the configuration; the brackets may be left out.
+fn region(text: &str) -> Result<Region, String> {
+    let inside = text.trim().strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
+    let numbers: Result<Vec<f32>, _> = inside.split(',').map(|number| number.trim().parse()).collect();
+    let four: [f32; 4] = numbers
+        .ok()
+        .and_then(|numbers| numbers.try_into().ok())
+        .ok_or("must be four numbers with commas between them")?;
+    Region::new(four).ok_or_else(|| "must lie within 0 and 1 and not be empty".to_owned())
 }
 
 #[cfg(test)]

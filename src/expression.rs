@@ -104,7 +104,7 @@ impl fmt::Display for Expression {
 pub enum Sighting {
     /// The classifier is confident of one kind.
     Certain(Expression),
-    /// A face whose best probability is below `analysis.min_confidence`.
+    /// A face whose best probability is below `analysis.min_confidence`, or that is too small for an expression to be told.
     Uncertain,
 }
 

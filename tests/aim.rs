@@ -38,8 +38,19 @@ fn a_good_place_is_called_good() {
 
 #[test]
 fn a_face_too_small_asks_for_a_closer_camera() {
-    let said = aim(&on_a_wall(110, 260, 150));
-    assert!(said.contains("move the camera closer: the face is") && said.contains("60 are needed"), "{said}");
+    let said = aim(&on_a_wall(72, 260, 150));
+    assert!(said.contains("move the camera closer: the face is") && said.contains("24 are needed"), "{said}");
+}
+
+#[test]
+fn the_reach_is_told_with_a_face_and_without_one() {
+    let near = aim(&on_a_wall(400, 120, 40));
+    assert!(near.contains("times as far, about 3.0 m"), "{near}");
+    let nobody = aim("drawbox=c=gray:t=fill");
+    assert!(
+        nobody.contains("reach     about ") && nobody.contains("if it sees 70 degrees across"),
+        "{nobody}"
+    );
 }
 
 #[test]

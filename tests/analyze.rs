@@ -4,7 +4,7 @@
 mod common;
 
 use std::path::Path;
-use std::process::Output;
+use std::process::{Command, Output};
 
 use common::{check_minute, data, lectern, number, portrait_video, schema};
 use serde_json::Value;
@@ -107,6 +107,49 @@ fn a_folder_of_stills_and_a_stream_are_recordings_too() {
     assert_eq!((from_stream["device"].as_str(), number(from_stream, "frames")), (Some("recording"), 6));
     let whole = lectern().arg("analyze").arg(&video).output().unwrap();
     assert_eq!(number(&lines(&whole)[0], "frames"), 6);
+}
+
+#[test]
+fn a_recording_is_searched_for_the_faces_that_were_asked_for_and_no_others() {
+    let folder = tempfile::tempdir().unwrap();
+    let video = portrait_video(folder.path(), "lecture.mkv", 2);
+    let analyze = |options: &[&str]| lectern().arg("analyze").args(options).arg(&video).output().unwrap();
+    for (options, no_face) in [
+        (&[][..], 0),
+        (&["--min-face", "150"], 0),
+        (&["--min-face", "390"], 4),
+        (&["--region", "[0.1, 0.05, 0.95, 1]"], 0),
+        (&["--region", "0,0,0.2,0.2"], 4),
+    ] {
+        let output = analyze(options);
+        assert!(output.status.success(), "{}", said(&output));
+        assert_eq!(number(&lines(&output)[0], "no_face"), no_face, "{options:?}");
+    }
+    for options in [["--min-face", "0"], ["--region", "0,0,1"], ["--region", "0.5,0,0.5,1"]] {
+        assert_eq!(analyze(&options).status.code(), Some(2), "{options:?}");
+    }
+}
+
+/// The smallest face is the one that was asked for, however large the picture is.
+#[test]
+fn a_lecturer_at_the_back_of_the_room_is_counted_in_a_recording() {
+    let folder = tempfile::tempdir().unwrap();
+    let video = folder.path().join("lecture.mkv");
+    // A face of some 28 pixels, which nothing announces: it is looked for within ten seconds.
+    let room = "scale=100:-1,pad=1920:1080:1200:500:color=0x808080,noise=alls=6:allf=t";
+    let made = Command::new("ffmpeg")
+        .args(["-v", "error", "-loop", "1", "-framerate", "2", "-i", "tests/fixtures/portrait.png"])
+        .args(["-t", "12", "-vf", room, "-pix_fmt", "yuv420p"])
+        .arg(&video)
+        .status()
+        .unwrap();
+    assert!(made.success());
+    let output = lectern().args(["analyze", "--min-face", "24"]).arg(&video).output().unwrap();
+    let record = &lines(&output)[0];
+    assert_eq!(number(record, "frames"), 24);
+    assert!(number(record, "faces") >= 4, "{record}");
+    let output = lectern().args(["analyze", "--min-face", "60"]).arg(&video).output().unwrap();
+    assert_eq!(number(&lines(&output)[0], "no_face"), 24);
 }
 
 /// Cuts a file to a part of its length.

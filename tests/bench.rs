@@ -44,6 +44,17 @@ fn without_a_clip_the_staged_lecture_is_measured() {
 }
 
 #[test]
+fn the_clip_is_searched_where_and_for_what_was_asked() {
+    let folder = tempfile::tempdir().unwrap();
+    let clip = portrait_video(folder.path(), "lecture.mkv", 2);
+    let found =
+        |options: &[&str]| report(&[&["--clip", clip.to_str().unwrap()], options].concat())["found"].clone();
+    assert_eq!(found(&["--min-face", "150", "--region", "0.1,0.05,0.95,1"]), 4);
+    assert_eq!(found(&["--min-face", "390"]), 0);
+    assert_eq!(found(&["--region", "0,0,0.2,0.2"]), 0);
+}
+
+#[test]
 fn a_clip_that_is_not_there_is_named() {
     let output = lectern().args(["bench", "--clip", "nowhere.mkv"]).output().unwrap();
     assert_eq!(output.status.code(), Some(1));

@@ -31,6 +31,11 @@ struct Recipe {
 
 impl Recipe {
     fn start() -> Self {
+        Self::with_access_rules(str::to_owned)
+    }
+
+    /// With other access rules than the recipe's.
+    fn with_access_rules(edit: impl Fn(&str) -> String) -> Self {
         let (folder, server) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         let run = |program: &str, arguments: &[&str]| {
             let output = Command::new(program).args(arguments).output().expect("it is installed");
@@ -47,7 +52,8 @@ impl Recipe {
         for file in ["broker.pem", "broker.key"] {
             std::fs::copy(folder.path().join(file), server.path().join(file)).unwrap();
         }
-        std::fs::copy("docs/broker/acl", server.path().join("acl")).unwrap();
+        let rules = std::fs::read_to_string("docs/broker/acl").unwrap();
+        std::fs::write(server.path().join("acl"), edit(&rules)).unwrap();
         write_secret(&folder.path().join("password"), "Xyzzy-42\n");
         let recipe = std::fs::read_to_string("docs/broker/mosquitto.conf").unwrap();
         assert!(recipe.contains("\nlistener 8883\n"), "the port that the documents name");
@@ -73,6 +79,37 @@ impl Recipe {
     /// What becomes of a message that this user publishes.
     fn publish(&self, user: &str, topic: &str) -> Answer {
         probe(&self.broker(user), topic, "{\"schema\":1,\"device\":\"forged\",\"check\":true}").unwrap()
+    }
+
+    /// Leaves the device's announcement there, from the open listener.
+    fn retain(&self, topic: &str) {
+        let shown =
+            if topic.starts_with("homeassistant/") { "docs/wire/discovery.json" } else { "docs/broker/acl" };
+        let output = Command::new("mosquitto_pub")
+            .args(["-p", &self.mosquitto.port.to_string(), "-r", "-q", "1", "-t", topic, "-f", shown])
+            .output()
+            .expect("mosquitto-clients is installed");
+        assert!(output.status.success());
+    }
+
+    /// What `lectern check` says of this broker.
+    fn check(&self) -> String {
+        let config = self.file("lectern.toml");
+        let folder = self.folder.path().display();
+        std::fs::write(
+            &config,
+            format!(
+                "camera.device = \"/dev/null\"\n[device]\nid = \"{DEVICE}\"\nsite = \"north\"\nbuilding = \"main\"\nroom = \"101\"\n\
+                 [deployment]\nbasis = \"test\"\n[mqtt]\nurl = \"mqtts://localhost:{}\"\nusername = \"{DEVICE}\"\npassword_file = \
+                 \"{folder}/password\"\nca = \"{folder}/ca.pem\"\ndiscovery = true\n",
+                self.port
+            ),
+        )
+        .unwrap();
+        let output = lectern().args(["check", "--only", "broker", "--config"]).arg(&config).output().unwrap();
+        let said = String::from_utf8(output.stdout).unwrap();
+        assert!(output.status.success(), "{said}");
+        said
     }
 
     fn device(&self, discovery: Option<u32>) -> (Reports, DeliveryThread) {
@@ -134,22 +171,37 @@ fn a_device_delivers_its_minutes_status_and_announcement() {
 
 #[test]
 fn check_passes_with_the_login_and_the_authority_that_the_recipe_makes() {
-    let recipe = Recipe::start();
-    let config = recipe.file("lectern.toml");
-    let folder = recipe.folder.path().display();
-    std::fs::write(
-        &config,
-        format!(
-            "camera.device = \"/dev/null\"\n[device]\nid = \"{DEVICE}\"\nsite = \"north\"\nbuilding = \"main\"\nroom = \"101\"\n\
-             [deployment]\nbasis = \"test\"\n[mqtt]\nurl = \"mqtts://localhost:{}\"\nusername = \"{DEVICE}\"\npassword_file = \
-             \"{folder}/password\"\nca = \"{folder}/ca.pem\"\n",
-            recipe.port
-        ),
-    )
-    .unwrap();
-    let output = lectern().args(["check", "--only", "broker", "--config"]).arg(&config).output().unwrap();
-    let said = String::from_utf8(output.stdout).unwrap();
-    assert!(output.status.success() && said.starts_with("ok       broker"), "{said}");
+    let said = Recipe::start().check();
+    assert!(said.starts_with("ok       broker") && said.contains("on the 4 topics of"), "{said}");
+}
+
+#[test]
+fn check_names_each_topic_for_which_a_right_is_missing() {
+    let topics = ["minute", "status", "check"].map(|topic| format!("{PLACE}/{topic}"));
+    let announcement = "homeassistant/device/lectern__v1__north__main__101__r101-cam1/config".to_owned();
+    let topics = [&topics[..], &[announcement]].concat();
+    std::thread::scope(|scope| {
+        for topic in &topics {
+            // The right to write, then the right to read, then both.
+            for rest in ["topic read ", "topic write ", "# "] {
+                let topics = &topics;
+                scope.spawn(move || {
+                    let whole = format!("topic readwrite {topic}");
+                    let recipe = Recipe::with_access_rules(|rules| {
+                        assert!(rules.contains(&whole), "{topic}");
+                        rules.replace(&whole, &format!("{rest}{topic}"))
+                    });
+                    // What was retained while the right was there must not count.
+                    recipe.retain(topic);
+                    let said = recipe.check();
+                    assert!(said.starts_with("warning  broker"), "{rest}{topic}: {said}");
+                    for other in topics {
+                        assert_eq!(said.contains(other.as_str()), other == topic, "{rest}{topic}: {said}");
+                    }
+                });
+            }
+        }
+    });
 }
 
 #[test]

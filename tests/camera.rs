@@ -110,7 +110,8 @@ fn assert_resumes(camera: &mut V4l2) {
 }
 
 /// The colour in the middle of each bar, below the text that vivid writes.
-fn bars(frame: &Frame) -> [[u8; 3]; 8] {
+fn bars(frame: Frame) -> [[u8; 3]; 8] {
+    let frame = frame.into_rgb();
     let row = frame.row(frame.height() * 3 / 4);
     std::array::from_fn(|bar| {
         let x = (2 * bar + 1) * frame.width() / 16;
@@ -140,7 +141,7 @@ fn each_format_shows_the_colours_before_the_camera() {
             camera.reopen().unwrap();
             let frame = frame(&mut camera);
             assert_eq!((frame.width(), frame.height()), (WIDTH as usize, HEIGHT as usize), "{name}");
-            let found = bars(&frame);
+            let found = bars(frame);
             for (bar, found) in BARS.into_iter().zip(found) {
                 let expected = match format {
                     b"GREY" => [luma(bar, level); 3],
@@ -186,7 +187,7 @@ fn a_tick_shows_what_is_there_now_and_not_what_waited_in_a_buffer() {
         sleep(ALL_BUFFERS_FULL);
         vivid.set("test_pattern", pattern);
         let asked = Instant::now();
-        let [first, ..] = bars(&frame(&mut camera));
+        let [first, ..] = bars(frame(&mut camera));
         assert!(is_near(first[0], f64::from(white)), "shows {first:?} after the picture became {white}");
         println!("fresh after {:.2} s", asked.elapsed().as_secs_f64());
     }

@@ -56,9 +56,32 @@ fn a_good_device_is_ok_in_every_part_and_the_test_message_arrives() {
         let check = checks.iter().find(|check| check["part"] == part).unwrap();
         assert_eq!(check["verdict"], "ok", "{check}");
     }
-    let (topic, payload) = subscriber.next();
-    assert_eq!(topic, "lectern/v1/unassigned/unassigned/unassigned/cam1/check");
-    assert_eq!(payload["check"], true);
+    for topic in ["check", "minute", "status"] {
+        let message = subscriber.next();
+        assert_eq!(message.0, format!("lectern/v1/unassigned/unassigned/unassigned/cam1/{topic}"));
+        // Nothing that counts as a record or a state.
+        assert_eq!(message.1, serde_json::json!({"schema": 1, "device": "cam1", "check": true}));
+    }
+}
+
+#[test]
+fn the_camera_s_reach_is_told_in_words_and_in_numbers() {
+    let folder = tempfile::tempdir().unwrap();
+    // A face of some 110 pixels.
+    let stills = still(folder.path(), "pad=1920:1080:700:400:color=0x808080");
+    let text = format!("camera.device = \"file:{}\"\nanalysis.min_face_px = 30\n", stills.display());
+    let file = configuration(folder.path(), &text);
+    let said = line(&file, "camera", 0);
+    assert!(said.contains("gives 1920 x 1080 pixels, a face is 1"), "{said}");
+    assert!(said.contains(" pixels high, smaller than 30 is not seen: up to "), "{said}");
+    let output =
+        lectern().args(["check", "--json", "--only", "camera", "--config"]).arg(&file).output().unwrap();
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let reach = &report["checks"][0]["reach"];
+    let value = |name: &str| reach[name].as_f64().unwrap_or_else(|| panic!("{name} in {report}"));
+    assert!((value("times_as_far") - value("face_px") / 30.0).abs() < 0.1, "{report}");
+    assert!((value("metres") - 7.3).abs() < 0.2, "{report}");
+    assert!((value("smallest_face_px"), value("assumed_view_degrees")) == (30.0, 70.0), "{report}");
 }
 
 #[test]
@@ -73,6 +96,13 @@ fn a_bad_configuration_is_named_with_its_line_and_the_rest_is_skipped() {
     );
     let said = String::from_utf8(check(&file, "camera,light,broker,disk").stdout).unwrap();
     assert_eq!(said.matches("skipped").count(), 4, "{said}");
+    // Why, also where the configuration itself was not asked for.
+    let output = check(&file, "broker");
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert!(said.contains("deployment.basis is not set") && said.contains("skipped  broker"), "{said}");
+    assert_eq!(output.status.code(), Some(1));
+    let said = String::from_utf8(check(&file, "clock").stdout).unwrap();
+    assert!(!said.contains("configuration"), "{said}");
     fs::write(&file, "deployment.basis = \"test\"\n[window]\nseconds = 7\n[camera]\ndevice = \"/dev/null\"")
         .unwrap();
     assert!(line(&file, "configuration", 1).contains("lectern.toml:3"));
@@ -160,6 +190,7 @@ fn a_broker_that_throws_messages_away_is_a_warning_and_one_that_throws_the_devic
         let text = format!("camera.device = \"/dev/null\"\nmqtt.url = \"mqtt://127.0.0.1:{port}\"\n");
         let said = line(&configuration(folder.path(), &text), "broker", code);
         assert!(said.starts_with(verdict) && said.contains("access rules"), "{said}");
+        assert!(said.contains("lectern/v1/unassigned/unassigned/unassigned/cam1/check"), "the topic: {said}");
     }
 }
 

@@ -127,6 +127,42 @@ fn a_week_of_backlog_is_delivered_in_order() {
 }
 
 #[test]
+fn the_status_says_that_nothing_waits_when_a_backlog_is_gone() {
+    let mosquitto = Mosquitto::start();
+    let subscriber = Subscriber::start(mosquitto.port);
+    let mut spool = Spool::in_memory(1000).unwrap();
+    let identity = Identity { device: "cam1".to_owned(), boot: spool.boot().to_owned() };
+    for seq in 0..500 {
+        spool.push(seq, MINUTE, &payload::minute(&identity, &record(seq), true));
+    }
+    // No further window, no change of state, no stop: that the backlog is gone is reason enough.
+    let (reports, thread) = start(broker(mosquitto.port), spool, None);
+    let messages = subscriber.until(|topic, payload| topic.ends_with("/status") && payload["spooled"] == 0);
+    assert_eq!(messages.iter().filter(|(topic, _)| topic == MINUTE).count(), 500);
+    assert!(messages.iter().any(|(_, payload)| payload["spooled"] == 500), "the backlog was told");
+    drop(reports);
+    assert_eq!(thread.join().unwrap().undelivered, 0);
+}
+
+#[test]
+fn home_assistant_is_told_again_by_a_device_that_goes_on_when_the_broker_has_forgotten() {
+    let mut mosquitto = Mosquitto::start();
+    let subscriber = Subscriber::start(mosquitto.port);
+    let (reports, thread) = start(broker(mosquitto.port), Spool::in_memory(10).unwrap(), Some(60));
+    let announced = || subscriber.until(|topic, _| topic.starts_with("homeassistant/"));
+    announced();
+    mosquitto.kill();
+    mosquitto.restart();
+    announced();
+    drop(reports);
+    assert_eq!(thread.join().unwrap().undelivered, 0);
+    let mut subscription = Command::new("mosquitto_sub");
+    subscription.args(["-t", "homeassistant/#", "-C", "1", "-F", "%r %t", "-W", "60"]);
+    let out = subscription.args(["-p", &mosquitto.port.to_string()]).output().unwrap();
+    assert!(String::from_utf8_lossy(&out.stdout).starts_with("1 homeassistant/device/"), "it is retained");
+}
+
+#[test]
 fn a_folder_or_files_that_go_away_for_a_moment_cost_no_record() {
     for whole_folder in [true, false] {
         let mut mosquitto = Mosquitto::start();

@@ -4,10 +4,11 @@
 use std::path::Path;
 
 use lectern::camera::{Frame, stills};
+use lectern::expression::Sighting;
 use lectern::vision::geometry::{BBox, View};
 use lectern::vision::models::ModelStore;
 use lectern::vision::mtcnn::Detector;
-use lectern::vision::{Analysis, Analyzer, Region};
+use lectern::vision::{Analysis, Analyzer, Region, SMALLEST_TOLD_PX};
 
 const WIDTH: usize = 1920;
 const HEIGHT: usize = 1080;
@@ -23,11 +24,16 @@ struct Person {
 
 impl Person {
     fn new() -> Self {
+        Self::of(FACE)
+    }
+
+    /// With a face of `height` pixels.
+    fn of(height: f32) -> Self {
         let portrait =
             stills::read(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/portrait.png")).unwrap();
         let mut detector = Detector::new(&ModelStore::open(None).unwrap()).unwrap();
         let bbox = detector.search(&View::new(&portrait, Region::WHOLE), 60).unwrap()[0].bbox;
-        let factor = FACE / bbox.height();
+        let factor = height / bbox.height();
         let side = |length: usize| {
             #[expect(
                 clippy::cast_possible_truncation,
@@ -42,6 +48,15 @@ impl Person {
         let BBox { x1, y1, x2, y2 } = bbox;
         Self { picture, face: BBox { x1: x1 * factor, y1: y1 * factor, x2: x2 * factor, y2: y2 * factor } }
     }
+
+    /// Draws the person with its upper left corner at a place.
+    fn put_into(&self, frame: &mut Frame, (left, top): (u16, u16)) {
+        let width = frame.width();
+        for (y, row) in self.picture.rgb().chunks_exact(self.picture.width() * 3).enumerate() {
+            let start = ((usize::from(top) + y) * width + usize::from(left)) * 3;
+            frame.rgb_mut()[start..start + row.len()].copy_from_slice(row);
+        }
+    }
 }
 
 /// A wall with noise, and the person at a place, if anywhere; with the face's box.
@@ -51,18 +66,15 @@ fn room(random: &mut fastrand::Rng, person: &Person, place: Option<(u16, u16)>) 
         let wall = u8::try_from(120 + y * 60 / HEIGHT).unwrap();
         rgb.extend((0..WIDTH * 3).map(|_| wall + random.u8(..7)));
     }
-    if let Some((left, top)) = place {
-        let picture = &person.picture;
-        for (y, row) in picture.rgb().chunks_exact(picture.width() * 3).enumerate() {
-            let start = ((usize::from(top) + y) * WIDTH + usize::from(left)) * 3;
-            rgb[start..start + row.len()].copy_from_slice(row);
-        }
+    let mut frame = Frame::from_rgb(WIDTH, HEIGHT, rgb).unwrap();
+    if let Some(place) = place {
+        person.put_into(&mut frame, place);
     }
     let face = place.map(|(left, top)| {
         let (x, y, BBox { x1, y1, x2, y2 }) = (f32::from(left), f32::from(top), person.face);
         BBox { x1: x + x1, y1: y + y1, x2: x + x2, y2: y + y2 }
     });
-    (Frame::from_rgb(WIDTH, HEIGHT, rgb).unwrap(), face)
+    (frame, face)
 }
 
 fn is_at(analyzer: &Analyzer, face: &BBox) -> bool {
@@ -97,6 +109,55 @@ fn a_small_face_is_found_where_something_moved_and_followed_while_it_walks() {
     for frames in 0..3 {
         let (frame, _) = room(&mut random, &person, None);
         assert!(analyzer.analyze(&frame).unwrap().is_empty(), "{frames} frames later");
+    }
+}
+
+/// A person who is known, farther away, and a screen that never rests do not hide the lecturer who comes in.
+#[test]
+fn a_lecturer_who_comes_in_is_found_within_two_seconds_beside_a_known_face_and_a_restless_screen() {
+    let store = ModelStore::open(None).unwrap();
+    let mut analyzer =
+        Analyzer::new(&store, None, Analysis { min_face_px: 24, ..Analysis::default() }).unwrap();
+    let (lecturer, other, mut random) = (Person::new(), Person::of(22.0), fastrand::Rng::with_seed(3));
+    let mut draw = |place: Option<(u16, u16)>| {
+        let (mut frame, face) = room(&mut random, &lecturer, place);
+        other.put_into(&mut frame, (1500, 520));
+        for y in 100..500 {
+            let width = frame.width();
+            frame.rgb_mut()[(y * width + 200) * 3..][..700 * 3].fill(random.u8(..));
+        }
+        (frame, face)
+    };
+    for _ in 0..24 {
+        analyzer.analyze(&draw(None).0).unwrap();
+    }
+    assert_eq!(analyzer.faces().len(), 1, "the other person is known");
+    let found = (0..4).any(|step| {
+        let (frame, face) = draw(Some((40 + 40 * step, 560)));
+        analyzer.analyze(&frame).unwrap();
+        is_at(&analyzer, &face.unwrap())
+    });
+    assert!(found, "{:?}", analyzer.faces());
+}
+
+/// Distance shows up in the counts as what it is, also where every expression counts.
+#[test]
+fn an_expression_of_a_face_too_small_to_be_told_is_uncertain() {
+    let store = ModelStore::open(None).unwrap();
+    let analysis = Analysis { min_face_px: 12, min_confidence: 0.0, ..Analysis::default() };
+    let mut analyzer = Analyzer::new(&store, None, analysis).unwrap();
+    for (height, is_told) in [(15.0, false), (30.0, true)] {
+        let person = Person::of(height);
+        let mut frame = Frame::from_rgb(160, 120, vec![128; 160 * 120 * 3]).unwrap();
+        person.put_into(&mut frame, (40, 8));
+        analyzer.forget();
+        let sightings = analyzer.analyze(&frame).unwrap();
+        assert_eq!(sightings.len(), 1, "{height}");
+        assert_eq!(matches!(sightings[0], Sighting::Certain(_)), is_told, "{height}: {sightings:?}");
+        assert_eq!(
+            analyzer.faces()[0].bbox.longer_side() >= f32::from(u8::try_from(SMALLEST_TOLD_PX).unwrap()),
+            is_told
+        );
     }
 }
 

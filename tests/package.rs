@@ -127,15 +127,14 @@ fn message_ids_are_unique_and_documented() {
 /// The search for pictures in the virtual machine makes the RGB that the program makes, or it would find none.
 #[test]
 fn the_search_for_pictures_knows_how_they_are_decoded() {
-    let decode = fs::read_to_string("src/camera/decode.rs").unwrap();
-    let begins = decode.find("impl Colour").unwrap();
-    let arithmetic = &decode[begins..begins + decode[begins..].find("\n}\n").unwrap()];
-    let numbers = |text: &str| -> BTreeSet<String> {
-        let code = text.lines().filter(|line| !line.trim_start().starts_with("//"));
-        let words = code.flat_map(|line| line.split(|c: char| !(c.is_ascii_digit() || c == '_')));
-        words.filter(|word| word.len() > 4).map(str::to_owned).collect()
-    };
+    let source = fs::read_to_string("src/camera/frame.rs").unwrap();
     let search = fs::read_to_string("cross/vm/search.py").unwrap();
-    assert_eq!(numbers(arithmetic).len(), 8, "{arithmetic}");
-    assert!(numbers(&search).is_superset(&numbers(arithmetic)), "{arithmetic}");
+    let factors = source.lines().filter(|line| line.starts_with("const ") && line.contains("_OF_C"));
+    let found: Vec<_> =
+        factors.map(|line| line.rsplit(' ').next().unwrap().trim_matches(['-', ';'])).collect();
+    assert_eq!(found.len(), 4, "{found:?}");
+    for value in found.into_iter().chain(["255 / 219", "- 16", "- 128"]) {
+        assert!(search.contains(value), "{value}");
+    }
+    assert!(source.contains("LUMA: f32 = 255.0 / 219.0;") && source.contains("BLACK: f32 = 16.0;"));
 }

@@ -153,7 +153,7 @@ fn pictures(path: &Path, rate_hz: f64) -> Vec<Vec<u8>> {
     let mut pictures = Vec::new();
     loop {
         match source.next().unwrap() {
-            Capture::Frame(frame) => pictures.push(frame.rgb().to_vec()),
+            Capture::Frame(frame) => pictures.push(frame.into_rgb().rgb().to_vec()),
             Capture::End => return pictures,
             Capture::Corrupt | Capture::Missing => panic!("{}: no picture", path.display()),
         }

@@ -213,9 +213,11 @@ id = "vm"
 basis = "a test with a virtual camera"
 [camera]
 device = "$camera"
+# Small pictures, and large faces only, because this processor is an emulated one.
+width = 640
+height = 480
 [analysis]
 rate_hz = 2
-# Only large faces are searched, because this processor is an emulated one.
 min_face_px = 300
 [window]
 seconds = 5

@@ -2,8 +2,8 @@
 """search.py FRAME DISK: looks for parts of a picture anywhere in the image of a disk.
 
 FRAME begins with a line that tells a number of bytes, then follow so many: the picture as the camera gave it (YUYV,
-rows without padding). It is searched for as that, as the RGB that the program makes of it, and as its luma alone: in
-each layout as runs of 24 bytes, with at least 10 different ones so that none is there by chance, close enough that
+rows without padding). It is searched for as that, as the RGB that the program makes of it, and as the planes of luma and of
+colour that it keeps: in each layout as runs of 24 bytes, with at least 10 different ones so that none is there by chance, close enough that
 every row of the picture has some.
 
 That the search is not blind is seen from decoys: the guest puts the same bytes, each combined with a key by
@@ -24,11 +24,10 @@ DECOYS = {"a file": 0x55, "the journal": 0x21, "the network capture": 0x6A, "the
 
 
 def rgb(y: int, cb: int, cr: int) -> bytes:
-    """As `Colour` in src/camera/decode.rs; tests/package.rs holds the two together."""
-    luma, red, blue = y * 19_077 >> 8, cr * 26_149 >> 8, cb * 33_050 >> 8
-    green = (cb * 6_419 >> 8) + (cr * 13_320 >> 8)
-    sums = (luma + red - 14_234, luma + 8_709 - green, luma + blue - 17_685)
-    return bytes(min(255, max(0, colour) >> 6) for colour in sums)
+    """As `mean_rgb` in src/camera/frame.rs; tests/package.rs holds the two together."""
+    luma, blue, red = 255 / 219 * (y - 16), cb - 128, cr - 128
+    levels = (luma + 1.596_027 * red, luma - 0.391_762 * blue - 0.812_968 * red, luma + 2.017_232 * blue)
+    return bytes(round(min(255, max(0, level))) for level in levels)
 
 
 def decoded(yuyv: bytes) -> bytes:
@@ -46,7 +45,7 @@ def runs(layout: bytes, step: int) -> Iterator[bytes]:
 
 def needles(frame: bytes) -> dict[bytes, str]:
     """Each run, and what finding it means."""
-    layouts = {"YUYV": frame, "RGB": decoded(frame), "luma": frame[::2]}
+    layouts = {"YUYV": frame, "RGB": decoded(frame), "luma": frame[::2], "colour": frame[1::2]}
     found = {run: name for name, layout in layouts.items() for run in runs(layout, STEP)}
     for name, key in DECOYS.items():
         # A few will do: these are there as a whole.

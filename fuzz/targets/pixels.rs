@@ -1,7 +1,8 @@
 //! Raw pictures of a camera: any bytes with any format, size and stride give a picture of that size, or none.
 #![no_main]
 
-use lectern::camera::decode::{self, Chroma};
+use lectern::camera::Chroma;
+use lectern::camera::decode;
 use lectern_fuzz::memory;
 use libfuzzer_sys::fuzz_target;
 
@@ -19,16 +20,16 @@ fuzz_target!(|input: (u8, u16, u16, u16, &[u8])| {
             1 => decode::nv12(bytes, width, height, stride, None),
             2 => decode::rgb3(bytes, width, height, stride, None),
             3 => decode::grey(bytes, width, height, stride, None),
-            4 => decode::planar(bytes, width, height, Chroma::Mono),
-            5 => decode::planar(bytes, width, height, Chroma::Yuv420),
-            6 => decode::planar(bytes, width, height, Chroma::Yuv422),
-            _ => decode::planar(bytes, width, height, Chroma::Yuv444),
+            4 => decode::planar(bytes, width, height, Chroma::Mono, None),
+            5 => decode::planar(bytes, width, height, Chroma::Yuv420, None),
+            6 => decode::planar(bytes, width, height, Chroma::Yuv422, None),
+            _ => decode::planar(bytes, width, height, Chroma::Yuv444, None),
         };
     });
     match frame {
         Some(frame) => {
             assert_eq!((frame.width(), frame.height()), (width, height));
-            assert!(width > 0 && height > 0 && frame.rgb().len() == width * height * 3);
+            assert!(width > 0 && height > 0 && frame.into_rgb().rgb().len() == width * height * 3);
             assert!(held <= width * height * 3 + 4096, "{held} bytes");
         }
         None => assert!(held <= 4096, "{held} bytes for no picture"),

@@ -21,7 +21,8 @@ pub mod v4l2;
 pub mod video;
 pub mod y4m;
 
-pub use frame::Frame;
+pub(crate) use frame::{BLACK, LUMA, mean_rgb};
+pub use frame::{Chroma, Frame, Pixels, Planes};
 pub use live::Live;
 pub use recording::open_recording;
 pub use size::MOST_PIXELS;

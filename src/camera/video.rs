@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use zeroize::Zeroize;
 
 use super::child::Decoder;
-use super::frame::Frame;
+use super::frame::{Frame, Layout};
 use super::patience;
 use super::probe::{Probe, not_started, probe};
 use super::source::{CameraError, Capture, FrameSource};
@@ -104,7 +104,7 @@ impl FrameSource for Video {
     fn next(&mut self) -> Result<Capture, CameraError> {
         if self.waiting.is_none() {
             let Some(decoder) = &mut self.decoder else { return Ok(Capture::End) };
-            let mut frame = Frame::reuse(self.spare.take(), self.probe.width, self.probe.height);
+            let mut frame = Frame::reuse(self.spare.take(), self.probe.width, self.probe.height, Layout::Rgb);
             let shown = match decoder.next(frame.rgb_mut()) {
                 Ok(Some(shown)) if shown.is_over => return self.finish(true),
                 Ok(Some(shown)) => shown,

@@ -7,9 +7,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rustix::fs::{Mode, OFlags};
-use zeroize::Zeroizing;
+use zeroize::{Zeroize, Zeroizing};
 
-use super::decode::{self, Chroma};
+use super::decode;
+use super::frame::{Chroma, Frame};
 use super::patience::{self, Patient, SILENCE};
 use super::size::check_size;
 use super::source::{CameraError, Capture, FrameSource};
@@ -31,6 +32,8 @@ pub struct Y4m {
     step: f64,
     /// The last frame that was read, undecoded.
     last: Zeroizing<Vec<u8>>,
+    /// A wiped frame, whose memory the next one takes.
+    spare: Option<Frame>,
     /// Frames of the stream that were read so far.
     read: u64,
     /// Ticks so far.
@@ -101,7 +104,7 @@ impl Y4m {
         let header = Header::read(&mut reader).map_err(|e| failed(path, e, |e| e))?;
         let step = header.frames_per_second / rate_hz;
         let last = Zeroizing::new(vec![0; header.chroma.frame_bytes(header.width, header.height)]);
-        Ok(Self { reader, again, path: path.to_owned(), header, step, last, read: 0, shown: 0 })
+        Ok(Self { reader, again, path: path.to_owned(), header, step, last, spare: None, read: 0, shown: 0 })
     }
 
     /// Reads the next frame's bytes into `last`; false at the end of the stream.
@@ -154,7 +157,13 @@ impl FrameSource for Y4m {
             }
         }
         let Header { width, height, chroma, .. } = self.header;
-        Ok(decode::planar(&self.last, width, height, chroma).map_or(Capture::Corrupt, Capture::Frame))
+        Ok(decode::planar(&self.last, width, height, chroma, self.spare.take())
+            .map_or(Capture::Corrupt, Capture::Frame))
+    }
+
+    fn recycle(&mut self, mut frame: Frame) {
+        frame.zeroize();
+        self.spare = Some(frame);
     }
 }
 
@@ -252,7 +261,7 @@ mod tests {
         let mut shades = Vec::new();
         while shades.len() < most {
             match source.next().unwrap() {
-                Capture::Frame(frame) => shades.push(frame.rgb()[0]),
+                Capture::Frame(frame) => shades.push(frame.into_rgb().rgb()[0]),
                 Capture::Corrupt | Capture::Missing => panic!("corrupt"),
                 Capture::End => break,
             }

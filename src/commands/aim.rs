@@ -7,11 +7,13 @@ use std::time::Duration;
 use anyhow::Context;
 
 use super::check::GOOD_LIGHT;
+use super::reach::Reach;
 use super::{STANDARD_OUTPUT, open_camera};
 use crate::camera::{CameraError, Capture};
 use crate::cli::Aim;
 use crate::clock::{Clock, Stop, SystemClock};
 use crate::config::Settings;
+use crate::vision::SMALLEST_TOLD_PX;
 use crate::vision::geometry::to_f32;
 use crate::vision::look::{Look, Looker};
 use crate::vision::models::ModelStore;
@@ -21,6 +23,9 @@ const EVERY: Duration = Duration::from_millis(500);
 
 /// Below it a face is blurred; measured with the portrait out of focus by ever more.
 const SHARP: f32 = 0.08;
+
+/// Width of a picture that most cameras can give; in a smaller one the same face has fewer pixels.
+const WIDE: usize = 1920;
 
 /// The middle of a face should lie within this part of the picture's width and height.
 const WELL_PLACED: std::ops::RangeInclusive<f32> = 0.25..=0.75;
@@ -32,7 +37,7 @@ const WELL_PLACED: std::ops::RangeInclusive<f32> = 0.25..=0.75;
 /// cannot be written.
 pub fn run(arguments: &Aim, models: Option<&Path>) -> anyhow::Result<()> {
     let settings = Settings::load(&arguments.config)?;
-    let mut looker = Looker::new(&ModelStore::open(models)?, settings.analysis.region)?;
+    let mut looker = Looker::new(&ModelStore::open(models)?, &settings.analysis)?;
     let mut source = open_camera(&settings)?;
     let mut screen = Screen { in_place: std::io::stdout().is_terminal(), lines: 0 };
     let mut looks = 0;
@@ -87,9 +92,11 @@ impl Screen {
 /// The measurements, one a line, and what to do as the last one.
 fn report(look: &Look, needed: u32) -> Vec<String> {
     let mut lines = Vec::new();
+    let reach = Reach::of(look, needed);
     if let Some(face) = &look.face {
         let (across, down) = place(look);
-        lines.push(format!("face      {:.0} pixels high, {needed} are needed", face.bbox.height()));
+        lines.push(format!("face      {:.0} pixels high, {needed} are needed", face.bbox.longer_side()));
+        lines.push(format!("reach     {reach}"));
         lines.push(format!(
             "position  {:.0} % from the left, {:.0} % from the top",
             across * 100.0,
@@ -97,7 +104,8 @@ fn report(look: &Look, needed: u32) -> Vec<String> {
         ));
         lines.push(format!("sharpness {:.0} of 100", (face.sharpness / SHARP * 50.0).min(100.0)));
     } else {
-        lines.push("face      none".to_owned());
+        lines.push(format!("face      none, {needed} pixels are needed"));
+        lines.push(format!("reach     {reach}"));
     }
     lines.push(format!("light     {:.0} of 255", look.light));
     lines.push(format!("=> {}", advice(look, needed)));
@@ -125,9 +133,16 @@ fn advice(look: &Look, needed: u32) -> String {
         return "no face is seen: stand where the lecturer stands and look at the camera".to_owned();
     };
     let (across, down) = place(look);
-    let height = face.bbox.height();
-    if height < to_f32(needed as usize) {
-        format!("move the camera closer: the face is {height:.0} pixels high, {needed} are needed")
+    let size = face.bbox.longer_side();
+    if size < to_f32(needed as usize) {
+        let otherwise = if size >= to_f32(SMALLEST_TOLD_PX as usize) {
+            " (or lower min_face_px)"
+        } else if look.picture_width < WIDE {
+            " (or take a larger picture)"
+        } else {
+            ""
+        };
+        format!("move the camera closer: the face is {size:.0} pixels high, {needed} are needed{otherwise}")
     } else if across < *WELL_PLACED.start() {
         "turn the camera to the left: the face is near the left edge of the picture".to_owned()
     } else if across > *WELL_PLACED.end() {
@@ -159,6 +174,7 @@ mod tests {
         let half = height / 2.0;
         let bbox = BBox { x1: x - half, y1: y - half, x2: x + half, y2: y + half };
         Look {
+            picture_width: 640,
             width: 640,
             height: 480,
             light: 120.0,
@@ -172,7 +188,14 @@ mod tests {
         let good = look(320.0, 240.0, 100.0);
         for (look, wanted) in [
             (good, "good"),
-            (look(320.0, 240.0, 31.0), "move the camera closer: the face is 31 pixels high, 60 are needed"),
+            (
+                look(320.0, 240.0, 31.0),
+                "move the camera closer: the face is 31 pixels high, 60 are needed (or lower min_face_px)",
+            ),
+            (
+                look(320.0, 240.0, 15.0),
+                "move the camera closer: the face is 15 pixels high, 60 are needed (or take a larger picture",
+            ),
             (look(60.0, 240.0, 100.0), "turn the camera to the left"),
             (look(600.0, 240.0, 100.0), "turn the camera to the right"),
             (look(320.0, 60.0, 100.0), "turn the camera up"),

@@ -14,7 +14,7 @@ use crate::cli::Bench;
 use crate::clock::cpu_time;
 use crate::rate;
 use crate::vision::models::ModelStore;
-use crate::vision::{Analysis, Analyzer, Stage};
+use crate::vision::{Analyzer, Stage};
 
 /// Frames analysed for each second of a clip, as the daemon does by default.
 const RATE_HZ: f64 = rate::DEFAULT_HZ;
@@ -59,7 +59,7 @@ struct Stages {
 /// # Errors
 /// When the clip or a network cannot be used, or holds no picture.
 pub fn run(arguments: &Bench, models: Option<&Path>) -> anyhow::Result<()> {
-    let mut analyzer = Analyzer::new(&ModelStore::open(models)?, None, Analysis::default())?;
+    let mut analyzer = Analyzer::new(&ModelStore::open(models)?, None, arguments.looked_for.analysis())?;
     let (clip, mut source, most): (_, Box<dyn FrameSource>, _) = match &arguments.clip {
         Some(clip) => (clip.clone(), open_recording(clip, RATE_HZ, false)?, usize::MAX),
         None => (PathBuf::from("staged"), Box::new(Staged::new(RATE_HZ)?), STAGED_FRAMES),
@@ -69,7 +69,7 @@ pub fn run(arguments: &Bench, models: Option<&Path>) -> anyhow::Result<()> {
     let mut spare = None;
     while frames < most {
         let shown = match source.next()? {
-            Capture::Frame(frame) => frame,
+            Capture::Frame(frame) => frame.into_rgb(),
             Capture::Corrupt | Capture::Missing => continue,
             Capture::End => break,
         };
@@ -234,7 +234,7 @@ mod tests {
     fn a_packed_picture_is_decoded_to_itself() {
         let rgb = [[10, 200, 90], [10, 200, 90], [250, 3, 128]].concat();
         let frame = Frame::from_rgb(3, 1, rgb).unwrap();
-        let again = decode::yuyv(&pack(&frame), 3, 1, 0, None).unwrap();
+        let again = decode::yuyv(&pack(&frame), 3, 1, 0, None).unwrap().into_rgb();
         for (a, b) in again.rgb().iter().zip(frame.rgb()) {
             assert!(a.abs_diff(*b) <= 2, "{:?}", again.rgb());
         }

@@ -10,7 +10,7 @@ use anyhow::{Context, bail};
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 
-use super::{STANDARD_OUTPUT, UsageError, progress_bar};
+use super::{STANDARD_OUTPUT, progress_bar};
 use crate::camera::{Capture, Frame, open_recording, stills};
 use crate::cli::{Eval, EvalClassify, EvalDetect, EvalTrack};
 use crate::clock::cpu_time;
@@ -20,7 +20,7 @@ use crate::vision::classifier::{Classifier, Probabilities};
 use crate::vision::geometry::{Face, View};
 use crate::vision::models::ModelStore;
 use crate::vision::mtcnn::Detector;
-use crate::vision::{Analysis, Analyzer, Faces, Region, Stage};
+use crate::vision::{Analyzer, Faces, Region, Stage};
 
 /// The longer side that pictures are scaled to before faces are looked for, in pixels.
 const LONGER_SIDE: f64 = 640.0;
@@ -137,15 +137,7 @@ struct TrackedFace {
 }
 
 fn track(arguments: &EvalTrack, store: &ModelStore) -> anyhow::Result<()> {
-    let mut analysis = Analysis::default();
-    if let Some(min_face) = arguments.min_face {
-        analysis.min_face_px = min_face;
-    }
-    if let Some(region) = arguments.region {
-        analysis.region = Region::new(region).ok_or_else(|| {
-            UsageError(format!("--region must lie within 0 and 1 and not be empty, not {region:?}"))
-        })?;
-    }
+    let mut analysis = arguments.looked_for.analysis();
     if arguments.all {
         analysis.faces = Faces::All;
     }

@@ -9,6 +9,7 @@ pub mod check;
 pub mod demo;
 pub mod eval;
 mod outputs;
+mod reach;
 pub mod run;
 pub mod schema;
 

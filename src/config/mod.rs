@@ -12,12 +12,15 @@ use crate::delivery::Broker;
 use crate::delivery::payload::MAX_BASIS_BYTES;
 use crate::delivery::topics::{Topics, check_level, check_root};
 use crate::rate::{DEFAULT_HZ, RANGE_HZ};
-use crate::vision::{Analysis, Faces, Region};
+use crate::vision::{Analysis, Faces, Region, SMALLEST_TOLD_PX};
 pub use error::ConfigError;
 use layers::{Layer, key, last};
 
 /// What systemd makes of `StateDirectory=lectern`.
 const DEFAULT_SPOOL: &str = "/var/lib/lectern";
+
+/// Width and height of the picture that a camera is asked for where no other is, in pixels.
+pub const DEFAULT_SIZE: (u32, u32) = (1920, 1080);
 
 /// A complete and valid configuration.
 #[derive(Debug, Clone)]
@@ -120,8 +123,10 @@ impl Settings {
             basis: basis(layers, file)?,
             camera: Camera {
                 source,
-                width: key(layers, "camera.width", |f| &f.camera.width, within(64, 4096))?.unwrap_or(640),
-                height: key(layers, "camera.height", |f| &f.camera.height, within(64, 4096))?.unwrap_or(480),
+                width: key(layers, "camera.width", |f| &f.camera.width, within(64, 4096))?
+                    .unwrap_or(DEFAULT_SIZE.0),
+                height: key(layers, "camera.height", |f| &f.camera.height, within(64, 4096))?
+                    .unwrap_or(DEFAULT_SIZE.1),
             },
             rate_hz,
             analysis: analysis(layers)?,
@@ -258,8 +263,13 @@ fn basis(layers: &[Layer], file: &Path) -> Result<String, ConfigError> {
 fn analysis(layers: &[Layer]) -> Result<Analysis, ConfigError> {
     let default = Analysis::default();
     Ok(Analysis {
-        min_face_px: key(layers, "analysis.min_face_px", |f| &f.analysis.min_face_px, within(20, 2000))?
-            .unwrap_or(default.min_face_px),
+        min_face_px: key(
+            layers,
+            "analysis.min_face_px",
+            |f| &f.analysis.min_face_px,
+            within(SMALLEST_TOLD_PX, 2000),
+        )?
+        .unwrap_or(default.min_face_px),
         region: key(
             layers,
             "analysis.region",

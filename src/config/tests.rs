@@ -24,8 +24,8 @@ fn defaults_are_the_contract() {
     assert_eq!(settings.topics.minute, "lectern/v1/unassigned/unassigned/101/r101-cam1/minute");
     assert_eq!(settings.broker.client_id, "lectern:v1:unassigned:unassigned:101:r101-cam1");
     assert_eq!((settings.rate_hz, settings.window_seconds, settings.keep_days), (2.0, 60, 7));
-    assert_eq!((settings.camera.width, settings.camera.height), (640, 480));
-    assert_eq!(settings.analysis.min_face_px, 60);
+    assert_eq!((settings.camera.width, settings.camera.height), (1920, 1080));
+    assert_eq!(settings.analysis.min_face_px, 24);
     assert_eq!(settings.camera.source, CameraSource::Recording("lecture.mkv".into()));
     assert_eq!((settings.broker.host.as_str(), settings.broker.port), ("localhost", 1883));
 }
@@ -86,11 +86,11 @@ fn a_bad_value_is_refused_with_its_place_and_what_is_allowed() {
         ),
     ];
     let camera = "[camera]\ndevice = \"/dev/video0\"\n[analysis]\n";
-    let too_large = format!("{camera}min_face_px = 600\n");
-    let too_narrow = format!("{camera}region = [0.0, 0.0, 0.1, 0.1]\n");
+    let too_large = format!("{camera}min_face_px = 1200\n");
+    let too_narrow = format!("{camera}region = [0.0, 0.0, 0.01, 0.01]\n");
     let cases = cases.into_iter().chain([
-        (&*too_large, "lectern.d/x.toml:4: analysis.min_face_px = 600 is more than the 640 x 480 pixels"),
-        (&*too_narrow, "lectern.d/x.toml:4: analysis.min_face_px = 60 is more than the 64 x 48 pixels"),
+        (&*too_large, "lectern.d/x.toml:4: analysis.min_face_px = 1200 is more than the 1920 x 1080 pixels"),
+        (&*too_narrow, "lectern.d/x.toml:4: analysis.min_face_px = 24 is more than the 20 x 11 pixels"),
     ]);
     for (text, expected) in cases {
         let error = load(&[("lectern.toml", GOOD), ("lectern.d/x.toml", text)], &[]).unwrap_err();

@@ -36,6 +36,12 @@ impl Announcer {
         Self { due: true, not_before: Instant::now() }
     }
 
+    /// A broker that was restarted may have forgotten what it had retained, and does not say so: with a clean session
+    /// nothing in its answer tells. So it is told again at each connection.
+    pub(super) fn connected(&mut self) {
+        self.due = true;
+    }
+
     /// What to publish next. `folder` holds the note, where there is a disk.
     pub(super) fn next(
         &mut self,
@@ -63,7 +69,7 @@ impl Announcer {
         if earlier.is_none() {
             note(folder, Some(&topic));
         }
-        let payload = discovery::payload(&setup.identity, &setup.topics, window_seconds);
+        let payload = discovery::payload(&setup.identity.device, &setup.topics, window_seconds);
         Some(Message::Announcement(topic, payload))
     }
 

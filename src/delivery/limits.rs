@@ -21,9 +21,11 @@ const ANNOUNCEMENT: usize = MAX_DISCOVERY_TOPIC_BYTES + MAX_ANNOUNCEMENT_BYTES +
 /// The longest packet that is sent: CONNECT, or an announcement to Home Assistant.
 pub(super) const LONGEST_SENT: usize = if CONNECT > ANNOUNCEMENT { CONNECT } else { ANNOUNCEMENT };
 
-/// The longest packet that is taken: the test message of `lectern check`, which comes back. The daemon is sent a few
-/// bytes at a time.
+/// The longest packet that the daemon takes, which subscribes to nothing.
 pub(super) const LONGEST_RECEIVED: usize = MAX_TOPIC_BYTES + MAX_BYTES + AROUND;
+
+/// The longest packet that `lectern check` takes: what it sends comes back.
+pub(super) const LONGEST_RETURNED: usize = ANNOUNCEMENT;
 
 /// The longest string of MQTT 3.1.1 (1.5.3).
 const _: () = assert!(MAX_DISCOVERY_TOPIC_BYTES < 65_536 && MAX_PASSWORD_BYTES < 65_536);
@@ -40,7 +42,7 @@ mod tests {
     use crate::delivery::payload::{self, Backlog, Identity, MAX_BASIS_BYTES, State};
     use crate::delivery::spool::{Folders, MOST_BYTES, Spool};
     use crate::delivery::topics::{CHECK_SUFFIX, MAX_ROOT_BYTES, Topics, check_level, check_root};
-    use crate::delivery::{discovery, payload::Payload};
+    use crate::delivery::{discovery, payload::Payload, probe};
     use crate::expression::Expression;
     use crate::tally::{Counts, MinuteRecord};
 
@@ -122,7 +124,7 @@ mod tests {
             prop_assert!(connect.size() <= LONGEST_SENT);
 
             let record = payload::minute(&identity, &longest_record(), false);
-            let announcement = discovery::payload(&identity, &topics, window);
+            let announcement = discovery::payload(&identity.device, &topics, window);
             prop_assert!(announcement.len() <= MAX_ANNOUNCEMENT_BYTES, "{}", announcement.len());
             let discovery = discovery::topic(&topics);
             for (topic, payload) in
@@ -135,9 +137,10 @@ mod tests {
             for payload in [will.as_str(), &record, &announcement, &payload::check(&place[3])] {
                 prop_assert!(schema.is_valid(&serde_json::from_str(payload).unwrap()));
             }
-            prop_assert!(Subscribe::new(&topics.check, QoS::AtMostOnce).size() <= LONGEST_SENT);
-            let check = payload::check(&place[3]);
-            prop_assert!(packet(&topics.check, &check) <= LONGEST_RECEIVED);
+            for (topic, message) in probe::messages(&topics, &place[3], Some(window)) {
+                prop_assert!(Subscribe::new(&topic, QoS::AtMostOnce).size() <= LONGEST_SENT);
+                prop_assert!(packet(&topic, &message) <= LONGEST_RETURNED);
+            }
             prop_assert_eq!(
                 stored(&topics.minute, &record),
                 Some((topics.minute.clone(), record.as_str().to_owned()))

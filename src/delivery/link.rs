@@ -17,7 +17,7 @@ use tokio::time::sleep;
 
 use super::broker::{Broker, OPEN_TO_OTHERS, is_open_to_others};
 use super::error::LinkError;
-use super::limits::{LONGEST_RECEIVED, LONGEST_SENT, MAX_PASSWORD_BYTES};
+use super::limits::{LONGEST_SENT, MAX_PASSWORD_BYTES};
 use super::payload::Payload;
 use super::tls;
 
@@ -25,7 +25,7 @@ use super::tls;
 const KEEP_ALIVE: Duration = Duration::from_secs(30);
 
 /// Longest wait for the address of a name, TCP, TLS and CONNACK together.
-const CONNECT_WITHIN: Duration = Duration::from_secs(15);
+pub(super) const CONNECT_WITHIN: Duration = Duration::from_secs(15);
 
 /// Requests that rumqttc may hold: one publish in flight and the DISCONNECT after it.
 const REQUESTS: usize = 4;
@@ -63,7 +63,7 @@ pub(super) enum LinkEvent {
     Acknowledged,
     /// A subscription is answered, with yes or no.
     Answered,
-    /// A message that was subscribed to: its payload.
+    /// A message that was subscribed to and is published now: its payload.
     Received(Vec<u8>),
     Disconnected,
     Failed(LinkError),
@@ -79,11 +79,16 @@ pub(super) struct Link {
 
 impl Link {
     /// Starts to connect; [`LinkEvent::Connected`] or [`LinkEvent::Failed`] follows. `will` is a topic and what
-    /// the broker publishes there, retained, should this client vanish.
-    pub(super) fn connect(broker: &Broker, will: Option<(&str, &Payload)>) -> Result<Self, LinkError> {
+    /// the broker publishes there, retained, should this client vanish. A longer packet than `longest_received` ends the
+    /// connection.
+    pub(super) fn connect(
+        broker: &Broker,
+        will: Option<(&str, &Payload)>,
+        longest_received: usize,
+    ) -> Result<Self, LinkError> {
         let mut options = MqttOptions::new(&broker.client_id, &broker.host, broker.port);
         options.set_keep_alive(KEEP_ALIVE).set_clean_session(true);
-        options.set_max_packet_size(LONGEST_RECEIVED, LONGEST_SENT);
+        options.set_max_packet_size(longest_received, LONGEST_SENT);
         // Nothing is acknowledged, for nothing is subscribed to with QoS 1. A peer that sends back what it is sent would
         // otherwise have our own record acknowledged by us, and our PUBACK would come back as its.
         options.set_manual_acks(true);
@@ -125,7 +130,8 @@ impl Link {
                         LinkEvent::Acknowledged
                     }
                     Ok(Event::Incoming(Packet::SubAck(_))) => LinkEvent::Answered,
-                    Ok(Event::Incoming(Packet::Publish(publish))) => {
+                    // What the broker had kept from earlier says nothing of now.
+                    Ok(Event::Incoming(Packet::Publish(publish))) if !publish.retain => {
                         sleep(UNASKED_PAUSE).await;
                         LinkEvent::Received(publish.payload.to_vec())
                     }

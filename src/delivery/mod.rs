@@ -21,7 +21,7 @@ pub use address::{Address, BadAddress};
 pub use broker::{Broker, Tls};
 pub(crate) use broker::{OPEN_TO_OTHERS, is_open_to_others};
 pub use limits::MAX_USERNAME_BYTES;
-pub use probe::{Answer, ProbeError, probe};
+pub use probe::{Answer, ProbeError, messages as test_messages, probe};
 pub use publisher::deliver;
 pub use report::{Report, Reports, Summary};
 pub use setup::{Setup, Timing};

@@ -58,6 +58,12 @@ pub enum State {
     Offline,
 }
 
+impl State {
+    /// Every state.
+    pub(super) const ALL: [Self; 5] =
+        [Self::Starting, Self::Watching, Self::CameraLost, Self::Stopping, Self::Offline];
+}
+
 /// The content of the `minute` topic.
 struct Minute<'a> {
     identity: &'a Identity,

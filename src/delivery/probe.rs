@@ -6,8 +6,10 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use super::broker::Broker;
 use super::error::LinkError;
+use super::limits::LONGEST_RETURNED;
 use super::link::{Link, LinkEvent};
-use super::topics::CHECK_SUFFIX;
+use super::topics::{CHECK_SUFFIX, Topics};
+use super::{discovery, payload};
 
 /// Longest wait for CONNACK and PUBACK together.
 const ANSWER_WITHIN: Duration = Duration::from_secs(20);
@@ -29,6 +31,19 @@ pub enum Answer {
     Acknowledged,
 }
 
+/// What to send to see whether a device may publish where it does, topic by topic: nothing that counts as a record or a
+/// state, and to Home Assistant what the daemon tells it, too.
+#[must_use]
+pub fn messages(topics: &Topics, device: &str, discovery: Option<u32>) -> Vec<(String, String)> {
+    let test = payload::check(device);
+    let mut messages =
+        [&topics.check, &topics.minute, &topics.status].map(|topic| (topic.clone(), test.clone())).to_vec();
+    if let Some(window_seconds) = discovery {
+        messages.push((discovery::topic(topics), discovery::payload(device, topics, window_seconds)));
+    }
+    messages
+}
+
 /// Connects as the daemon does, publishes `payload` on `topic` (QoS 1, not retained), looks whether it comes back, and
 /// leaves.
 ///
@@ -44,16 +59,29 @@ pub fn probe(broker: &Broker, topic: &str, payload: &str) -> Result<Answer, Prob
         .enable_all()
         .build()
         .map_err(|e| ProbeError(format!("no event loop: {e}")))?;
+    let mut published = false;
     let outcome = runtime.block_on(async {
-        timeout(ANSWER_WITHIN, talk(&broker, topic, payload))
+        timeout(ANSWER_WITHIN, talk(&broker, topic, payload, &mut published))
             .await
             .unwrap_or_else(|_| Err(LinkError::network(&broker, "does not acknowledge")))
     });
     runtime.shutdown_background();
-    outcome.map_err(|error| ProbeError(error.to_string()))
+    outcome.map_err(|error| {
+        ProbeError(if published {
+            format!("{error}: it was sent a message on {topic}")
+        } else {
+            error.to_string()
+        })
+    })
 }
 
-async fn talk(broker: &Broker, topic: &str, payload: &str) -> Result<Answer, LinkError> {
+/// `published` tells how far it came.
+async fn talk(
+    broker: &Broker,
+    topic: &str,
+    payload: &str,
+    published: &mut bool,
+) -> Result<Answer, LinkError> {
     let mut link = connect(broker).await?;
     link.subscribe(topic)?;
     // There are brokers that end the connection of a client which asks to read and may not.
@@ -61,6 +89,7 @@ async fn talk(broker: &Broker, topic: &str, payload: &str) -> Result<Answer, Lin
         link = connect(broker).await?;
     }
     link.publish(topic, false, payload)?;
+    *published = true;
     let (mut returned, mut acknowledged) = (false, None);
     while !returned || acknowledged.is_none() {
         let limit = acknowledged.map_or_else(|| Instant::now() + ANSWER_WITHIN, |at| at + RETURNS_WITHIN);
@@ -79,7 +108,7 @@ async fn talk(broker: &Broker, topic: &str, payload: &str) -> Result<Answer, Lin
 }
 
 async fn connect(broker: &Broker) -> Result<Link, LinkError> {
-    let mut link = Link::connect(broker, None)?;
+    let mut link = Link::connect(broker, None, LONGEST_RETURNED)?;
     next(&mut link, broker).await?;
     Ok(link)
 }

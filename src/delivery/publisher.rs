@@ -17,6 +17,7 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::announcer::{self, Announcer, Message};
 use super::error::LinkError;
+use super::limits::LONGEST_RECEIVED;
 use super::link::{Link, LinkEvent};
 use super::payload::{self, Backlog, State};
 use super::report::{Report, Summary};
@@ -90,6 +91,8 @@ struct Publisher {
     outages: Outages,
     /// What was told of the spool last, but for how many records wait.
     told: Backlog,
+    /// How many records wait according to the status that was published last.
+    told_spooled: usize,
 }
 
 impl Publisher {
@@ -108,6 +111,7 @@ impl Publisher {
             not_before: Instant::now(),
             outages: Outages::default(),
             told: Backlog::default(),
+            told_spooled: 0,
         }
     }
 
@@ -133,7 +137,7 @@ impl Publisher {
             }
             self.store();
             // The watch ends only after it has sent its last window, so a closed channel is empty.
-            let retry = Instant::now() + self.backoff(failures);
+            let retry = Instant::now() + self.setup.timing.backoff(failures);
             failures = failures.saturating_add(1);
             if !self.collect_until(retry, &mut reports).await {
                 log::warn!("the broker did not come back in time");
@@ -155,15 +159,6 @@ impl Publisher {
         Summary { undelivered, kept, spool: self.spool }
     }
 
-    /// Full jitter: anything between nothing and the doubled back-off, so that a thousand devices that lost the
-    /// same broker do not come back in step.
-    fn backoff(&self, failures: u32) -> Duration {
-        let timing = &self.setup.timing;
-        let longest = timing.first_backoff.saturating_mul(1 << failures.min(16)).min(timing.longest_backoff);
-        let random = getrandom::u32().unwrap_or(u32::MAX);
-        longest.mul_f64(f64::from(random) / f64::from(u32::MAX))
-    }
-
     fn complain(&mut self, problem: &str) {
         match self.outages.lost(self.setup.clock.boot(), problem) {
             Some(left_out) => events::broker_lost(problem, left_out),
@@ -173,7 +168,7 @@ impl Publisher {
 
     fn connect(&self) -> Result<Link, LinkError> {
         let will = self.status(State::Offline, self.setup.clock.wall());
-        Link::connect(&self.setup.broker, Some((&self.setup.topics.status, &will)))
+        Link::connect(&self.setup.broker, Some((&self.setup.topics.status, &will)), LONGEST_RECEIVED)
     }
 
     /// Uses one connection for as long as it lasts.
@@ -220,6 +215,7 @@ impl Publisher {
                         }
                         self.setup.health.set_broker_connected(true);
                         (self.connected, self.status_due) = (true, true);
+                        self.announcer.connected();
                     }
                     Some(LinkEvent::Acknowledged) => {
                         let what = in_flight.take().map(|(what, _)| what);
@@ -276,6 +272,10 @@ impl Publisher {
             self.not_before = now + self.setup.timing.pace;
             return Ok(Next::Wait(InFlight::Record(position)));
         }
+        // The retained status tells of a backlog; tell that it is gone, or what is left of it for now.
+        if self.told_spooled > self.spool.len() {
+            return self.publish_status(link);
+        }
         match self.announcer.next(now, &self.setup, self.spool.folder()) {
             Some(Message::Announcement(topic, payload)) => {
                 link.publish(&topic, true, &payload)?;
@@ -297,20 +297,17 @@ impl Publisher {
     fn publish_status(&mut self, link: &mut Link) -> Result<Next, LinkError> {
         let status = self.status(self.state, self.since);
         link.publish(&self.setup.topics.status, true, &status)?;
-        self.status_due = false;
+        (self.status_due, self.told_spooled) = (false, self.spool.len());
         Ok(Next::Wait(InFlight::Status(self.state)))
     }
 
     fn acknowledged(&mut self, what: Option<InFlight>) {
         match what {
             Some(InFlight::Record(position)) => {
-                let backlog = self.spool.len() > 1;
                 self.spool.remove(position);
                 if !self.spool.has_unstored() {
                     self.store_at = None;
                 }
-                // The retained status told of a backlog; tell that it is gone.
-                self.status_due |= backlog && !self.spool.can_deliver();
             }
             Some(InFlight::Status(state)) => log::debug!("the broker has the status {state:?}"),
             Some(InFlight::Announcement) => self.announcer.announced(),

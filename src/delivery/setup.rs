@@ -39,6 +39,16 @@ impl Default for Timing {
     }
 }
 
+impl Timing {
+    /// How long to wait after so many failures in a row. Full jitter: anything between nothing and the doubled back-off, so
+    /// that a thousand devices that lost the same broker do not come back in step.
+    pub(super) fn backoff(&self, failures: u32) -> Duration {
+        let longest = self.first_backoff.saturating_mul(1 << failures.min(16)).min(self.longest_backoff);
+        let random = getrandom::u32().unwrap_or(u32::MAX);
+        longest.mul_f64(f64::from(random) / f64::from(u32::MAX))
+    }
+}
+
 /// What the deliver thread needs beside the spool.
 pub struct Setup {
     /// The broker to connect to.
@@ -60,4 +70,20 @@ pub struct Setup {
     pub stop: Stop,
     /// Where this thread tells that it makes progress.
     pub health: Arc<Health>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::link::CONNECT_WITHIN;
+    use super::*;
+
+    #[test]
+    fn a_broker_that_is_back_is_found_within_ninety_seconds() {
+        let timing = Timing::default();
+        for failures in (0..100).chain([u32::MAX]) {
+            assert!(timing.backoff(failures) <= timing.longest_backoff);
+        }
+        // An attempt that began before it was back, the wait, and the attempt that finds it; as docs/mqtt.md says.
+        assert!(CONNECT_WITHIN + timing.longest_backoff + CONNECT_WITHIN <= Duration::from_secs(90));
+    }
 }

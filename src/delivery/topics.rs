@@ -93,7 +93,7 @@ impl Topics {
     }
 
     /// What all of them begin with: the place of the device, unique on a broker.
-    pub(super) fn base(&self) -> &str {
+    pub fn base(&self) -> &str {
         &self.base
     }
 

@@ -4,9 +4,10 @@ use std::path::Path;
 
 use zeroize::Zeroizing;
 
+use super::analysis::Region;
 use super::engine::Network;
 use super::error::VisionError;
-use super::geometry::{Affine, Face, Point, Region, View};
+use super::geometry::{Affine, Face, Point, View};
 use super::models::ModelStore;
 use crate::camera::Frame;
 use crate::expression::Expression;

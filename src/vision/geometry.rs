@@ -1,8 +1,11 @@
 //! Points, boxes and the similarity that maps a face onto the classifier's framing. Units are pixels.
 
+use std::ops::Range;
+
 use zeroize::Zeroizing;
 
-use crate::camera::Frame;
+use super::analysis::Region;
+use crate::camera::{BLACK, Frame, LUMA, Pixels, Planes};
 
 /// A point; pixel (0, 0) covers the square from (0, 0) to (1, 1).
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -60,6 +63,12 @@ impl BBox {
         Self { x1, y1, x2: x1 + side, y2: y1 + side }
     }
 
+    /// The same box elsewhere.
+    #[must_use]
+    pub fn moved(&self, by: Point) -> Self {
+        Self { x1: self.x1 + by.x, y1: self.y1 + by.y, x2: self.x2 + by.x, y2: self.y2 + by.y }
+    }
+
     /// The box with the same centre and `factor` times the sides.
     #[must_use]
     pub fn grown(&self, factor: f32) -> Self {
@@ -80,27 +89,7 @@ pub struct Face {
     pub landmarks: [Point; 5],
 }
 
-/// A part of the picture, in fractions of its width and height.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Region {
-    left: f32,
-    top: f32,
-    right: f32,
-    bottom: f32,
-}
-
 impl Region {
-    /// The whole picture.
-    pub const WHOLE: Self = Self { left: 0.0, top: 0.0, right: 1.0, bottom: 1.0 };
-
-    /// `[left, top, right, bottom]`, each from 0 to 1; none when it is empty or outside the picture.
-    #[must_use]
-    pub fn new([left, top, right, bottom]: [f32; 4]) -> Option<Self> {
-        let inside = |v: f32| (0.0..=1.0).contains(&v);
-        let good = [left, top, right, bottom].into_iter().all(inside) && left < right && top < bottom;
-        good.then_some(Self { left, top, right, bottom })
-    }
-
     /// How many pixels it covers of a picture of `width` x `height`; at least one each way.
     #[must_use]
     pub fn size_of(&self, width: u32, height: u32) -> (u32, u32) {
@@ -162,10 +151,30 @@ impl<'a> View<'a> {
         (to_f32(self.left), to_f32(self.top))
     }
 
-    /// Row `y` as `width` RGB triples.
-    #[must_use]
-    pub fn row(&self, y: usize) -> &'a [u8] {
-        &self.frame.row(self.top + y)[self.left * 3..][..self.width * 3]
+    /// The samples of the whole frame, and where the view begins in them: columns and rows.
+    pub(super) fn pixels(&self) -> (Pixels<'a>, usize, usize) {
+        (self.frame.pixels(), self.left, self.top)
+    }
+
+    /// The width of the whole frame in pixels.
+    pub(super) fn frame_width(&self) -> usize {
+        self.frame.width()
+    }
+
+    /// The mean brightness of a part of a row, from 0 to 255.
+    pub(super) fn brightness(&self, y: usize, columns: Range<usize>) -> f32 {
+        let (from, count) = (self.left + columns.start, columns.len());
+        let sum = |samples: &[u8]| to_f32(samples.iter().map(|sample| usize::from(*sample)).sum());
+        let row = self.top + y;
+        match self.frame.pixels() {
+            Pixels::Rgb(rgb) => {
+                sum(&rgb[(row * self.frame.width() + from) * 3..][..count * 3]) / to_f32(count * 3)
+            }
+            Pixels::Planes(Planes { luma, .. }) => {
+                let mean = sum(&luma[row * self.frame.width() + from..][..count]) / to_f32(count);
+                (mean - BLACK) * LUMA
+            }
+        }
     }
 
     /// Luma (ITU-R BT.601) from 0 to 255 between pixels by bilinear interpolation; outside, the border goes on.
@@ -175,15 +184,21 @@ impl<'a> View<'a> {
         let (left, top) = (to_usize(x), to_usize(y));
         let (right, bottom) = ((left + 1).min(self.width - 1), (top + 1).min(self.height - 1));
         let (fx, fy) = (x - to_f32(left), y - to_f32(top));
-        let (upper, lower) = (self.row(top), self.row(bottom));
-        let mix = |row: &[u8]| luma(row, left) * (1.0 - fx) + luma(row, right) * fx;
-        mix(upper) * (1.0 - fy) + mix(lower) * fy
+        let mix = |row: usize| self.luma(left, row) * (1.0 - fx) + self.luma(right, row) * fx;
+        mix(top) * (1.0 - fy) + mix(bottom) * fy
     }
-}
 
-fn luma(row: &[u8], x: usize) -> f32 {
-    let [r, g, b] = [row[3 * x], row[3 * x + 1], row[3 * x + 2]].map(f32::from);
-    0.299 * r + 0.587 * g + 0.114 * b
+    /// The luma of one pixel, from 0 to 255.
+    fn luma(&self, x: usize, y: usize) -> f32 {
+        let at = (self.top + y) * self.frame.width() + self.left + x;
+        match self.frame.pixels() {
+            Pixels::Rgb(rgb) => {
+                let [r, g, b] = [rgb[3 * at], rgb[3 * at + 1], rgb[3 * at + 2]].map(f32::from);
+                0.299 * r + 0.587 * g + 0.114 * b
+            }
+            Pixels::Planes(Planes { luma, .. }) => ((f32::from(luma[at]) - BLACK) * LUMA).clamp(0.0, 255.0),
+        }
+    }
 }
 
 /// An affine map from crop to picture: `x' = a x + b y + c`, `y' = d x + e y + f`.

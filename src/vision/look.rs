@@ -2,15 +2,22 @@
 //!
 //! A [`Look`] is a handful of numbers; no picture can be made of them.
 
+use super::analysis::{Analysis, Region};
 use super::error::VisionError;
-use super::geometry::{Affine, BBox, Region, View, to_f32};
+use super::geometry::{Affine, BBox, View, to_f32};
 use super::models::ModelStore;
 use super::mtcnn::Detector;
 use crate::camera::Frame;
 
-/// The smallest face that is looked for, in pixels: smaller than any that is counted, so that a camera too far
-/// away can be told from an empty room.
-const SMALLEST: u32 = 24;
+/// The most that the smallest face has that is looked for, in pixels: it is smaller than any that is counted, so that a camera
+/// too far away can be told from an empty room.
+const MOST_SMALLEST: u32 = 24;
+
+/// The least: P-Net sees no smaller ones.
+const LEAST_SMALLEST: u32 = 12;
+
+/// Probability from which something is a face that is smaller than those that are counted: some things look like one.
+const CERTAIN: f32 = 0.98;
 
 /// Side of the crop that is measured, in pixels: that of the classifier's input, so that blur which it cannot see
 /// does not count.
@@ -19,6 +26,8 @@ const SIDE: usize = 48;
 /// What was seen in one picture.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Look {
+    /// Width of the whole picture, in pixels.
+    pub picture_width: usize,
     /// Width of the part that is looked at, in pixels.
     pub width: usize,
     /// Its height in pixels.
@@ -45,15 +54,26 @@ pub struct FaceLook {
 pub struct Looker {
     detector: Detector,
     region: Region,
+    /// The smallest face that is counted, in pixels.
+    counted: f32,
+    /// The smallest one that is looked for.
+    smallest: u32,
 }
 
 impl Looker {
-    /// Loads the detector of `store`; looks at `region` of each picture.
+    /// Loads the detector of `store`; looks at the part of each picture that is analysed, for smaller faces than are counted
+    /// too.
     ///
     /// # Errors
     /// [`VisionError::Model`] when a file is missing, damaged, or not what this version expects.
-    pub fn new(store: &ModelStore, region: Region) -> Result<Self, VisionError> {
-        Ok(Self { detector: Detector::new(store)?, region })
+    pub fn new(store: &ModelStore, analysis: &Analysis) -> Result<Self, VisionError> {
+        let Analysis { region, min_face_px, .. } = *analysis;
+        Ok(Self {
+            detector: Detector::new(store)?,
+            region,
+            counted: to_f32(min_face_px as usize),
+            smallest: (min_face_px * 2 / 3).clamp(LEAST_SMALLEST, MOST_SMALLEST),
+        })
     }
 
     /// Measures one picture.
@@ -62,11 +82,13 @@ impl Looker {
     /// [`VisionError::Model`] when a network fails.
     pub fn look(&mut self, frame: &Frame) -> Result<Look, VisionError> {
         let view = View::new(frame, self.region);
-        let faces = self.detector.search(&view, SMALLEST)?;
+        let mut faces = self.detector.search(&view, self.smallest)?;
+        faces.retain(|face| face.bbox.longer_side() >= self.counted || face.score >= CERTAIN);
         let largest = faces.iter().max_by(|a, b| a.bbox.area().total_cmp(&b.bbox.area()));
         let whole = BBox { x1: 0.0, y1: 0.0, x2: to_f32(view.width), y2: to_f32(view.height) };
         let crop = Affine::onto(&largest.map_or(whole, |face| face.bbox)).crop(&view, SIDE);
         Ok(Look {
+            picture_width: frame.width(),
             width: view.width,
             height: view.height,
             light: mean(&crop),
@@ -109,7 +131,7 @@ mod tests {
 
     fn look(frame: &Frame) -> Look {
         let store = ModelStore::open(None).unwrap();
-        Looker::new(&store, Region::WHOLE).unwrap().look(frame).unwrap()
+        Looker::new(&store, &Analysis::default()).unwrap().look(frame).unwrap()
     }
 
     #[test]

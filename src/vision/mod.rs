@@ -2,10 +2,11 @@
 //!
 //! Nothing that leaves this module holds pixels: a [`Sighting`](crate::expression::Sighting) is one of 13 kinds, or uncertain.
 //!
-//! From the ground to the roof, each room uses only those before it: `error` and [`geometry`]; [`models`], the checked files;
+//! From the ground to the roof, each room uses only those before it: `error`, `analysis` and [`geometry`]; [`models`], the checked files;
 //! `fused` and `engine`, which run them; [`mtcnn`] and [`classifier`], what their numbers mean; `scene` and `tracker`, which
-//! save searches; and on top [`look`], for whoever aims a camera, and `analyzer`, for whoever counts.
+//! save searches; and on top `analyzer`, for whoever counts, and [`look`], for whoever aims a camera.
 
+mod analysis;
 mod analyzer;
 pub mod classifier;
 mod engine;
@@ -19,7 +20,6 @@ mod scene;
 mod sweep;
 mod tracker;
 
-pub use analyzer::{Analysis, Analyzer, Stage};
+pub use analysis::{Analysis, DEFAULT_MIN_FACE_PX, Faces, Region};
+pub use analyzer::{Analyzer, SMALLEST_TOLD_PX, Stage};
 pub use error::VisionError;
-pub use geometry::Region;
-pub use tracker::Faces;

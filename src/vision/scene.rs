@@ -1,4 +1,5 @@
-//! What moved: the picture as 40 x 30 blocks of mean brightness, compared with those of the last search.
+//! What moved: the picture as 40 x 30 blocks of mean brightness, compared with those of the last search, and with those that were
+//! looked at in parts.
 //!
 //! A face of the smallest size covers a dozen blocks. Brightness is compared row by row of blocks after taking out the
 //! row's common gain, because lamps flicker, a rolling shutter turns that into stripes, and a camera corrects its
@@ -6,7 +7,7 @@
 
 use zeroize::Zeroize;
 
-use super::geometry::{BBox, View, to_f32};
+use super::geometry::{BBox, Point, View, to_f32};
 
 /// Blocks in a row.
 const ACROSS: usize = 40;
@@ -30,8 +31,14 @@ const MOST_NOISE: f32 = 12.0;
 /// What a row's gain may be wrong by, because a camera's black is not 0: so many levels times the gain's distance from 1.
 const BLACK: f32 = 24.0;
 
+/// Added to every block before its gain is reckoned, so that black has one too.
+const ABOVE_ZERO: f32 = 16.0;
+
 /// So many changed blocks are someone; a clock's hand or a lamp on a device is fewer.
 const BLOCKS_CHANGED: usize = 3;
+
+/// So many are somebody who moves where nothing did.
+const BLOCKS_FRESH: usize = 2;
 
 /// How far beside a known face its person may move, in widths of the face; downwards it is to the border.
 const ASIDE: f32 = 2.0;
@@ -41,26 +48,35 @@ const ABOVE: f32 = 1.0;
 
 type Blocks = [f32; ACROSS * DOWN];
 
-/// The blocks of this frame and of the last search.
+/// A row whose gain differs from 1 by more has new light, which stays: it is compared with itself from then on.
+const NEW_LIGHT: f32 = 0.1;
+
+/// The blocks of this frame and of earlier ones.
 pub(super) struct Scene {
     now: Blocks,
-    last: Blocks,
+    /// Each block as it was when it was told last that it had changed, in one light.
+    told: Blocks,
     searched: Blocks,
     /// By how much each block has changed, in levels of 255.
     change: Blocks,
+    /// Frames since each block was news last.
+    quiet: [u32; ACROSS * DOWN],
+    /// Which blocks are news after a quiet time.
+    fresh: [bool; ACROSS * DOWN],
 }
 
 impl Default for Scene {
     fn default() -> Self {
         let empty = [0.0; ACROSS * DOWN];
-        Self { now: empty, last: empty, searched: empty, change: empty }
+        let (quiet, fresh) = ([0; ACROSS * DOWN], [false; ACROSS * DOWN]);
+        Self { now: empty, told: empty, searched: empty, change: empty, quiet, fresh }
     }
 }
 
 impl Drop for Scene {
     /// Coarse as they are, the blocks are a picture.
     fn drop(&mut self) {
-        for blocks in [&mut self.now, &mut self.last, &mut self.searched, &mut self.change] {
+        for blocks in [&mut self.now, &mut self.told, &mut self.searched, &mut self.change] {
             blocks.zeroize();
         }
     }
@@ -69,23 +85,20 @@ impl Drop for Scene {
 impl Scene {
     /// Reads a frame.
     pub(super) fn see(&mut self, view: &View<'_>) {
-        self.last = self.now;
         for (down, row) in self.now.chunks_exact_mut(ACROSS).enumerate() {
             let (top, bottom) = (down * view.height / DOWN, (down + 1) * view.height / DOWN);
-            let mut sums = [0u32; ACROSS];
-            let mut rows = 0;
-            for y in (top..bottom.max(top + 1)).step_by(EVERY_ROW) {
-                let pixels = view.row(y.min(view.height - 1));
-                for (across, sum) in sums.iter_mut().enumerate() {
+            let rows = (top..bottom.max(top + 1)).step_by(EVERY_ROW).map(|y| y.min(view.height - 1));
+            row.fill(0.0);
+            for y in rows.clone() {
+                for (across, block) in row.iter_mut().enumerate() {
                     let (left, right) = (across * view.width / ACROSS, (across + 1) * view.width / ACROSS);
-                    *sum += pixels[left * 3..right * 3].iter().map(|value| u32::from(*value)).sum::<u32>();
+                    if left < right {
+                        *block += view.brightness(y, left..right);
+                    }
                 }
-                rows += 1;
             }
-            for (across, (block, sum)) in row.iter_mut().zip(sums).enumerate() {
-                let width = (across + 1) * view.width / ACROSS - across * view.width / ACROSS;
-                *block = to_f32(sum as usize) / (to_f32(rows * 3) * to_f32(width.max(1)));
-            }
+            let count = to_f32(rows.len());
+            row.iter_mut().for_each(|block| *block /= count);
         }
     }
 
@@ -94,56 +107,107 @@ impl Scene {
         self.searched = self.now;
     }
 
-    /// Where in the picture something moved since the last frame.
-    pub(super) fn moved(&mut self, view: &View<'_>) -> impl Iterator<Item = BBox> + Clone {
-        let threshold = difference(&self.now, &self.last, &mut self.change);
-        let (width, height) = (view.width, view.height);
-        let edge = |block: usize, side: usize, blocks: usize| to_f32(block * side / blocks);
-        self.change.iter().enumerate().filter(move |(_, change)| **change > threshold).map(move |(at, _)| {
-            let (across, down) = (at % ACROSS, at / ACROSS);
-            BBox {
-                x1: edge(across, width, ACROSS),
-                y1: edge(down, height, DOWN),
-                x2: edge(across + 1, width, ACROSS),
-                y2: edge(down + 1, height, DOWN),
+    /// Takes this frame as known: nothing of it has changed.
+    pub(super) fn begin(&mut self) {
+        self.told = self.now;
+    }
+
+    /// Where in the picture something has changed since this was last said of the same place, however slowly, away from the person of
+    /// a `known` face. What was news within the last `quiet` frames is not fresh ([`Scene::mover`]).
+    pub(super) fn news(
+        &mut self,
+        view: &View<'_>,
+        known: Option<BBox>,
+        quiet: f64,
+    ) -> impl Iterator<Item = BBox> + Clone {
+        let (threshold, gains) = difference(&self.now, &self.told, &mut self.change);
+        for (at, change) in self.change.iter().enumerate() {
+            let gain = gains[at / ACROSS];
+            if (gain - 1.0).abs() > NEW_LIGHT {
+                self.told[at] = self.now[at];
+            } else if *change > threshold {
+                // In the light of its neighbours, which are still compared with what was told before.
+                self.told[at] = (self.now[at] + ABOVE_ZERO) / gain - ABOVE_ZERO;
             }
+        }
+        let (width, height) = (view.width, view.height);
+        let is_news = move |at: usize, change: f32| {
+            change > threshold && !known.is_some_and(|bbox| belongs(width, height, at, &bbox))
+        };
+        for (at, change) in self.change.iter().enumerate() {
+            self.fresh[at] = is_news(at, *change) && f64::from(self.quiet[at]) >= quiet;
+            self.quiet[at] = if *change > threshold { 0 } else { self.quiet[at].saturating_add(1) };
+        }
+        let edge = |block: usize, side: usize, blocks: usize| to_f32(block * side / blocks);
+        self.change.iter().enumerate().filter(move |(at, change)| is_news(*at, **change)).map(
+            move |(at, _)| {
+                let (across, down) = (at % ACROSS, at / ACROSS);
+                BBox {
+                    x1: edge(across, width, ACROSS),
+                    y1: edge(down, height, DOWN),
+                    x2: edge(across + 1, width, ACROSS),
+                    y2: edge(down + 1, height, DOWN),
+                }
+            },
+        )
+    }
+
+    /// Where most of the picture's fresh news is, within `across` of its width: the middle of its upper side. Somebody who walks is
+    /// there, with the head up.
+    pub(super) fn mover(&self, view: &View<'_>, across: usize) -> Option<Point> {
+        let columns = (across * ACROSS / view.width).clamp(1, ACROSS);
+        let fresh = |column: usize| (0..DOWN).filter(move |down| self.fresh[down * ACROSS + column]);
+        let counts: [usize; ACROSS] = std::array::from_fn(|column| fresh(column).count());
+        let (first, window) =
+            counts.windows(columns).enumerate().max_by_key(|(_, counts)| counts.iter().sum::<usize>())?;
+        let total: usize = window.iter().sum();
+        if total < BLOCKS_FRESH {
+            return None;
+        }
+        let top = (first..first + columns).flat_map(fresh).min()?;
+        let middle =
+            window.iter().zip(first..).map(|(count, column)| to_f32(count * (2 * column + 1))).sum::<f32>();
+        Some(Point {
+            x: middle / to_f32(2 * total) * to_f32(view.width) / to_f32(ACROSS),
+            y: to_f32(top * view.height / DOWN),
         })
     }
 
     /// Whether this frame differs from the last one that was searched, away from the persons of `known` faces.
     pub(super) fn changed(&mut self, view: &View<'_>, known: impl Iterator<Item = BBox> + Clone) -> bool {
-        let threshold = difference(&self.now, &self.searched, &mut self.change);
+        let (threshold, _) = difference(&self.now, &self.searched, &mut self.change);
         let count = self.change.iter().enumerate().filter(|(at, change)| {
-            **change > threshold && !known.clone().any(|bbox| belongs(view, *at, &bbox))
+            **change > threshold && !known.clone().any(|bbox| belongs(view.width, view.height, *at, &bbox))
         });
         count.take(BLOCKS_CHANGED).count() == BLOCKS_CHANGED
     }
 }
 
-/// By how much each block of `now` differs from an `earlier` one, without what lamps and exposure do; and the difference above which
-/// one has changed.
-fn difference(now: &Blocks, earlier: &Blocks, change: &mut Blocks) -> f32 {
-    let rows = now.chunks_exact(ACROSS).zip(earlier.chunks_exact(ACROSS));
-    for ((now, earlier), change) in rows.zip(change.chunks_exact_mut(ACROSS)) {
-        // Away from zero, so that black has a gain too.
+/// By how much each block of `now` differs from an `earlier` one, without what lamps and exposure do; the difference above which
+/// one has changed, and each row's gain.
+fn difference(now: &Blocks, earlier: &Blocks, change: &mut Blocks) -> (f32, [f32; DOWN]) {
+    let mut gains = [1.0; DOWN];
+    let rows =
+        now.chunks_exact(ACROSS).zip(earlier.chunks_exact(ACROSS)).zip(change.chunks_exact_mut(ACROSS));
+    for (((now, earlier), change), gain) in rows.zip(&mut gains) {
         for ((now, earlier), gain) in now.iter().zip(earlier).zip(change.iter_mut()) {
-            *gain = (now + 16.0) / (earlier + 16.0);
+            *gain = (now + ABOVE_ZERO) / (earlier + ABOVE_ZERO);
         }
-        let gain = *change.select_nth_unstable_by(ACROSS / 2, f32::total_cmp).1;
+        *gain = *change.select_nth_unstable_by(ACROSS / 2, f32::total_cmp).1;
         for ((now, earlier), change) in now.iter().zip(earlier).zip(change.iter_mut()) {
-            *change = (now + 16.0 - gain * (earlier + 16.0)).abs() - BLACK * (gain - 1.0).abs();
+            *change = (now + ABOVE_ZERO - *gain * (earlier + ABOVE_ZERO)).abs() - BLACK * (*gain - 1.0).abs();
         }
     }
     let mut sorted = *change;
     let noise = *sorted.select_nth_unstable_by(ACROSS * DOWN / 2, f32::total_cmp).1;
-    (TIMES_NOISE * noise).clamp(LEAST_CHANGE, MOST_NOISE)
+    ((TIMES_NOISE * noise).clamp(LEAST_CHANGE, MOST_NOISE), gains)
 }
 
 /// Whether the middle of block `at` may be the person with the face `bbox`.
-fn belongs(view: &View<'_>, at: usize, bbox: &BBox) -> bool {
+fn belongs(width: usize, height: usize, at: usize, bbox: &BBox) -> bool {
     let middle =
         |block: usize, side: usize, blocks: usize| (to_f32(block) + 0.5) * to_f32(side) / to_f32(blocks);
-    let (x, y) = (middle(at % ACROSS, view.width, ACROSS), middle(at / ACROSS, view.height, DOWN));
+    let (x, y) = (middle(at % ACROSS, width, ACROSS), middle(at / ACROSS, height, DOWN));
     let aside = ASIDE * bbox.width();
     x > bbox.x1 - aside && x < bbox.x2 + aside && y > bbox.y1 - ABOVE * bbox.height()
 }

@@ -10,9 +10,10 @@
 //!  └── something moved, or the last search is old
 //! ```
 
+use super::analysis::Faces;
 use super::error::VisionError;
-use super::geometry::{BBox, Face, View};
-use super::mtcnn::{Detector, Overlap, Tile, distinct};
+use super::geometry::{BBox, Face, Point, View};
+use super::mtcnn::{CERTAIN, Detector, Overlap, Tile, distinct};
 use super::scene::Scene;
 use super::sweep::Sweep;
 
@@ -27,21 +28,30 @@ const SEARCH_KNOWN: f64 = 5.0;
 const SEARCH_EMPTY: f64 = 30.0;
 
 /// Seconds after which a large picture without a known face is searched for large ones, whether something moved or not.
-const SEARCH_LARGE: f64 = 9.0;
+const SEARCH_LARGE: f64 = 30.0;
 const SEARCH_LARGE_MOVED: f64 = 1.5;
 
 /// Seconds after which a face that was only followed is looked for anew, and after which it is forgotten if it was not found.
 const CONFIRM: f64 = 3.0;
 const UNCONFIRMED: f64 = 8.0;
 
-/// Seconds for which a lost face is looked for around where it was.
+/// Seconds for which a lost face is looked for around where it was on each frame, and then now and then: whoever turns to the
+/// board stays there, and turns back.
 const MISSING: f64 = 3.0;
+const MISSING_LONG: f64 = 60.0;
+const MISSING_PAUSE: f64 = 2.0;
 
-/// Probability from which something that nobody was followed to is a face: of so many tiles some look like one by chance.
-const CERTAIN: f32 = 0.98;
+/// Seconds after which what moves again is something new; a screen moves all the time.
+const QUIET: f64 = 2.0;
+
+/// Millions of multiplications in a frame after which nothing more is begun in a large picture.
+const MOST_WORK: f32 = 250.0;
 
 /// A box that overlaps the known face's by more (IoU) is the same face.
 const SAME_FACE: f32 = 0.4;
+
+/// A face that is further away from where one was in the frame before than so many of its sides is another one.
+const FURTHEST_STEP: f32 = 3.0;
 
 /// So many times the area of the known face has a face that takes its place.
 const LARGER: f32 = 1.2;
@@ -51,15 +61,6 @@ const LARGEST_IN_CELL: f32 = 1.4;
 
 /// The most faces that are followed in a large picture.
 const MOST_FACES: usize = 32;
-
-/// Which faces of a frame are counted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Faces {
-    /// The largest one: the lecturer, who stands nearest to the camera.
-    Largest,
-    /// All of them.
-    All,
-}
 
 /// The faces of the last frame, and when they were searched for.
 pub(super) struct Tracker {
@@ -72,14 +73,14 @@ pub(super) struct Tracker {
     searches: u64,
     /// The tiles of a large picture.
     sweep: Sweep,
-    /// Those that this frame looks at; kept, so that no frame allocates.
-    picked: Vec<Tile>,
     /// Faces that a search or a tile has shown in this frame.
     found: Vec<Face>,
     /// Frames since the face that is followed was found last, other than by following it.
     unconfirmed: u32,
     /// Where the face was that was lost, and frames since then.
     missing: Option<(BBox, u32)>,
+    /// How far the largest face has moved since the frame before.
+    step: Option<Point>,
 }
 
 impl Tracker {
@@ -92,10 +93,10 @@ impl Tracker {
             age: None,
             searches: 0,
             sweep: Sweep::default(),
-            picked: Vec::new(),
             found: Vec::new(),
             unconfirmed: 0,
             missing: None,
+            step: None,
         }
     }
 
@@ -109,6 +110,7 @@ impl Tracker {
         self.faces.clear();
         self.age = None;
         self.missing = None;
+        self.step = None;
     }
 
     /// The faces of the last frame.
@@ -131,12 +133,15 @@ impl Tracker {
     ) -> Result<&[Face], VisionError> {
         self.scene.see(view);
         if detector.plan(view, min_face_px) {
+            self.scene.begin();
             self.sweep.begin(detector.tiles().len());
         }
         if !detector.tiles().is_empty() {
-            self.find_in_parts(detector, view, which)?;
+            detector.allow(MOST_WORK);
+            self.find_in_parts(detector, view, min_face_px, which)?;
             return Ok(&self.faces);
         }
+        detector.allow(f32::INFINITY);
         if self.may_wait(view, [0.0, SEARCH_EMPTY]) && self.follow(detector, view)? {
             self.age = self.age.map(|age| age.saturating_add(1));
             return Ok(&self.faces);
@@ -154,9 +159,10 @@ impl Tracker {
         min_face_px: u32,
         which: Faces,
     ) -> Result<(), VisionError> {
-        match which {
-            Faces::Largest => detector.search_for_largest(view, min_face_px, &mut self.found)?,
-            Faces::All => detector.search_for_all(view, min_face_px, &mut self.found)?,
+        match (detector.tiles().is_empty(), which) {
+            (true, Faces::Largest) => detector.search_for_largest(view, min_face_px, &mut self.found)?,
+            (true, Faces::All) => detector.search_for_all(view, min_face_px, &mut self.found)?,
+            (false, which) => detector.search_coarse(view, which == Faces::All, &mut self.found)?,
         }
         self.scene.searched();
         self.age = Some(0);
@@ -194,33 +200,66 @@ impl Tracker {
         &mut self,
         detector: &mut Detector,
         view: &View<'_>,
+        min_face_px: u32,
         which: Faces,
     ) -> Result<(), VisionError> {
-        self.sweep.see(detector.tiles(), self.scene.moved(view));
+        let before = self.faces.first().map(|face| face.bbox);
         self.unconfirmed = self.unconfirmed.saturating_add(1);
         self.follow_each(detector, view, which)?;
         if self.may_wait(view, [SEARCH_LARGE_MOVED, SEARCH_LARGE]) {
             self.age = self.age.map(|age| age.saturating_add(1));
         } else {
-            self.search(detector, view, detector.coarse(), which)?;
+            self.search(detector, view, min_face_px, which)?;
             self.take_found(which);
         }
         if which == Faces::Largest {
             self.look_around(detector, view)?;
         }
-        let known =
-            self.faces.first().filter(|_| which == Faces::Largest).map(|face| face.bbox.longer_side());
-        // Of the largest face only a larger one is of interest.
-        let least_cell = known.map_or(0.0, |side| side / LARGEST_IN_CELL);
-        let is_known = !self.faces.is_empty();
-        let mut picked = std::mem::take(&mut self.picked);
-        self.sweep.pick(detector.tiles(), self.rate_hz, is_known, least_cell, &mut picked);
-        for tile in &picked {
-            self.found.clear();
-            detector.look_at(view, tile, &mut self.found)?;
-            self.take_found(which);
+        let (is_known, known) = (!self.faces.is_empty(), self.larger_than(which));
+        self.sweep.see(
+            detector.tiles(),
+            self.scene.news(view, known, QUIET * self.rate_hz),
+            self.rate_hz,
+            is_known,
+        );
+        if let Some(mover) = detector.finest().and_then(|side| self.scene.mover(view, side)) {
+            for tile in detector.below(view, mover).into_iter().flatten() {
+                self.look_at(detector, view, &tile, which)?;
+            }
         }
-        self.picked = picked;
+        while detector.may_look() {
+            let least_cell = self.least_cell(which);
+            let Some(tile) = self.sweep.next(detector.tiles(), least_cell) else { break };
+            self.look_at(detector, view, &tile, which)?;
+        }
+        self.step = before.and_then(|before| step(&before, &self.faces.first()?.bbox));
+        Ok(())
+    }
+
+    /// The face that another one must exceed to be of interest.
+    fn larger_than(&self, which: Faces) -> Option<BBox> {
+        self.faces.first().filter(|_| which == Faces::Largest).map(|face| face.bbox)
+    }
+
+    /// The smallest cell in which such a face may be.
+    fn least_cell(&self, which: Faces) -> f32 {
+        self.larger_than(which).map_or(0.0, |bbox| bbox.longer_side() / LARGEST_IN_CELL)
+    }
+
+    /// Looks at one tile, if a face of interest may be in it.
+    fn look_at(
+        &mut self,
+        detector: &mut Detector,
+        view: &View<'_>,
+        tile: &Tile,
+        which: Faces,
+    ) -> Result<(), VisionError> {
+        if tile.cell < self.least_cell(which) {
+            return Ok(());
+        }
+        self.found.clear();
+        detector.look_at(view, tile, self.larger_than(which).as_ref(), &mut self.found)?;
+        self.take_found(which);
         Ok(())
     }
 
@@ -233,7 +272,13 @@ impl Tracker {
     ) -> Result<(), VisionError> {
         let mut kept = 0;
         for at in 0..self.faces.len() {
-            match detector.follow(view, &self.faces[at].bbox)? {
+            let bbox = self.faces[at].bbox;
+            let now = match (detector.follow(view, &bbox)?, self.step) {
+                // Whoever walks goes on walking, further in half a second than a small face is wide.
+                (None, Some(step)) if which == Faces::Largest => detector.follow(view, &bbox.moved(step))?,
+                (now, _) => now,
+            };
+            match now {
                 Some(now) => {
                     self.faces[kept] = now;
                     kept += 1;
@@ -244,30 +289,32 @@ impl Tracker {
         }
         self.faces.truncate(kept);
         distinct(&mut self.faces);
-        if kept > 0 {
-            self.missing = None;
-        }
         Ok(())
     }
 
-    /// Looks for a lost face around where it was, and again for one that was only followed for long.
+    /// Looks again for a face that was only followed for long, and for a lost one around where it was, also while a smaller one is
+    /// known.
     fn look_around(&mut self, detector: &mut Detector, view: &View<'_>) -> Result<(), VisionError> {
         let rate_hz = self.rate_hz;
         let seconds = |frames: u32| f64::from(frames) / rate_hz;
-        let place = match (self.faces.first(), self.missing) {
-            (Some(face), _) => (seconds(self.unconfirmed) >= CONFIRM).then_some(face.bbox),
-            (None, Some((place, frames))) => (seconds(frames) < MISSING).then_some(place),
-            (None, None) => None,
-        };
-        if self.faces.is_empty() {
-            self.missing = self.missing.map(|(place, frames)| (place, frames.saturating_add(1)));
+        if let Some(place) =
+            self.faces.first().map(|face| face.bbox).filter(|_| seconds(self.unconfirmed) >= CONFIRM)
+        {
+            self.found.clear();
+            detector.look_around(view, &place, &mut self.found)?;
+            self.take_found(Faces::Largest);
+            if seconds(self.unconfirmed) >= UNCONFIRMED {
+                self.faces.clear();
+            }
         }
-        let Some(place) = place else { return Ok(()) };
-        self.found.clear();
-        detector.look_around(view, &place, &mut self.found)?;
-        self.take_found(Faces::Largest);
-        if self.faces.len() == 1 && seconds(self.unconfirmed) >= UNCONFIRMED {
-            self.faces.clear();
+        let Some((place, frames)) = &mut self.missing else { return Ok(()) };
+        let (place, since) = (*place, seconds(*frames));
+        *frames = frames.saturating_add(1);
+        let now_and_then = since < MISSING_LONG && since % MISSING_PAUSE < 1.0 / rate_hz;
+        if since < MISSING || now_and_then {
+            self.found.clear();
+            detector.look_around(view, &place, &mut self.found)?;
+            self.take_found(Faces::Largest);
         }
         Ok(())
     }
@@ -285,10 +332,11 @@ impl Tracker {
                     Some(known) if face.bbox.area() <= LARGER * known.bbox.area() => {}
                     _ if face.score < CERTAIN => {}
                     _ => {
+                        let area = face.bbox.area();
+                        self.missing = self.missing.filter(|(lost, _)| lost.area() > LARGER * area);
+                        self.unconfirmed = 0;
                         self.faces.clear();
                         self.faces.push(face);
-                        self.unconfirmed = 0;
-                        self.missing = None;
                     }
                 },
             }
@@ -298,4 +346,12 @@ impl Tracker {
             self.faces.truncate(MOST_FACES);
         }
     }
+}
+
+/// How far a face has moved from one frame to the next; none where it must be another one's.
+fn step(before: &BBox, now: &BBox) -> Option<Point> {
+    let middle = |bbox: &BBox| Point { x: (bbox.x1 + bbox.x2) / 2.0, y: (bbox.y1 + bbox.y2) / 2.0 };
+    let (before_at, now_at) = (middle(before), middle(now));
+    let step = Point { x: now_at.x - before_at.x, y: now_at.y - before_at.y };
+    (step.x.hypot(step.y) < FURTHEST_STEP * before.longer_side()).then_some(step)
 }

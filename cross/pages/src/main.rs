@@ -28,6 +28,10 @@ mod delivery {
     pub(crate) use crate::topics;
 }
 
+#[allow(dead_code, reason = "the command line checks a region with it")]
+#[path = "../../../src/vision/analysis.rs"]
+mod vision;
+
 const CONFIGURATION: &str = include_str!("../../../systemd/lectern.toml");
 const SEE_ALSO: &str = ".BR lectern.toml (5),\n.BR systemctl (1),\n.BR journalctl (1)";
 const MANIFEST: &str = include_str!("../../../Cargo.toml");

@@ -167,7 +167,7 @@ impl V4l2 {
         Ok(Running { stream, format, started: false })
     }
 
-    /// Sets the first format that comes in the wanted size and fast enough, or else the fastest.
+    /// Sets the format that comes nearest to the wanted size and fast enough, the first of those that are equal; or else the fastest.
     fn negotiate(&mut self, device: &Device) -> Result<Format, CameraError> {
         let offered = device.enum_formats().map_err(|e| self.failed(e))?;
         if offered.is_empty() {
@@ -180,27 +180,40 @@ impl V4l2 {
             .copied()
             .filter(|fourcc| offered.iter().any(|format| format.fourcc == *fourcc))
             .collect();
-        let fastest = |fourcc: &FourCC| {
-            let intervals = device.enum_frameintervals(*fourcc, self.width, self.height).unwrap_or_default();
-            intervals.iter().map(|i| interval::shortest(&i.interval)).fold(f64::INFINITY, f64::min)
-        };
-        let fits = |fourcc: &&FourCC| fastest(fourcc) <= interval::needed(self.rate_hz);
-        let by_speed = |a: &&FourCC, b: &&FourCC| fastest(a).total_cmp(&fastest(b));
-        let Some(fourcc) = known.iter().find(fits).or_else(|| known.iter().min_by(by_speed)) else {
-            let names: Vec<_> =
-                offered.iter().map(|f| String::from_utf8_lossy(&f.fourcc.repr).into_owned()).collect();
-            return Err(self.unusable(format!(
-                "offers {} and none of YUYV, NV12, RGB3, MJPG, GREY; a CSI camera gives raw Bayer, so use a USB (UVC) one",
-                if names.is_empty() { "no format".to_owned() } else { names.join(", ") }
-            )));
-        };
-        let wanted = Format::new(self.width, self.height, *fourcc);
-        let format = device.set_format(&wanted).map_err(|e| self.failed(e))?;
-        if format.fourcc != *fourcc || format.width == 0 || format.height == 0 {
-            return Err(
-                self.unusable(format!("offers {fourcc} and then refuses it; try another width and height"))
-            );
+        let (mut best, mut refused): (Option<(Offer, FourCC)>, _) = (None, None);
+        for fourcc in &known {
+            // What the driver would make of it: many cameras offer large pictures as MJPEG alone.
+            let format = match self.set(device, *fourcc) {
+                Ok(format) => format,
+                Err(error) => {
+                    refused = Some(error);
+                    continue;
+                }
+            };
+            let intervals =
+                device.enum_frameintervals(*fourcc, format.width, format.height).unwrap_or_default();
+            let fastest =
+                intervals.iter().map(|i| interval::shortest(&i.interval)).fold(f64::INFINITY, f64::min);
+            let offer = Offer {
+                seconds: fastest.max(interval::needed(self.rate_hz)),
+                pixels: (format.width * format.height).min(self.width * self.height),
+            };
+            if best.as_ref().is_none_or(|(best, _)| offer.is_better_than(best)) {
+                best = Some((offer, *fourcc));
+            }
         }
+        let format = match (best, refused) {
+            (Some((_, fourcc)), _) => self.set(device, fourcc)?,
+            (None, Some(error)) => return Err(error),
+            (None, None) => {
+                let names: Vec<_> =
+                    offered.iter().map(|f| String::from_utf8_lossy(&f.fourcc.repr).into_owned()).collect();
+                return Err(self.unusable(format!(
+                    "offers {} and none of YUYV, NV12, RGB3, MJPG, GREY; a CSI camera gives raw Bayer, so use a USB (UVC) one",
+                    if names.is_empty() { "no format".to_owned() } else { names.join(", ") }
+                )));
+            }
+        };
         check_size(format.width as usize, format.height as usize)
             .map_err(|problem| self.unusable(problem))?;
         if (format.width, format.height) != (self.width, self.height) {
@@ -211,6 +224,18 @@ impl V4l2 {
                 format.height,
                 self.width,
                 self.height
+            );
+        }
+        Ok(format)
+    }
+
+    /// Asks for the wanted size in this format; what the driver gives instead.
+    fn set(&mut self, device: &Device, fourcc: FourCC) -> Result<Format, CameraError> {
+        let wanted = Format::new(self.width, self.height, fourcc);
+        let format = device.set_format(&wanted).map_err(|e| self.failed(e))?;
+        if format.fourcc != fourcc || format.width == 0 || format.height == 0 {
+            return Err(
+                self.unusable(format!("offers {fourcc} and then refuses it; try another width and height"))
             );
         }
         Ok(format)
@@ -232,6 +257,21 @@ impl V4l2 {
             Ok(set) => format!("a frame every {} s", set.interval),
             Err(e) => format!("at its own frame rate ({e})"),
         }
+    }
+}
+
+/// What a camera gives in one format where the wanted size and rate are asked for.
+#[derive(Debug, Clone, Copy)]
+struct Offer {
+    /// Seconds between two frames, as short as they can be, but no shorter than what is needed.
+    seconds: f64,
+    /// Pixels of the picture, no more than are wanted.
+    pixels: u32,
+}
+
+impl Offer {
+    fn is_better_than(self, other: &Self) -> bool {
+        self.seconds < other.seconds || self.seconds <= other.seconds && self.pixels > other.pixels
     }
 }
 
@@ -336,6 +376,21 @@ mod tests {
         assert!(matches!(capture(&[1, 2, 3, 4], &meta, &format, None), Capture::Corrupt));
         (meta.bytesused, meta.flags) = (2, Flags::ERROR);
         assert!(matches!(capture(&[1, 2, 3, 4], &meta, &format, None), Capture::Corrupt));
+    }
+
+    #[test]
+    fn a_raw_format_is_taken_where_it_is_as_large_and_fast_enough() {
+        // As YUYV and as MJPEG, for two frames a second, of which a camera is to give twice as many.
+        let first = |yuyv: (f64, u32), mjpeg: (f64, u32)| {
+            let [raw, packed] =
+                [yuyv, mjpeg].map(|(hz, pixels)| Offer { seconds: (1.0 / hz).max(0.25), pixels });
+            if packed.is_better_than(&raw) { "MJPG" } else { "YUYV" }
+        };
+        let (large, small) = (1920 * 1080, 640 * 480);
+        assert_eq!(first((5.0, large), (30.0, large)), "YUYV");
+        assert_eq!(first((2.0, large), (30.0, large)), "MJPG");
+        assert_eq!(first((30.0, small), (30.0, large)), "MJPG");
+        assert_eq!(first((30.0, small), (2.0, large)), "YUYV");
     }
 
     #[test]

@@ -3,20 +3,30 @@
 use super::finding::Finding;
 use crate::cli::Part;
 use crate::config::Settings;
-use crate::delivery::{Answer, payload, probe};
+use crate::delivery::{Answer, probe, test_messages};
 
-/// Sends a test message and looks whether it comes back.
+/// Sends a test message on each topic of this device and looks whether it comes back.
 pub(super) fn check(settings: &Settings) -> Finding {
-    let (broker, topic) = (&settings.broker, &settings.topics.check);
-    match probe(broker, topic, &payload::check(&settings.device)) {
-        Ok(Answer::Returned) => Finding::ok(Part::Broker, format_args!("{broker} takes messages on {topic}")),
-        Ok(Answer::Acknowledged) => {
-            let found = format!("{broker} acknowledged the test message and did not give it back");
-            Finding::warning(Part::Broker, found).advise(format_args!(
-                "its access rules may throw away what this device publishes: let it read {topic} and check again, or look \
-                 for the message on the other side"
-            ))
+    let broker = &settings.broker;
+    let discovery = settings.discovery.then_some(settings.window_seconds);
+    let messages = test_messages(&settings.topics, &settings.device, discovery);
+    let tried = messages.len();
+    let mut silent = Vec::new();
+    for (topic, message) in messages {
+        match probe(broker, &topic, &message) {
+            Ok(Answer::Returned) => {}
+            Ok(Answer::Acknowledged) => silent.push(topic),
+            Err(error) => return Finding::error(Part::Broker, error),
         }
-        Err(error) => Finding::error(Part::Broker, error),
     }
+    if silent.is_empty() {
+        let found = format!("{broker} takes messages on the {tried} topics of {}", settings.topics.base());
+        return Finding::ok(Part::Broker, found);
+    }
+    let topics = silent.join(", ");
+    let found = format!("{broker} acknowledged a test message on {topics} and did not give it back");
+    Finding::warning(Part::Broker, found).advise(
+        "its access rules forbid this device to publish there, and then what it publishes is lost, or to read there, which \
+         only this check needs: allow both, and check again",
+    )
 }

@@ -5,6 +5,7 @@ use std::fmt::Display;
 use clap::ValueEnum;
 use serde::Serialize;
 
+use super::super::reach::Reach;
 use crate::cli::Part;
 use crate::service::printable::Printable;
 
@@ -20,20 +21,23 @@ pub(super) enum Verdict {
 }
 
 /// What was found, and what to do.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub(super) struct Finding {
     part: String,
     pub(super) verdict: Verdict,
     found: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) advice: Option<String>,
+    /// Of the camera: how far away a face is seen.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reach: Option<Reach>,
 }
 
 impl Finding {
     fn new(part: Part, verdict: Verdict, found: impl Display) -> Self {
         let part = part.to_possible_value().expect("no part is hidden from the command line");
         let found = Printable(found).to_string();
-        Self { part: part.get_name().to_owned(), verdict, found, advice: None }
+        Self { part: part.get_name().to_owned(), verdict, found, advice: None, reach: None }
     }
 
     pub(super) fn ok(part: Part, found: impl Display) -> Self {
@@ -64,6 +68,12 @@ impl Finding {
     /// The same, with what to do.
     pub(super) fn advise(self, advice: impl Display) -> Self {
         Self { advice: Some(Printable(advice).to_string()), ..self }
+    }
+
+    /// The same, with how far away a face is seen.
+    pub(super) fn with_reach(self, reach: Reach) -> Self {
+        let found = format!("{}, {}: up to {reach}", self.found, reach.sizes());
+        Self { found, reach: Some(reach), ..self }
     }
 
     pub(super) fn line(&self) -> String {

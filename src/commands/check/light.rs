@@ -7,24 +7,27 @@ use super::finding::Finding;
 use crate::camera::Frame;
 use crate::cli::Part;
 use crate::config::Settings;
-use crate::vision::look::Looker;
+use crate::vision::VisionError;
+use crate::vision::look::{Look, Looker};
 use crate::vision::models::ModelStore;
 
 /// Mean luma that is good for finding faces, from 0 to 255.
 pub(crate) const GOOD_LIGHT: RangeInclusive<f32> = 50.0..=220.0;
 
+/// What there is to see in the frame.
+pub(super) fn look(settings: &Settings, models: Option<&Path>, frame: &Frame) -> Result<Look, VisionError> {
+    Looker::new(&ModelStore::open(models)?, &settings.analysis)?.look(frame)
+}
+
 /// How light the frame is.
-pub(super) fn check(settings: &Settings, models: Option<&Path>, frame: Option<Frame>) -> Finding {
-    let Some(frame) = frame else {
-        let finding = Finding::skipped(Part::Light, "not measured");
-        return finding.advise("there was no frame to look at");
-    };
-    let looked = ModelStore::open(models)
-        .and_then(|store| Looker::new(&store, settings.analysis.region))
-        .and_then(|mut looker| looker.look(&frame));
+pub(super) fn check(looked: Option<Result<Look, VisionError>>) -> Finding {
     match looked {
-        Ok(look) => judge(look.light),
-        Err(error) => Finding::error(Part::Light, error),
+        Some(Ok(look)) => judge(look.light),
+        Some(Err(error)) => Finding::error(Part::Light, error),
+        None => {
+            let finding = Finding::skipped(Part::Light, "not measured");
+            finding.advise("there was no frame to look at")
+        }
     }
 }
 

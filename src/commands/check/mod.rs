@@ -17,10 +17,14 @@ use clap::ValueEnum;
 use serde::Serialize;
 
 use super::STANDARD_OUTPUT;
+use super::reach::Reach;
 use crate::cli::{Check, Part};
 use crate::config::Settings;
 use finding::{Finding, Verdict};
 pub(super) use light::GOOD_LIGHT;
+
+/// What cannot be checked without a good configuration.
+const NEED_CONFIGURATION: [Part; 4] = [Part::Camera, Part::Light, Part::Broker, Part::Disk];
 
 /// What `--json` prints.
 #[derive(Serialize)]
@@ -34,7 +38,13 @@ struct Report<'a> {
 /// # Errors
 /// When any check failed, or standard output cannot be written.
 pub fn run(arguments: &Check, folder: Option<&Path>) -> anyhow::Result<()> {
-    let wanted = |part: Part| arguments.only.is_empty() || arguments.only.contains(&part);
+    let settings = Settings::load(&arguments.config);
+    let asked = |part: &Part| arguments.only.is_empty() || arguments.only.contains(part);
+    // Without a good configuration some parts cannot be checked; whoever asked for these alone is told why.
+    let wanted = |part: Part| {
+        let explains = part == Part::Configuration && settings.is_err();
+        asked(&part) || (explains && NEED_CONFIGURATION.iter().any(asked))
+    };
     let mut out = std::io::stdout().lock();
     let mut findings = Vec::new();
     let mut tell = |finding: Finding| -> anyhow::Result<()> {
@@ -44,22 +54,30 @@ pub fn run(arguments: &Check, folder: Option<&Path>) -> anyhow::Result<()> {
         findings.push(finding);
         Ok(())
     };
-    let settings = Settings::load(&arguments.config);
-    let mut frame = None;
+    let mut looked = None;
+    let look_at = |settings: &Settings| {
+        let (finding, frame) = camera::check(settings);
+        let looked = frame.map(|frame| light::look(settings, folder, &frame));
+        (finding, looked)
+    };
     for part in Part::value_variants().iter().copied().filter(|part| wanted(*part)) {
         match (part, &settings) {
             (Part::Configuration, Ok(settings)) => tell(configuration(settings))?,
             (Part::Configuration, Err(error)) => tell(Finding::error(part, error))?,
             (Part::Camera, Ok(settings)) => {
-                let (finding, seen) = camera::check(settings);
-                frame = seen;
+                let (finding, seen) = look_at(settings);
+                let finding = match &seen {
+                    Some(Ok(look)) => finding.with_reach(Reach::of(look, settings.analysis.min_face_px)),
+                    _ => finding,
+                };
+                looked = seen;
                 tell(finding)?;
             }
             (Part::Light, Ok(settings)) => {
                 if !wanted(Part::Camera) {
-                    frame = camera::check(settings).1;
+                    looked = look_at(settings).1;
                 }
-                tell(light::check(settings, folder, frame.take()))?;
+                tell(light::check(looked.take()))?;
             }
             (Part::Broker, Ok(settings)) => tell(broker::check(settings))?,
             (Part::Disk, Ok(settings)) => tell(disk::check(settings.spool_directory.as_deref()))?,

@@ -7,7 +7,7 @@ use super::finding::Finding;
 use crate::camera::Frame;
 use crate::cli::Part;
 use crate::clock::{Clock, SystemClock};
-use crate::config::Settings;
+use crate::config::{DEFAULT_SIZE, Settings};
 use crate::vision::classifier::Classifier;
 use crate::vision::models::ModelStore;
 use crate::vision::{Analyzer, VisionError};
@@ -42,7 +42,7 @@ fn try_models(models: Option<&Path>, settings: Option<&Settings>) -> Result<(boo
     let sane = probabilities.iter().all(|p| (0.0..=1.0).contains(p))
         && (probabilities.iter().sum::<f32>() - 1.0).abs() < 1e-3;
     let mut analyzer = Analyzer::new(&store, None, settings.map(|s| s.analysis).unwrap_or_default())?;
-    let (width, height) = settings.map_or((640, 480), |s| (s.camera.width, s.camera.height));
+    let (width, height) = settings.map_or(DEFAULT_SIZE, |s| (s.camera.width, s.camera.height));
     let picture = Frame::black(width as usize, height as usize);
     // The first one also plans the networks for this size.
     let empty = analyzer.analyze(&picture)?.is_empty();

@@ -1,9 +1,13 @@
 //! The three stages: P-Net proposes candidates, R-Net refines them, and O-Net makes a face of one.
 
+use zeroize::Zeroize;
+
 use super::boxes::{Candidate, Overlap, distinct, suppress};
-use super::pyramid::{Pyramid, propose};
+use super::pyramid::{CELL, Pyramid, propose};
 use super::resample::{Cut, Resampler};
 use super::tiles::{SIDE, Tile, Tiles};
+use crate::camera::Frame;
+use crate::vision::analysis::Region;
 use crate::vision::engine::Network;
 use crate::vision::error::VisionError;
 use crate::vision::geometry::{BBox, Face, Point, View, to_f32};
@@ -18,6 +22,11 @@ const OUTPUT: usize = 48;
 /// far fewer, and noise or a checkerboard may have thousands.
 const MOST_CELLS: usize = 512;
 
+/// Millions of multiplications of a pass of R-Net and of O-Net, and of P-Net for each pixel.
+const REFINEMENT_WORK: f32 = 1.5;
+const OUTPUT_WORK: f32 = 12.9;
+const PROPOSAL_WORK: f32 = 0.0016;
+
 /// The networks, and the candidates between two stages.
 pub(super) struct Cascade {
     /// Logits above which P-Net, R-Net and O-Net keep a box.
@@ -28,6 +37,12 @@ pub(super) struct Cascade {
     tile: Option<Network>,
     refinement: Network,
     output: Network,
+    /// Millions of multiplications that this frame may still cost.
+    pub(super) work_left: f32,
+    /// The picture in fewer pixels, for the levels that need no more; none where each level reads the picture itself.
+    reduced: Option<Frame>,
+    /// A wiped picture, whose memory the next reduced one takes.
+    spare: Option<Frame>,
     // Kept from one search to the next, so that none allocates.
     resampler: Resampler,
     cells: Vec<Candidate>,
@@ -47,6 +62,9 @@ impl Cascade {
             tile: None,
             refinement: load(&settings.refinement, REFINEMENT)?,
             output: load(&settings.output, OUTPUT)?,
+            work_left: f32::INFINITY,
+            reduced: None,
+            spare: None,
             resampler: Resampler::default(),
             cells: Vec::new(),
             candidates: Vec::new(),
@@ -65,9 +83,40 @@ impl Cascade {
 
     /// The first stage: adds what P-Net proposes on one level to the candidates.
     pub(super) fn propose(&mut self, level: usize, view: &View<'_>) -> Result<(), VisionError> {
+        self.work_left -= PROPOSAL_WORK * to_f32(self.pyramid.pixels(level));
+        let reduced = self.reduced.as_ref().map(|reduced| View::new(reduced, Region::WHOLE));
+        let view = reduced.as_ref().unwrap_or(view);
         self.pyramid.find(level, view, &mut self.resampler, self.thresholds[0], &mut self.cells)?;
         self.take_cells();
         Ok(())
+    }
+
+    /// Reduces the picture for a search of faces from `min_face_px` on, if that leaves two of its pixels or more for each of the
+    /// largest level's, so that not each level reads all of a large picture.
+    pub(super) fn reduce(&mut self, view: &View<'_>, min_face_px: u32) {
+        let by = min_face_px as usize / CELL / 2;
+        if by < 2 {
+            return;
+        }
+        let (width, height) = (view.width / by, view.height / by);
+        let fits = |frame: &Frame| (frame.width(), frame.height()) == (width, height);
+        let mut reduced = self.spare.take().filter(fits).unwrap_or_else(|| Frame::black(width, height));
+        let planes = self.resampler.area(view, Cut::whole(view), width, height);
+        let (red, rest) = planes.split_at(width * height);
+        let (green, blue) = rest.split_at(width * height);
+        let levels = red.iter().zip(green).zip(blue);
+        for (pixel, ((red, green), blue)) in reduced.rgb_mut().as_chunks_mut::<3>().0.iter_mut().zip(levels) {
+            *pixel = [*red, *green, *blue].map(to_level);
+        }
+        self.reduced = Some(reduced);
+    }
+
+    /// Searches read the picture itself again.
+    pub(super) fn forget_reduced(&mut self) {
+        if let Some(mut reduced) = self.reduced.take() {
+            reduced.zeroize();
+            self.spare = Some(reduced);
+        }
     }
 
     fn take_cells(&mut self) {
@@ -96,6 +145,7 @@ impl Cascade {
             Some(network) => network,
             none => none.insert(Network::new("P-Net", &self.pyramid.proposal, Some(&[1, 3, SIDE, SIDE]))?),
         };
+        self.work_left -= PROPOSAL_WORK * to_f32(SIDE * SIDE);
         let planes = self.resampler.area(view, tile.cut, SIDE, SIDE);
         let (scale, origin) = (to_f32(SIDE) / to_f32(tile.cut.width), (tile.cut.x, tile.cut.y));
         propose(network, planes, (SIDE, SIDE), scale, origin, self.thresholds[0], &mut self.cells)?;
@@ -117,6 +167,10 @@ impl Cascade {
         for at in 0..self.candidates.len() {
             let bbox = self.candidates[at].bbox;
             let Some(cut) = cut(view, &bbox) else { continue };
+            if self.work_left <= 0.0 {
+                break;
+            }
+            self.work_left -= REFINEMENT_WORK;
             // One at a time: in tract a batch of n takes twice as long as n runs.
             let head = self.refinement.run(self.resampler.area(view, cut, REFINEMENT, REFINEMENT))?;
             let [logit, offsets @ ..]: [f32; 5] =
@@ -134,9 +188,15 @@ impl Cascade {
         Ok(())
     }
 
+    /// Of the candidates that overlap by more (IoU) only the best.
+    pub(super) fn keep_best(&mut self, overlap: f32) {
+        suppress(&mut self.candidates, of_candidate, Overlap::Union, overlap, usize::MAX);
+    }
+
     /// The third stage: O-Net on one square box; a face with its landmarks, or none.
     pub(super) fn finish(&mut self, view: &View<'_>, bbox: &BBox) -> Result<Option<Face>, VisionError> {
         let Some(cut) = cut(view, bbox) else { return Ok(None) };
+        self.work_left -= OUTPUT_WORK;
         let head = self.output.run(self.resampler.area(view, cut, OUTPUT, OUTPUT))?;
         let head: [f32; 15] = head.values().try_into().map_err(|_| VisionError::output("O-Net"))?;
         if head[0] <= self.thresholds[2] {
@@ -152,20 +212,19 @@ impl Cascade {
         Ok(Some(Face { bbox: candidate.regressed(1.0), score: 1.0 / (1.0 + (-head[0]).exp()), landmarks }))
     }
 
-    /// The second and third stage on the best of all that were proposed, at most so many in each; adds the faces, and keeps those of
-    /// the list that differ.
+    /// The third stage on the best of all that were refined; adds the faces, and keeps those of the list that differ.
     pub(super) fn finish_all(
         &mut self,
         view: &View<'_>,
-        [most, most_refined]: [usize; 2],
+        most: usize,
         faces: &mut Vec<Face>,
     ) -> Result<(), VisionError> {
-        self.select(most);
-        self.refine(view)?;
-        self.candidates.truncate(most_refined);
+        self.candidates.truncate(most);
         for at in 0..self.candidates.len() {
-            let bbox = self.candidates[at].bbox;
-            faces.extend(self.finish(view, &bbox)?);
+            if self.work_left > 0.0 {
+                let bbox = self.candidates[at].bbox;
+                faces.extend(self.finish(view, &bbox)?);
+            }
         }
         self.wipe();
         distinct(faces);
@@ -194,6 +253,16 @@ fn cut(view: &View<'_>, bbox: &BBox) -> Option<Cut> {
     let (x, width) = span(bbox.x1, bbox.x2, view.width)?;
     let (y, height) = span(bbox.y1, bbox.y2, view.height)?;
     Some(Cut { x, y, width, height })
+}
+
+/// A mean of levels, rounded.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a mean of bytes is from 0 to 255"
+)]
+fn to_level(mean: f32) -> u8 {
+    mean.round() as u8
 }
 
 /// The logit of a probability, so that no network needs a softmax.

@@ -54,7 +54,7 @@ impl Largest {
             cascade.candidates.retain(|candidate| candidate.bbox.area() >= least);
             cascade.refine(view)?;
             for at in 0..cascade.candidates.len() {
-                if looks_left > 0 {
+                if looks_left > 0 && cascade.work_left > 0.0 {
                     let candidate = cascade.candidates[at];
                     looks_left -= usize::from(self.look(cascade, view, candidate, faces)?);
                 }

@@ -14,19 +14,31 @@ mod resample;
 mod tiles;
 
 use super::error::VisionError;
-use super::geometry::{BBox, Face, View};
+use super::geometry::{BBox, Face, Point, View};
 use super::models::ModelStore;
 pub(super) use boxes::{Overlap, distinct};
 use cascade::Cascade;
 use largest::Largest;
 pub(super) use tiles::Tile;
-use tiles::around;
+use tiles::{BELOW, around, below};
 
 /// How much an old box is grown, so that a head that moved since is still in it.
 const GROWTH: f32 = 1.1;
 
 /// The most candidates of a tile for R-Net and for O-Net.
 const MOST_IN_TILE: [usize; 2] = [16, 4];
+
+/// Probability from which something that nobody was followed to is a face: of so many tiles some look like one by chance.
+pub(super) const CERTAIN: f32 = 0.98;
+
+/// P-Net's boxes are rough: one whose side is less than so much of the largest known face's is a smaller face.
+const LEAST_PROPOSED: f32 = 0.9;
+
+/// Candidates that overlap by more (IoU) are of one face, of which O-Net sees the one that R-Net is surest of.
+const SAME_FACE: f32 = 0.4;
+
+/// A box that overlaps the known face's by more (IoU) is that face.
+const KNOWN: f32 = 0.5;
 
 /// The cascade, ready for pictures of one size at a time.
 pub struct Detector {
@@ -72,7 +84,10 @@ impl Detector {
         for level in 0..cascade.levels(view, min_face_px)? {
             cascade.propose(level, view)?;
         }
-        cascade.finish_all(view, self.most_candidates, faces)
+        let [most, most_refined] = self.most_candidates;
+        cascade.select(most);
+        cascade.refine(view)?;
+        cascade.finish_all(view, most_refined, faces)
     }
 
     /// Searches for the largest face alone, which costs less; none or one.
@@ -91,29 +106,64 @@ impl Detector {
         self.cascade.plan_tiles(view, min_face_px)
     }
 
+    /// Begins a frame in which so much may be done, in millions of multiplications: after that no look is begun that can be left out.
+    pub(super) fn allow(&mut self, work: f32) {
+        self.cascade.work_left = work;
+    }
+
+    /// Whether the frame may go on with another look.
+    pub(super) fn may_look(&self) -> bool {
+        self.cascade.work_left > 0.0
+    }
+
     /// The tiles of the view, the smallest faces' first; none where it is so small that it is searched whole.
     pub(super) fn tiles(&self) -> &[Tile] {
         self.cascade.tiles().all()
     }
 
-    /// The smallest face that is searched for in the whole view, in pixels.
-    pub(super) fn coarse(&self) -> u32 {
-        self.cascade.tiles().coarse()
+    /// Searches the whole view, of which tiles show the smallest faces, for the others: for all of them, or for the largest.
+    pub(super) fn search_coarse(
+        &mut self,
+        view: &View<'_>,
+        all: bool,
+        faces: &mut Vec<Face>,
+    ) -> Result<(), VisionError> {
+        let min_face_px = self.cascade.tiles().coarse();
+        self.cascade.reduce(view, min_face_px);
+        let done = match all {
+            true => self.search_for_all(view, min_face_px, faces),
+            false => self.search_for_largest(view, min_face_px, faces),
+        };
+        self.cascade.forget_reduced();
+        done
     }
 
-    /// Adds the faces in a tile.
+    /// Adds the faces in a tile; of those that are no larger than the `known` one only some, for nobody asks for them.
     pub(super) fn look_at(
         &mut self,
         view: &View<'_>,
         tile: &Tile,
+        known: Option<&BBox>,
         faces: &mut Vec<Face>,
     ) -> Result<(), VisionError> {
-        self.cascade.candidates.clear();
-        self.cascade.propose_in(tile, view)?;
-        self.cascade.finish_all(view, MOST_IN_TILE, faces)
+        let cascade = &mut self.cascade;
+        cascade.candidates.clear();
+        cascade.propose_in(tile, view)?;
+        let [most, most_refined] = MOST_IN_TILE;
+        cascade.select(most);
+        let side = known.map_or(0.0, BBox::longer_side);
+        let is_known =
+            |bbox: &BBox| known.is_some_and(|known| Overlap::Union.of(bbox, &known.square()) > KNOWN);
+        cascade.candidates.retain(|candidate| {
+            candidate.bbox.longer_side() >= LEAST_PROPOSED * side && !is_known(&candidate.bbox)
+        });
+        cascade.refine(view)?;
+        cascade.candidates.retain(|candidate| candidate.bbox.longer_side() >= side);
+        cascade.keep_best(SAME_FACE);
+        cascade.finish_all(view, most_refined, faces)
     }
 
-    /// Adds the faces near a place where one of about this size should be.
+    /// Adds the faces near a place where one of about this size should be; once there is a certain one, no other sizes are tried.
     pub(super) fn look_around(
         &mut self,
         view: &View<'_>,
@@ -121,9 +171,22 @@ impl Detector {
         faces: &mut Vec<Face>,
     ) -> Result<(), VisionError> {
         for tile in around(view, place) {
-            self.look_at(view, &tile, faces)?;
+            self.look_at(view, &tile, None, faces)?;
+            if faces.iter().any(|face| face.score >= CERTAIN) {
+                break;
+            }
         }
         Ok(())
+    }
+
+    /// The tiles to look at for somebody who moves, from the middle of whose upper side on.
+    pub(super) fn below(&self, view: &View<'_>, point: Point) -> [Option<Tile>; BELOW] {
+        below(self.tiles(), view, point)
+    }
+
+    /// How many pixels of the picture a tile of the smallest faces is wide; none where there are no tiles.
+    pub(super) fn finest(&self) -> Option<usize> {
+        self.tiles().first().map(Tile::side)
     }
 
     /// Looks for a face only where one was; one pass of the output network.

@@ -62,6 +62,11 @@ impl Pyramid {
         Ok(self.levels.len())
     }
 
+    /// The pixels of a level.
+    pub(super) fn pixels(&self, level: usize) -> usize {
+        self.levels[level].width * self.levels[level].height
+    }
+
     /// The side of a cell of a level, in pixels of the picture.
     pub(super) fn cell_side(&self, level: usize) -> f32 {
         to_f32(CELL) / self.levels[level].scale

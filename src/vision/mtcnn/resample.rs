@@ -4,6 +4,7 @@ use std::ops::{AddAssign, Range};
 
 use zeroize::{Zeroize, Zeroizing};
 
+use crate::camera::{BLACK, LUMA, Pixels, Planes, mean_rgb};
 use crate::vision::geometry::{View, to_f32};
 
 /// A rectangle of a view: columns `x` to `x + width`, rows `y` to `y + height`.
@@ -25,6 +26,7 @@ impl Cut {
 #[derive(Default)]
 pub(super) struct Resampler {
     columns: Vec<Range<usize>>,
+    rows: Vec<Range<usize>>,
     narrow: Zeroizing<Vec<u16>>,
     wide: Zeroizing<Vec<u32>>,
     planes: Zeroizing<Vec<f32>>,
@@ -34,19 +36,69 @@ impl Resampler {
     /// Resamples `cut` to `width` x `height` RGB planes (CHW), 0 to 255, unrounded.
     ///
     /// Output `i` of `n` is the mean of inputs `floor(i * m / n)` to `ceil((i + 1) * m / n)`. The sums are integers,
-    /// so the result is that of the original to one rounding of f32.
+    /// so the result is that of the original to one rounding of f32. Of a picture in luma and colour the mean is taken before
+    /// it becomes RGB, which is the same but for rounding and for colours that RGB cannot show.
     pub(super) fn area(&mut self, view: &View<'_>, cut: Cut, width: usize, height: usize) -> &[f32] {
-        self.columns.clear();
-        self.columns.extend((0..width).map(|i| window(i, cut.width, width)));
         self.planes.resize(3 * width * height, 0.0);
-        let planes = &mut self.planes[..];
-        // So many rows of bytes add up to no more than 16 bits, which halves the work of the inner loop.
-        if cut.height / height + 2 <= 257 {
-            sum_up(view, cut, &self.columns, &mut self.narrow, planes);
-        } else {
-            sum_up(view, cut, &self.columns, &mut self.wide, planes);
+        self.windows(cut, width, height, (1, 1));
+        let (pixels, left, top) = view.pixels();
+        let (x, y, stride) = (left + cut.x, top + cut.y, view.frame_width());
+        match pixels {
+            Pixels::Rgb(rgb) => {
+                self.mean_of(0..3, |row| &rgb[((y + row) * stride + x) * 3..][..cut.width * 3], cut)
+            }
+            Pixels::Planes(Planes { luma, colour, chroma }) => {
+                self.mean_of(0..1, |row| &luma[(y + row) * stride + x..][..cut.width], cut);
+                let Some(step) = chroma.step() else {
+                    gray(&mut self.planes, width * height);
+                    return &self.planes;
+                };
+                // The samples that belong to the pixels.
+                let within = Cut {
+                    x: x / step.0,
+                    y: y / step.1,
+                    width: (x + cut.width).div_ceil(step.0) - x / step.0,
+                    height: (y + cut.height).div_ceil(step.1) - y / step.1,
+                };
+                self.windows(Cut { x, y, ..cut }, width, height, step);
+                let stride = stride.div_ceil(step.0);
+                for (at, plane) in (1..).zip(colour) {
+                    let row = |row: usize| &plane[(within.y + row) * stride + within.x..][..within.width];
+                    self.mean_of(at..at + 1, row, within);
+                }
+                coloured(&mut self.planes, width * height);
+            }
         }
-        planes
+        &self.planes
+    }
+
+    /// Which samples belong to each output column and row, where `step` pixels have one, counted from the cut's first.
+    fn windows(&mut self, cut: Cut, width: usize, height: usize, step: (usize, usize)) {
+        let samples = |from: usize, step: usize| {
+            move |pixels: Range<usize>| {
+                let first = from / step;
+                (from + pixels.start) / step - first..(from + pixels.end).div_ceil(step) - first
+            }
+        };
+        self.columns.clear();
+        self.columns.extend((0..width).map(|i| window(i, cut.width, width)).map(samples(cut.x, step.0)));
+        self.rows.clear();
+        self.rows.extend((0..height).map(|i| window(i, cut.height, height)).map(samples(cut.y, step.1)));
+    }
+
+    /// The means of the windows into these planes, whose samples lie beside one another in rows.
+    fn mean_of<'a>(&mut self, planes: Range<usize>, row: impl Fn(usize) -> &'a [u8], cut: Cut) {
+        let size = self.columns.len() * self.rows.len();
+        let (columns, rows) = (&self.columns[..], &self.rows[..]);
+        let out = &mut self.planes[planes.start * size..planes.end * size];
+        // So many rows of bytes add up to no more than 16 bits, which halves the work of the inner loop.
+        let narrow = cut.height / rows.len() + 2 <= 257;
+        match (planes.len(), narrow) {
+            (3, true) => sum_up::<u16, 3>(row, columns, rows, &mut self.narrow, cut.width, out),
+            (3, false) => sum_up::<u32, 3>(row, columns, rows, &mut self.wide, cut.width, out),
+            (_, true) => sum_up::<u16, 1>(row, columns, rows, &mut self.narrow, cut.width, out),
+            (_, false) => sum_up::<u32, 1>(row, columns, rows, &mut self.wide, cut.width, out),
+        }
     }
 
     /// Overwrites what is left of the picture.
@@ -62,22 +114,19 @@ fn window(i: usize, from: usize, to: usize) -> Range<usize> {
     (i * from / to)..((i + 1) * from).div_ceil(to)
 }
 
-fn sum_up<T: Copy + Default + AddAssign + From<u8> + Into<u32>>(
-    view: &View<'_>,
-    cut: Cut,
+/// Sums of rows with `N` interleaved channels, and their means as `N` planes.
+fn sum_up<'a, T: Copy + Default + AddAssign + From<u8> + Into<u32>, const N: usize>(
+    row: impl Fn(usize) -> &'a [u8],
     columns: &[Range<usize>],
+    rows: &[Range<usize>],
     sums: &mut Vec<T>,
+    width: usize,
     planes: &mut [f32],
 ) {
-    let (width, height) = (columns.len(), planes.len() / 3 / columns.len());
-    let (red, rest) = planes.split_at_mut(width * height);
-    let (green, blue) = rest.split_at_mut(width * height);
-    sums.resize(cut.width * 3, T::default());
-    for out_y in 0..height {
-        let rows = window(out_y, cut.height, height);
-        let count = rows.len();
+    let size = columns.len() * rows.len();
+    sums.resize(width * N, T::default());
+    for (out_y, rows) in rows.iter().enumerate() {
         sums.fill(T::default());
-        let row = |y: usize| &view.row(cut.y + y)[cut.x * 3..][..cut.width * 3];
         let mut y = rows.start;
         // Four rows at a time, because reading and writing the sums costs more than adding.
         while y + 4 <= rows.end {
@@ -96,25 +145,43 @@ fn sum_up<T: Copy + Default + AddAssign + From<u8> + Into<u32>>(
                 *sum += T::from(*value);
             }
         }
+        let pixels = sums.as_chunks::<N>().0;
         for (out_x, column) in columns.iter().enumerate() {
-            let mut rgb = [0u32; 3];
-            for pixel in sums[column.start * 3..column.end * 3].chunks_exact(3) {
-                for (channel, value) in rgb.iter_mut().zip(pixel) {
+            let mut channels = [0u32; N];
+            for pixel in &pixels[column.clone()] {
+                for (channel, value) in channels.iter_mut().zip(pixel) {
                     *channel += (*value).into();
                 }
             }
-            let [r, g, b] = rgb.map(|sum| to_f32(sum as usize) / to_f32(count * column.len()));
-            let at = out_y * width + out_x;
-            (red[at], green[at], blue[at]) = (r, g, b);
+            let count = to_f32(rows.len() * column.len());
+            for (plane, sum) in channels.into_iter().enumerate() {
+                planes[plane * size + out_y * columns.len() + out_x] = to_f32(sum as usize) / count;
+            }
         }
     }
+}
+
+/// Planes of luma, Cb and Cr into such of R, G and B.
+fn coloured(planes: &mut [f32], size: usize) {
+    let (red, rest) = planes.split_at_mut(size);
+    let (green, blue) = rest.split_at_mut(size);
+    for ((red, green), blue) in red.iter_mut().zip(green).zip(blue) {
+        [*red, *green, *blue] = mean_rgb(*red, *green, *blue);
+    }
+}
+
+/// The same without colour.
+fn gray(planes: &mut [f32], size: usize) {
+    let (red, rest) = planes.split_at_mut(size);
+    red.iter_mut().for_each(|level| *level = ((*level - BLACK) * LUMA).clamp(0.0, 255.0));
+    rest.chunks_exact_mut(size).for_each(|plane| plane.copy_from_slice(red));
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::camera::Frame;
-    use crate::vision::geometry::Region;
+    use crate::vision::analysis::Region;
 
     fn area(view: &View<'_>, cut: Cut, width: usize, height: usize) -> Vec<f32> {
         Resampler::default().area(view, cut, width, height).to_vec()

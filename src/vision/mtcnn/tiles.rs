@@ -6,7 +6,7 @@
 
 use super::pyramid::CELL;
 use super::resample::Cut;
-use crate::vision::geometry::{BBox, View, to_f32, to_usize};
+use crate::vision::geometry::{BBox, Point, View, to_f32, to_usize};
 
 /// Side of a tile in pixels of its level.
 pub(super) const SIDE: usize = 128;
@@ -14,11 +14,14 @@ pub(super) const SIDE: usize = 128;
 /// What neighbouring tiles share, in pixels of their level, so that each cell lies in one of them.
 const SHARED: usize = CELL;
 
-/// The most pixels of the largest level that is searched whole: for 640x480 those of a smallest face of 35 px.
-const MOST_PIXELS: f32 = 37_000.0;
+/// The most pixels of the largest level that is searched whole: for 640x480 those of a smallest face of 48 px.
+const MOST_PIXELS: f32 = 20_000.0;
 
 /// Cells for a face whose place is about known, in parts of its longer side: P-Net sees faces of one to 1.4 cells.
-const AROUND: [f32; 2] = [0.72, 1.0];
+const AROUND: [f32; 3] = [0.85, 0.72, 1.0];
+
+/// So many of the finest levels are looked at below something that moves.
+pub(super) const BELOW: usize = 2;
 
 /// A square of the picture, to be looked at in one size.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -32,6 +35,11 @@ impl Tile {
     /// A square of `side` pixels with its upper left corner at `x`, `y`, for faces of about `cell` pixels.
     pub(in crate::vision) fn new(x: usize, y: usize, side: usize, cell: f32) -> Self {
         Self { cut: Cut { x, y, width: side, height: side }, cell }
+    }
+
+    /// How many pixels of the picture it is wide and high.
+    pub(super) fn side(&self) -> usize {
+        self.cut.width
     }
 
     /// Whether any of it lies in a rectangle of the picture.
@@ -99,6 +107,17 @@ impl Tiles {
     }
 }
 
+/// The tiles of the finest levels for what is below a point, one of each size.
+pub(super) fn below(tiles: &[Tile], view: &View<'_>, point: Point) -> [Option<Tile>; BELOW] {
+    let mut levels = tiles.chunk_by(|a, b| a.cut.width == b.cut.width).map(|level| {
+        let Tile { cut: Cut { width: side, .. }, cell } = level[0];
+        let start = |from: f32, length: usize| to_usize(from).min(length - side);
+        let (x, y) = (point.x - to_f32(side) / 2.0, point.y - to_f32(side) / 4.0);
+        Tile::new(start(x, view.width), start(y, view.height), side, cell)
+    });
+    std::array::from_fn(|_| levels.next())
+}
+
 /// The tiles around a place where a face of about this size should be.
 pub(super) fn around(view: &View<'_>, bbox: &BBox) -> impl Iterator<Item = Tile> {
     let (longest, limit) = (bbox.longer_side(), view.width.min(view.height));
@@ -122,7 +141,7 @@ fn starts(length: usize, side: usize, shared: usize) -> impl Iterator<Item = usi
 mod tests {
     use super::*;
     use crate::camera::Frame;
-    use crate::vision::geometry::Region;
+    use crate::vision::analysis::Region;
 
     fn plan(width: usize, height: usize, smallest: u32) -> Tiles {
         let frame = Frame::from_rgb(width, height, vec![0; width * height * 3]).unwrap();
@@ -173,7 +192,7 @@ mod tests {
                 assert!(tile.cut.x + tile.cut.width <= 640 && tile.cut.y + tile.cut.height <= 480);
                 assert!(tile.meets(&bbox));
             }
-            assert_eq!(around(&view, &bbox).count(), 2);
+            assert_eq!(around(&view, &bbox).count(), AROUND.len());
         }
     }
 }

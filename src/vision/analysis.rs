@@ -1,0 +1,59 @@
+//! What is looked for in a frame: what the configuration and the command line choose.
+
+/// Side of the smallest face that is looked for where no other is asked for, in pixels.
+pub const DEFAULT_MIN_FACE_PX: u32 = 24;
+
+/// What to look for in a frame.
+#[derive(Debug, Clone, Copy)]
+pub struct Analysis {
+    /// Side of the smallest face that is looked for, in pixels.
+    pub min_face_px: u32,
+    /// The part of the picture to look at.
+    pub region: Region,
+    /// Which faces are counted.
+    pub faces: Faces,
+    /// The probability below which an expression is `uncertain`.
+    pub min_confidence: f32,
+}
+
+impl Default for Analysis {
+    fn default() -> Self {
+        Self {
+            min_face_px: DEFAULT_MIN_FACE_PX,
+            region: Region::WHOLE,
+            faces: Faces::Largest,
+            min_confidence: 0.4,
+        }
+    }
+}
+
+/// Which faces of a frame are counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Faces {
+    /// The largest one: the lecturer, who stands nearest to the camera.
+    Largest,
+    /// All of them.
+    All,
+}
+
+/// A part of the picture, in fractions of its width and height.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Region {
+    pub(super) left: f32,
+    pub(super) top: f32,
+    pub(super) right: f32,
+    pub(super) bottom: f32,
+}
+
+impl Region {
+    /// The whole picture.
+    pub const WHOLE: Self = Self { left: 0.0, top: 0.0, right: 1.0, bottom: 1.0 };
+
+    /// `[left, top, right, bottom]`, each from 0 to 1; none when it is empty or outside the picture.
+    #[must_use]
+    pub fn new([left, top, right, bottom]: [f32; 4]) -> Option<Self> {
+        let inside = |v: f32| (0.0..=1.0).contains(&v);
+        let good = [left, top, right, bottom].into_iter().all(inside) && left < right && top < bottom;
+        good.then_some(Self { left, top, right, bottom })
+    }
+}
