@@ -97,7 +97,7 @@ pub struct SpoolStatus {
 #[derive(Debug, thiserror::Error)]
 pub enum Silent {
     /// No service runs.
-    #[error("the service does not run: {0}; start it: systemctl start lectern")]
+    #[error("the service does not run: {0}; start it: systemctl restart lectern")]
     NotRunning(String),
     /// It has told nothing for so many seconds.
     #[error(
@@ -135,7 +135,7 @@ impl LocalStatus {
     pub fn read(runtime: &Path, clock: &dyn Clock) -> Result<Self, Silent> {
         let place = || runtime.display().to_string();
         let bytes = read_status(runtime).map_err(|error| match error.kind() {
-            io::ErrorKind::NotFound => Silent::NotRunning(format!("{} holds no {STATUS}", place())),
+            io::ErrorKind::NotFound => Silent::NotRunning(format!("{} holds no {STATUS}, which a version without `status` writes neither", place())),
             io::ErrorKind::PermissionDenied => Silent::NotAllowed(place()),
             _ => Silent::Unreadable(place(), error),
         })?;
