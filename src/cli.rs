@@ -66,6 +66,15 @@ pub enum Command {
     /// root, so that it can read what the service reads. It publishes a test message on the device's topic `check` and
     /// waits for it to come back. It keeps and shows no picture.
     Check(Check),
+    /// Tell how the running service does: camera, broker, waiting minutes, clock, heat; never a count
+    ///
+    /// The service tells of itself every few seconds in its runtime directory, which root may read. Of the last minute the
+    /// time and the frames are told, and nothing that was seen. Beside it stands what the board says of its temperature and
+    /// of throttling. The exit code is 0 if the service runs, also while the camera or the broker is away, and 1 if it does
+    /// not run or tells nothing. With `--prometheus` a service that does not run is a value (`lectern_up 0`) and the exit
+    /// code 0.
+    #[command(after_help = STATUS_EXAMPLES)]
+    Status(Status),
     /// Aim a camera by text: size and place of the face, light, blur, and what to change
     ///
     /// Measures twice a second until Ctrl-C. At a terminal the text is updated in place; elsewhere each measurement is
@@ -142,6 +151,33 @@ pub enum Part {
     Disk,
     /// The state of the systemd service
     Unit,
+}
+
+/// What `lectern status --help` ends with.
+const STATUS_EXAMPLES: &str = "\
+Examples:
+  sudo lectern status
+  sudo lectern status --json
+  sudo lectern status --prometheus --out /var/lib/prometheus/node-exporter/lectern.prom";
+
+/// Arguments of `lectern status`.
+#[derive(Debug, Args)]
+pub struct Status {
+    /// Print one JSON object instead of lines
+    #[arg(long, conflicts_with = "prometheus")]
+    pub json: bool,
+
+    /// Print metrics in Prometheus' text format, for the textfile collector of node_exporter
+    #[arg(long)]
+    pub prometheus: bool,
+
+    /// Write the metrics to this file, which is replaced as a whole, instead of standard output
+    #[arg(long, value_name = "FILE", requires = "prometheus")]
+    pub out: Option<PathBuf>,
+
+    /// The service's runtime directory
+    #[arg(long, value_name = "DIR", env = "RUNTIME_DIRECTORY", default_value = "/run/lectern")]
+    pub runtime: PathBuf,
 }
 
 /// Arguments of `lectern aim`.

@@ -30,6 +30,7 @@ fn main() -> ExitCode {
         Command::Analyze(arguments) => commands::analyze::run(arguments, models),
         Command::Bench(arguments) => commands::bench::run(arguments, models),
         Command::Eval(arguments) => commands::eval::run(arguments, models),
+        Command::Status(arguments) => commands::status::run(arguments),
         Command::Schema => commands::schema::run(),
     };
     match result {

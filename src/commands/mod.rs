@@ -12,6 +12,7 @@ mod outputs;
 mod reach;
 pub mod run;
 pub mod schema;
+pub mod status;
 
 use std::time::Duration;
 

@@ -5,7 +5,7 @@ use std::io;
 
 use jiff::Timestamp;
 use serde::ser::SerializeStruct;
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Serialize, Serializer};
 
 use crate::expression::Expression;
 use crate::tally::MinuteRecord;
@@ -43,7 +43,7 @@ impl Identity {
 }
 
 /// What the device is doing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum State {
     /// Started; no frame yet.
@@ -60,7 +60,7 @@ pub enum State {
 
 impl State {
     /// Every state.
-    pub(super) const ALL: [Self; 5] =
+    pub const ALL: [Self; 5] =
         [Self::Starting, Self::Watching, Self::CameraLost, Self::Stopping, Self::Offline];
 }
 
@@ -164,7 +164,7 @@ pub fn check(device: &str) -> String {
 }
 
 /// Whole seconds in UTC.
-fn rfc3339(time: Timestamp) -> String {
+pub(super) fn rfc3339(time: Timestamp) -> String {
     time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
 
