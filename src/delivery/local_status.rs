@@ -135,7 +135,10 @@ impl LocalStatus {
     pub fn read(runtime: &Path, clock: &dyn Clock) -> Result<Self, Silent> {
         let place = || runtime.display().to_string();
         let bytes = read_status(runtime).map_err(|error| match error.kind() {
-            io::ErrorKind::NotFound => Silent::NotRunning(format!("{} holds no {STATUS}, which a version without `status` writes neither", place())),
+            io::ErrorKind::NotFound => Silent::NotRunning(format!(
+                "{} holds no {STATUS}, which a version without `status` writes neither",
+                place()
+            )),
             io::ErrorKind::PermissionDenied => Silent::NotAllowed(place()),
             _ => Silent::Unreadable(place(), error),
         })?;
