@@ -85,7 +85,7 @@ fn a_page_holds_no_picture_and_loads_nothing() {
         "&lt;b&gt;Algebra &amp;",
         "Teacher Müller (2 lectures)",
         "no face was counted",
-        "blocks of 5 minutes",
+        "blocks of 10 minutes",
         "<li>classifier=43c365c67f70d20d</li>",
         "more than chance and known errors",
     ] {

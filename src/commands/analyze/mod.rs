@@ -76,7 +76,9 @@ pub fn run(arguments: &Analyze, models: Option<&Path>) -> anyhow::Result<()> {
     let mut failed = job.results.finish(&list.columns, signal.is_some())?;
     if let Some(number) = signal {
         failed.iter().for_each(complain);
-        let way_out = if arguments.csv.is_some() { "; go on with --resume" } else { "" };
+        let has_table =
+            [&arguments.csv, &arguments.frames_csv, &arguments.faces_csv].iter().any(|it| it.is_some());
+        let way_out = if has_table { "; go on with --resume" } else { "" };
         let told = format!(
             "interrupted in recording {begun} of {}: what was counted so far is written{way_out}",
             list.recordings.len()

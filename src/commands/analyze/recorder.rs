@@ -16,6 +16,9 @@ use crate::watch::Observer;
 /// Stretches without a picture that are told of, for each recording; of the others only how many there are.
 const TOLD_PAUSES: u32 = 10;
 
+/// Frames below which a recording without a face has no hint.
+const FEWEST_HINTED: u32 = 12;
+
 /// What is written down of one recording.
 pub(super) struct Recorder<'a> {
     pub(super) identity: Identity,
@@ -87,8 +90,8 @@ impl Notes {
     /// What to try when nearly nobody was seen.
     fn hint(&self, analysis: &Analysis) -> Option<String> {
         let Counts { frames, no_face, .. } = self.total;
-        // A single picture is no lecture.
-        if frames < 10 || u64::from(no_face) * 10 < u64::from(frames) * 9 {
+        // A few pictures are no lecture.
+        if frames < FEWEST_HINTED || u64::from(no_face) * 10 < u64::from(frames) * 9 {
             return None;
         }
         let (width, height) = self.size;

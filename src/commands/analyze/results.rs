@@ -51,8 +51,7 @@ impl Results {
         let asked = [&arguments.csv, &arguments.frames_csv, &arguments.faces_csv].into_iter().zip(Kind::ALL);
         let asked: Vec<(Kind, &Path)> =
             asked.filter_map(|(path, kind)| Some((kind, path.as_deref()?))).collect();
-        let mut places = asked.iter().map(|(_, path)| *path).chain(arguments.chart.as_deref());
-        let first = places.find_map(placed::place);
+        let first = asked.iter().find_map(|(_, path)| placed::place(path));
         let has_tables = !asked.is_empty() || arguments.chart.is_some();
         let unfinished = Unfinished::open(first.as_deref(), arguments.resume)?;
         let mut tables = Vec::new();

@@ -40,7 +40,7 @@ impl Unfinished {
     pub(super) fn open(table: Option<&Path>, resume: bool) -> anyhow::Result<Self> {
         let Some(table) = table else {
             if resume {
-                let problem = "--resume needs a table (--csv, --frames-csv, --faces-csv) or a --chart: what was finished lies beside it";
+                let problem = "--resume needs a table (--csv, --frames-csv or --faces-csv): what was finished lies beside it";
                 return Err(UsageError(problem.to_owned()).into());
             }
             return Ok(Self { folder: None, _lock: None });

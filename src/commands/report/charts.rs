@@ -15,9 +15,9 @@ use super::table::{Lecture, Minute};
 const INK: RGBColor = RGBColor(34, 34, 34);
 /// What frames came to that were not counted as a kind.
 const FRAMES: [(&str, RGBColor); 3] = [
-    ("counted", RGBColor(96, 104, 116)),
+    ("counted face", RGBColor(96, 104, 116)),
     ("uncertain", RGBColor(150, 156, 166)),
-    ("no face", RGBColor(206, 210, 216)),
+    ("no face", RGBColor(232, 235, 239)),
 ];
 
 /// Sizes of letters in pixels.

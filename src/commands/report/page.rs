@@ -171,6 +171,7 @@ fn totals(group: &Group<'_>) -> Totals {
         name: group.name.clone(),
         source: match &group.lectures[..] {
             [lecture] if lecture.label == group.name => lecture.source.clone(),
+            [_] => "1 lecture".to_owned(),
             lectures => format!("{} lectures", lectures.len()),
         },
         minutes: group.lectures.iter().map(|lecture| lecture.minutes.len()).sum(),

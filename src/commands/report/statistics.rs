@@ -8,7 +8,7 @@ use super::division::Division;
 use super::table::Lecture;
 
 /// Length of a block.
-pub(super) const BLOCK_SECONDS: u32 = 300;
+pub(super) const BLOCK_SECONDS: u32 = 600;
 
 /// Blocks below which a lecture has no interval.
 pub(super) const LEAST_BLOCKS: usize = 4;
@@ -66,12 +66,12 @@ pub(super) fn shares(lectures: &[&Lecture], division: &Division) -> Shares {
         let of = mean.iter().map(|share| Share { share: *share, interval: None }).collect();
         return Shares { of, draws: Vec::new() };
     }
-    let draws = bootstrap(&minutes, &lengths, &mean);
+    let mut draws = bootstrap(&minutes, &lengths, &mean);
     // Few blocks vary less than the world does.
-    let widening = to_f64(blocks) / to_f64(blocks - 1);
-    let variance = |kind: usize| {
-        widening * draws.iter().map(|draw| draw[kind] * draw[kind]).sum::<f64>() / to_f64(draws.len())
-    };
+    let widening = (to_f64(blocks) / to_f64(blocks - 1)).sqrt();
+    draws.iter_mut().flatten().for_each(|difference| *difference *= widening);
+    let variance =
+        |kind: usize| draws.iter().map(|draw| draw[kind] * draw[kind]).sum::<f64>() / to_f64(draws.len());
     // How many times as much the shares vary as those of independent faces.
     let independent = |kind: usize| mean[kind] * (1.0 - mean[kind]) / faces;
     let overall = (0..kinds).map(variance).sum::<f64>() / (0..kinds).map(independent).sum::<f64>().max(1e-12);
@@ -224,7 +224,7 @@ mod tests {
             (Division::seven(), 0.6, 50),
             (Division::thirteen(), 0.6, 50),
             (Division::seven(), 0.3, 90),
-            (Division::thirteen(), 0.8, 90),
+            (Division::thirteen(), 0.5, 45),
         ] {
             let mut random = fastrand::Rng::with_seed(7);
             // What a lecture without an end shows.
@@ -251,7 +251,7 @@ mod tests {
     #[test]
     fn what_was_not_seen_or_too_shortly_has_no_interval() {
         let mut random = fastrand::Rng::with_seed(1);
-        let short = simulated(&mut random, 19, 0.5);
+        let short = simulated(&mut random, 39, 0.5);
         assert!(shares(&[&short], &Division::seven()).of.iter().all(|share| share.interval.is_none()));
         let empty = Lecture { minutes: vec![Minute::default(); 60], ..Lecture::default() };
         assert!(shares(&[&empty], &Division::seven()).of.iter().all(|share| share.share == 0.0));
