@@ -30,16 +30,8 @@ pub const JSON_SCHEMA: &str = include_str!("payload.schema.json");
 pub struct Identity {
     /// `device.id`.
     pub device: String,
-    /// Names one boot of the machine: 32 hexadecimal digits.
+    /// Names one boot of the machine, or a recording and how it was analysed: 32 hexadecimal digits.
     pub boot: String,
-}
-
-impl Identity {
-    /// The identity of a recording: no boot, so that the same recording gives the same bytes each time.
-    #[must_use]
-    pub fn recorded(label: &str) -> Self {
-        Self { device: label.to_owned(), boot: "0".repeat(32) }
-    }
 }
 
 /// What the device is doing.
@@ -215,9 +207,13 @@ mod tests {
         }
     }
 
+    fn named(device: &str) -> Identity {
+        Identity { device: device.to_owned(), boot: "0".repeat(32) }
+    }
+
     #[test]
     fn a_minute_has_the_fields_of_the_contract_in_their_order() {
-        let payload = minute(&Identity::recorded("r101-cam1"), &record(), false);
+        let payload = minute(&named("r101-cam1"), &record(), false);
         assert_eq!(
             payload.as_str(),
             "{\"schema\":1,\"device\":\"r101-cam1\",\"boot\":\"00000000000000000000000000000000\",\"seq\":412,\
@@ -232,7 +228,7 @@ mod tests {
 
     #[test]
     fn the_longest_payloads_fit() {
-        let identity = Identity::recorded(&"x".repeat(64));
+        let identity = named(&"x".repeat(64));
         let full = u32::MAX / 16;
         let counts = Counts {
             frames: u32::MAX,
@@ -260,7 +256,7 @@ mod tests {
 
     #[test]
     fn the_schema_refuses_anything_more() {
-        let payload = minute(&Identity::recorded("cam"), &record(), false);
+        let payload = minute(&named("cam"), &record(), false);
         let mut more: serde_json::Value = serde_json::from_str(&payload).unwrap();
         more["picture"] = "AAAA".into();
         assert!(!schema().is_valid(&more));

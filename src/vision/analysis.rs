@@ -3,8 +3,10 @@
 /// Side of the smallest face that is looked for where no other is asked for, in pixels.
 pub const DEFAULT_MIN_FACE_PX: u32 = 24;
 
-/// What to look for in a frame.
-#[derive(Debug, Clone, Copy)]
+use serde::{Serialize, Serializer};
+
+/// What to look for in a frame; serialised, it says how a recording was analysed.
+#[derive(Debug, Clone, Copy, Serialize)]
 pub struct Analysis {
     /// Side of the smallest face that is looked for, in pixels.
     pub min_face_px: u32,
@@ -28,7 +30,8 @@ impl Default for Analysis {
 }
 
 /// Which faces of a frame are counted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Faces {
     /// The largest one: the lecturer, who stands nearest to the camera.
     Largest,
@@ -43,6 +46,13 @@ pub struct Region {
     pub(super) top: f32,
     pub(super) right: f32,
     pub(super) bottom: f32,
+}
+
+impl Serialize for Region {
+    /// As the configuration has it.
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        [self.left, self.top, self.right, self.bottom].serialize(serializer)
+    }
 }
 
 impl Region {

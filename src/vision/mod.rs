@@ -21,5 +21,5 @@ mod sweep;
 mod tracker;
 
 pub use analysis::{Analysis, DEFAULT_MIN_FACE_PX, Faces, Region};
-pub use analyzer::{Analyzer, SMALLEST_TOLD_PX, Stage};
+pub use analyzer::{Analyzer, SMALLEST_TOLD_PX, Seen, Stage};
 pub use error::VisionError;
