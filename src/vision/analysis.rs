@@ -1,9 +1,9 @@
 //! What is looked for in a frame: what the configuration and the command line choose.
 
+use serde::{Serialize, Serializer};
+
 /// Side of the smallest face that is looked for where no other is asked for, in pixels.
 pub const DEFAULT_MIN_FACE_PX: u32 = 24;
-
-use serde::{Serialize, Serializer};
 
 /// What to look for in a frame; serialised, it says how a recording was analysed.
 #[derive(Debug, Clone, Copy, Serialize)]
