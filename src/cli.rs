@@ -6,7 +6,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use jiff::Timestamp;
 
 use crate::rate::{DEFAULT_HZ, RANGE_HZ};
-use crate::vision::{Analysis, DEFAULT_MIN_FACE_PX, Region};
+use crate::vision::{Analysis, Baseline, DEFAULT_MIN_FACE_PX, Region};
 
 /// Where the daemon looks for its configuration.
 pub const DEFAULT_PATH: &str = "/etc/lectern/lectern.toml";
@@ -206,6 +206,11 @@ pub struct Analyze {
     #[arg(long, value_name = "FILE")]
     pub classifier: Option<PathBuf>,
 
+    /// What expressions are measured from: `person`, the resting face of whoever is seen, learnt while it is watched; or
+    /// `none`, that of people in general
+    #[arg(long, value_name = "person|none", default_value = "person")]
+    pub baseline: Baseline,
+
     /// Where to look, and for what.
     #[command(flatten)]
     pub looked_for: LookedFor,
@@ -284,6 +289,11 @@ pub struct EvalClassify {
     /// Another classifier, as in `lectern analyze --classifier`
     #[arg(long, value_name = "FILE")]
     pub classifier: Option<PathBuf>,
+
+    /// The pictures are successive frames of one person, two a second: learn how the face looks at rest, and measure from there,
+    /// as with `analysis.baseline = "person"`
+    #[arg(long)]
+    pub person: bool,
 
     /// JPEG or PNG files, gray or colour, of any size
     #[arg(required = true, value_name = "IMAGE")]

@@ -18,8 +18,8 @@ use crate::delivery::topics::{MAX_LEVEL_BYTES, check_level, may_be_in_level};
 use crate::expression::{Expression, Sighting};
 use crate::service::printable::complain;
 use crate::tally::{Counts, Grid, MinuteRecord};
-use crate::vision::Analyzer;
 use crate::vision::models::ModelStore;
+use crate::vision::{Analysis, Analyzer};
 use crate::watch::{Observer, Watch};
 
 /// Length of a window in seconds.
@@ -36,8 +36,8 @@ const TOLD_PAUSES: u32 = 10;
 pub fn run(arguments: &Analyze, models: Option<&Path>) -> anyhow::Result<()> {
     outputs::check(arguments)?;
     let store = ModelStore::open(models)?;
-    let mut analyzer =
-        Analyzer::new(&store, arguments.classifier.as_deref(), arguments.looked_for.analysis())?;
+    let analysis = Analysis { baseline: arguments.baseline, ..arguments.looked_for.analysis() };
+    let mut analyzer = Analyzer::new(&store, arguments.classifier.as_deref(), analysis)?;
     let mut outputs = Outputs::open(arguments)?;
     let start = arguments.start.unwrap_or(Timestamp::UNIX_EPOCH);
     let mut failed = Vec::new();

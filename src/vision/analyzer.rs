@@ -4,7 +4,8 @@ use std::path::Path;
 
 use zeroize::{Zeroize, Zeroizing};
 
-use super::analysis::Analysis;
+use super::analysis::{Analysis, Baseline};
+use super::baseline::RestingFaces;
 use super::classifier::{Classifier, most_likely};
 use super::error::VisionError;
 use super::geometry::{Face, View, to_f32};
@@ -37,6 +38,9 @@ pub struct Analyzer {
     detector: Detector,
     tracker: Tracker,
     classifier: Classifier,
+    resting: RestingFaces,
+    /// Seconds from one frame to the next.
+    period_s: f32,
     // Kept from one frame to the next, so that none allocates.
     crop: Zeroizing<Vec<f32>>,
     sightings: Vec<Sighting>,
@@ -60,6 +64,8 @@ impl Analyzer {
                 Some(file) => Classifier::from_file(file, store)?,
                 None => Classifier::new(store)?,
             },
+            resting: RestingFaces::new(),
+            period_s: period_s(rate::DEFAULT_HZ),
             crop: Zeroizing::default(),
             sightings: Vec::new(),
         })
@@ -68,6 +74,7 @@ impl Analyzer {
     /// Says how many frames a second will come, from which the analyzer reckons time; [`rate::DEFAULT_HZ`] until it is told.
     pub fn expect_rate(&mut self, rate_hz: f64) {
         self.tracker.set_rate(rate_hz);
+        self.period_s = period_s(rate_hz);
     }
 
     /// The faces of one frame, as they are counted.
@@ -88,10 +95,11 @@ impl Analyzer {
         ended: &mut dyn FnMut(Stage),
     ) -> Result<&[Sighting], VisionError> {
         let view = View::new(frame, self.analysis.region);
-        let Analysis { min_face_px, faces, .. } = self.analysis;
+        let Analysis { min_face_px, faces, baseline, .. } = self.analysis;
         let faces = self.tracker.find(&mut self.detector, &view, min_face_px, faces)?;
         ended(Stage::Find);
         self.sightings.clear();
+        self.resting.pass(self.period_s);
         for face in faces {
             if face.bbox.longer_side() < to_f32(SMALLEST_TOLD_PX as usize) {
                 self.sightings.push(Sighting::Uncertain);
@@ -99,7 +107,15 @@ impl Analyzer {
             }
             self.classifier.align(&view, face, &mut self.crop);
             ended(Stage::Align);
-            let (kind, probability) = most_likely(&self.classifier.classify(&self.crop)?);
+            let mut logits = self.classifier.logits(&self.crop)?;
+            let resting = match baseline {
+                Baseline::Person => self.resting.of(&face.bbox),
+                Baseline::None => None,
+            };
+            if let Some(resting) = resting {
+                resting.adapt(&mut logits, self.classifier.resting(), self.period_s);
+            }
+            let (kind, probability) = most_likely(&self.classifier.probabilities(&logits));
             let certain = probability >= self.analysis.min_confidence;
             self.sightings.push(if certain { Sighting::Certain(kind) } else { Sighting::Uncertain });
             ended(Stage::Classify);
@@ -121,8 +137,14 @@ impl Analyzer {
         self.tracker.searches()
     }
 
-    /// Forgets where faces were; to be called when the picture jumps.
+    /// Forgets where faces were, and how they look at rest; to be called when the picture jumps.
     pub fn forget(&mut self) {
         self.tracker.forget();
+        self.resting.forget();
     }
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "at least 0.1 Hz, at most 30")]
+fn period_s(rate_hz: f64) -> f32 {
+    (1.0 / rate_hz) as f32
 }
