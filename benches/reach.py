@@ -14,6 +14,8 @@ two rooms each of 28 px in 1920x1080 and 60 px in 1280x720.
   was reported. For the others, which look at single frames, all frames with the face count.
 - false: of all frames, those with a box that touches no face. A box on a person's trunk is told apart, as `shirt`: on five
   of the clips' persons it shows a skull. The second person's face, and faces half covered, are no false ones.
+- breaks: how often a face that was found was not in the next frame although it was there. wrong: of the frames in which Lectern
+  has a box, those in which it is the second person's while the first, larger one can be seen.
 - newcomer: seconds from the first frame with the face to the first in which it was found, each time it appears; `missed` is how
   often it was gone again before that.
 - find: CPU time (user and system) of finding or following, one thread, mean a frame without each room's first, in which
@@ -50,6 +52,7 @@ class Score:
     def __init__(self, grace):
         self.grace = grace
         self.frames = self.due = self.found = self.false = self.shirt = self.other = self.missed = 0
+        self.breaks = self.wrong = self.boxed = 0
         self.searched, self.newcomers, self.costs, self.lost = 0, [], [], []
 
     def frame(self, truth, boxes, seen_for):
@@ -61,6 +64,8 @@ class Score:
             self.due += 1
             self.found += hit
             self.other += not hit and bool(len(boxes))
+        self.boxed += bool(boxes)
+        self.wrong += face is not None and not hit and any(rooms.overlap(box, other) >= HIT for box in boxes for other in truth["others"])
         astray = [box for box in boxes if all(rooms.overlap(box, known) < TOUCHES for known in faces)]
         printed = [any(inside(box, trunk) for trunk in truth["shirts"]) for box in astray]
         self.false += not all(printed)
@@ -69,7 +74,7 @@ class Score:
 
     def room(self, truth, by_tick):
         """Judges a room, of which some frames were looked at."""
-        since, found = None, True
+        since, found, held = None, True, False
         for tick, line in enumerate(truth["frames"]):
             if line["face"] is None:
                 self.missed += not found
@@ -80,6 +85,8 @@ class Score:
                 continue
             seen_for = (tick - since) / truth["rate"] if since is not None else 0
             hit = self.frame(line, by_tick[tick], seen_for)
+            self.breaks += held and line["face"] is not None and not hit
+            held = hit
             if hit and not found:
                 found = True
                 self.newcomers.append(seen_for)
@@ -97,6 +104,7 @@ class Score:
         of = lambda part, all: part / all if all else 0.0
         return {"found": of(self.found, self.due), "due": self.due, "frames": self.frames,
                 "false": of(self.false, self.frames), "shirt": of(self.shirt, self.frames), "elsewhere": of(self.other, self.due),
+                "breaks": self.breaks, "wrong": of(self.wrong, self.boxed),
                 "find_ms": statistics.fmean(self.costs), "worst_ms": max(self.costs)}
 
 
@@ -158,6 +166,7 @@ def measure(options, work, wanted):
     times = sorted(ours.newcomers)
     told = f"{statistics.median(times):.1f} s, at most {times[-1]:.1f} s" if times else "none found"
     print(f"  newcomer {told}, missed {ours.missed} of {len(times) + ours.missed}; found elsewhere {numbers['lectern']['elsewhere']:.1%}; "
+          f"{numbers['lectern']['breaks']} breaks, wrong {numbers['lectern']['wrong']:.2%}; "
           f"searched {ours.searched / ours.frames:.1%} of the frames")
     result = {"set": wanted, "rooms": len(paths), "min_face": min_face, "newcomers": times, "missed": ours.missed,
               "searched": ours.searched / ours.frames, **numbers}

@@ -3,6 +3,7 @@
 
     benches/wider.py --data "$LECTERN_DATA/wider_dev" --lectern target/release/lectern
     benches/wider.py --data "$LECTERN_DATA/wider_dev" --detections lines.jsonl
+    benches/wider.py --data "$LECTERN_DATA/wider_dev" --lectern target/release/lectern --min-face 24 --heights 24,40
 
 The detections are the JSON lines of `lectern eval detect --min-face 40 IMAGE…`:
 {"file", "faces": [{"x", "y", "w", "h", "score", "landmarks"}]}, boxes in the image's own pixels. A line's file is
@@ -10,8 +11,8 @@ matched to boxes.json by the end of its path. Exit code: 0 if both floors hold, 
 
 How a detection is judged, image by image:
 
-- A labelled face counts if it is not flagged invalid and is 40 px high or more once the longer side of the image is
-  640 px. All other labelled faces are ignorable: nobody asks for them and nobody is blamed for finding them.
+- A labelled face counts if it is not flagged invalid and, once the longer side of the image is 640 px, is 40 px high or
+  more, or as high as `--heights` says, without the second of them. All other labelled faces are ignorable: nobody asks for them and nobody is blamed for finding them.
 - Detections are taken by descending score. Each takes the free countable face that it overlaps most, if their IoU
   (intersection over union) is .4 or more: a hit. A face can be taken once.
 - A detection without such a face is ignored if its IoU with an ignorable face is .4 or more.
@@ -44,12 +45,12 @@ def overlap(a, b):
     return both / (a["w"] * a["h"] + b["w"] * b["h"] - both)
 
 
-def judge(image, detections, threshold):
+def judge(image, detections, threshold, heights):
     """Countable faces, hits and false alarms of one image."""
     scale = SIDE / max(image["width"], image["height"])
     wanted, ignorable = [], []
     for face in image["faces"]:
-        counts = not face["invalid"] and face["h"] * scale >= SMALLEST
+        counts = not face["invalid"] and heights[0] <= face["h"] * scale < heights[1]
         (wanted if counts else ignorable).append(face)
     free, hits, alarms = list(wanted), 0, 0
     for detection in sorted(detections, key=lambda found: -found["score"]):
@@ -75,9 +76,9 @@ def read_lines(text):
     return found
 
 
-def run(binary, data, images):
+def run(binary, data, images, min_face):
     paths = [os.path.join(data, "images", image["file"]) for image in images]
-    command = [binary, "eval", "detect", "--min-face", str(SMALLEST), *paths]
+    command = [binary, "eval", "detect", "--min-face", str(min_face), *paths]
     try:
         done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
     except OSError as error:
@@ -95,6 +96,9 @@ def main():
     source.add_argument("--detections", metavar="FILE", help="JSON lines from an earlier run, - for stdin")
     parser.add_argument("--min-recall", type=float, default=0.82)
     parser.add_argument("--min-precision", type=float, default=0.95)
+    parser.add_argument("--min-face", type=int, default=SMALLEST, metavar="PX", help="what Lectern is asked for [default: 40]")
+    parser.add_argument("--heights", type=lambda text: [float(part) for part in text.split(",")], metavar="FROM,TO",
+                        default=[SMALLEST, float("inf")], help="which labelled faces count [default: 40 and more]")
     parser.add_argument("--iou", type=float, default=0.4)
     options = parser.parse_args()
 
@@ -102,7 +106,7 @@ def main():
         with open(os.path.join(options.data, "boxes.json")) as file:
             images = json.load(file)
         if options.lectern:
-            text = run(options.lectern, options.data, images)
+            text = run(options.lectern, options.data, images, options.min_face)
         elif options.detections == "-":
             text = sys.stdin.read()
         else:
@@ -115,7 +119,7 @@ def main():
     for image in images:
         if image["file"] not in found:
             fail(f"no line for {image['file']}: give all {len(images)} images")
-        counts = judge(image, found[image["file"]], options.iou)
+        counts = judge(image, found[image["file"]], options.iou, options.heights)
         wanted, hits, alarms = wanted + counts[0], hits + counts[1], alarms + counts[2]
     recall, precision = hits / max(wanted, 1), hits / max(hits + alarms, 1)
     print(f"images {len(images)}  faces {wanted}  hits {hits}  false alarms {alarms}  "

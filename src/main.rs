@@ -28,8 +28,10 @@ fn main() -> ExitCode {
         #[cfg(feature = "demo")]
         Command::Demo(arguments) => commands::demo::run(arguments, models),
         Command::Analyze(arguments) => commands::analyze::run(arguments, models),
+        Command::Report(arguments) => commands::report::run(arguments),
         Command::Bench(arguments) => commands::bench::run(arguments, models),
         Command::Eval(arguments) => commands::eval::run(arguments, models),
+        Command::Status(arguments) => commands::status::run(arguments),
         Command::Schema => commands::schema::run(),
     };
     match result {
@@ -41,6 +43,9 @@ fn main() -> ExitCode {
             complain(&error);
             for cause in error.chain().skip(1) {
                 eprintln!("  because: {}", Printable(cause));
+            }
+            if let Some(interrupted) = error.downcast_ref::<commands::Interrupted>() {
+                return ExitCode::from(u8::try_from(128 + interrupted.number).unwrap_or(u8::MAX));
             }
             let wrong_usage = error.is::<ConfigError>() || error.is::<commands::UsageError>();
             if wrong_usage { ExitCode::from(WRONG_USAGE) } else { ExitCode::FAILURE }

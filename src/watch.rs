@@ -15,7 +15,7 @@ use crate::clock::{BootTime, Clock, Stop};
 use crate::expression::Sighting;
 use crate::service::events;
 use crate::tally::{Grid, MinuteRecord, Window};
-use crate::vision::{Analyzer, VisionError};
+use crate::vision::{Analyzer, Seen, VisionError};
 
 /// How long a lost camera is left alone between two attempts to open it.
 const REOPEN_EVERY: Duration = Duration::from_secs(2);
@@ -27,6 +27,8 @@ const TELL_EVERY: Duration = Duration::from_secs(1);
 pub trait Observer {
     /// One frame was analysed, or was corrupt (`None`), at this offset from the start of the watch.
     fn frame(&mut self, _offset: Duration, _sightings: Option<&[Sighting]>) {}
+    /// The faces of the frame that [`Observer::frame`] tells of next, in a picture of this width and height.
+    fn faces(&mut self, _offset: Duration, _faces: &[Seen], _size: (usize, usize)) {}
     /// The recording has no picture for the tick at this offset: a frame is missing that was expected.
     fn missing(&mut self, _offset: Duration) {}
     /// The camera is lost; the next frame tells that it is back.
@@ -130,11 +132,12 @@ impl Session<'_> {
             }
             match self.source.next() {
                 Ok(Capture::Frame(frame)) => {
-                    let sightings = self.analyzer.analyze(&frame)?;
+                    window.add_frame(self.analyzer.analyze(&frame)?);
+                    let size = (frame.width(), frame.height());
                     self.source.recycle(frame);
                     self.complaint = None;
-                    window.add_frame(sightings);
-                    self.observer.frame(tick - self.began, Some(sightings));
+                    self.observer.faces(tick - self.began, self.analyzer.seen(), size);
+                    self.observer.frame(tick - self.began, Some(self.analyzer.sightings()));
                 }
                 Ok(Capture::Corrupt) => {
                     window.add_corrupt();

@@ -56,12 +56,21 @@ fn a_recording_becomes_minutes_the_last_one_partial() {
 
     let svg = std::fs::read_to_string(&chart).unwrap();
     let seen: u64 = records.iter().map(|record| number(record, "faces")).sum();
-    assert!(svg.contains(&format!("Lecture_1: {seen} faces in 13 kinds")));
+    for told in ["Lecture 1", &format!("n = {seen}"), "Shares of 7 kinds", "happy strong"] {
+        assert!(svg.contains(told), "{told}");
+    }
 
     let mut table = csv::Reader::from_path(&minutes).unwrap();
     let header = table.headers().unwrap().clone();
     for (row, record) in table.records().zip(&records) {
-        for (name, value) in header.iter().zip(&row.unwrap()) {
+        let row = row.unwrap();
+        let cell = |name: &str| &row[header.iter().position(|column| column == name).unwrap()];
+        assert_eq!((cell("label"), cell("source")), ("Lecture 1", video.to_str().unwrap()));
+        assert!(cell("settings").contains("min_confidence=0.4; min_face_px=24; rate=1.0"), "{row:?}");
+        for (name, value) in header.iter().zip(&row) {
+            if ["label", "source", "settings"].contains(&name) {
+                continue;
+            }
             let expected = &record[name];
             assert_eq!(
                 value,
@@ -71,8 +80,8 @@ fn a_recording_becomes_minutes_the_last_one_partial() {
         }
     }
     let mut table = csv::Reader::from_path(&frames).unwrap();
-    assert_eq!(table.headers().unwrap(), vec!["device", "seconds", "expression"]);
-    let times: Vec<String> = table.records().map(|row| row.unwrap()[1].to_owned()).collect();
+    assert_eq!(table.headers().unwrap(), vec!["device", "boot", "label", "source", "seconds", "expression"]);
+    let times: Vec<String> = table.records().map(|row| row.unwrap()[4].to_owned()).collect();
     assert_eq!((times.len(), times[0].as_str(), times[74].as_str()), (75, "0.000", "74.000"));
 }
 

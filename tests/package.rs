@@ -14,6 +14,10 @@ const EXAMPLE: &str = "systemd/lectern.toml";
 const NO_DEFAULT: [&str; 8] =
     ["id", "basis", "username", "password_file", "ca", "client_cert", "client_key", "directory"];
 
+/// What systemd is given.
+const UNITS: [&str; 4] =
+    ["lectern.service", "lectern-camera.target", "lectern-status.service", "lectern-status.timer"];
+
 /// Loads the example with each of its lines taken through `edit`.
 fn load(edit: impl Fn(&str) -> String) -> Result<Settings, String> {
     let folder = tempfile::tempdir().unwrap();
@@ -74,7 +78,7 @@ fn the_example_shows_every_key_and_its_true_default() {
 /// What `systemd-analyze` prints and whether it succeeds, with the program in its place.
 fn analyse(arguments: &[&str], unit: &str) -> (String, bool) {
     let folder = tempfile::tempdir().unwrap();
-    for name in ["lectern.service", "lectern-camera.target"] {
+    for name in UNITS {
         let text = fs::read_to_string(format!("systemd/{name}")).unwrap();
         // The program is not installed where the tests run.
         fs::write(folder.path().join(name), text.replace("/usr/bin/lectern", "/bin/true")).unwrap();
@@ -88,7 +92,7 @@ fn analyse(arguments: &[&str], unit: &str) -> (String, bool) {
 #[test]
 #[ignore = "needs systemd-analyze, of the package systemd"]
 fn systemd_has_nothing_to_say_about_the_units() {
-    for unit in ["lectern.service", "lectern-camera.target"] {
+    for unit in UNITS {
         let (said, good) = analyse(&["verify", "--man=no"], unit);
         assert!(good && said.is_empty(), "{said}");
     }
@@ -109,6 +113,22 @@ fn counting_waits_for_no_network_and_a_broker_behind_nat64_is_reached() {
 fn the_unit_is_hardly_exposed() {
     let (said, good) = analyse(&["security", "--offline=true", "--threshold=13"], "lectern.service");
     assert!(good, "{said}");
+    let (said, good) = analyse(&["security", "--offline=true", "--threshold=13"], "lectern-status.service");
+    assert!(good, "{said}");
+}
+
+#[test]
+fn the_package_brings_every_unit_and_switches_on_none_but_the_service() {
+    let manifest = fs::read_to_string("Cargo.toml").unwrap();
+    for unit in UNITS {
+        assert!(manifest.contains(&format!("\"systemd/{unit}\", \"lib/systemd/system/\"")), "{unit}");
+    }
+    let installed = fs::read_to_string("systemd/debian/postinst").unwrap();
+    assert!(installed.contains("enable lectern.service") && !installed.contains("lectern-status"));
+    let unit = fs::read_to_string("systemd/lectern-status.service").unwrap();
+    assert!(
+        unit.contains("ExecStart=/usr/bin/lectern status --prometheus --out ") && !unit.contains("[Install]")
+    );
 }
 
 #[test]

@@ -349,6 +349,24 @@ prove_disk() {
     umount /run/full
 }
 
+# The sizes that the configuration has by default, from a webcam that draws a test picture. An emulated processor looks seldom.
+prove_large_picture() {
+    systemctl stop lectern
+    pull_camera
+    modprobe vivid n_devs=1 node_types=0x1 num_inputs=1 input_types=0x0
+    udevadm settle
+    printf '[analysis]\nrate_hz = 0.5\n[window]\nseconds = 10\n' > /etc/lectern/lectern.d/50-test.toml
+    lectern check --only camera > /run/check.log
+    promise "check: a webcam gives 1920 x 1080" grep -q '^ok *camera.*YUYV.* gives 1920 x 1080' /run/check.log
+    mark
+    systemctl start lectern
+    promise "the large picture is watched" state 240 watching
+    promise "a minute of it arrives" received 240 '"frames":[1-9]'
+    tell_memory
+    promise "in 45 MB" within_memory 45000
+}
+within_memory() { [ "$(awk '/^VmHWM/ { print $2 }' "/proc/$(property MainPID)/status")" -lt "$1" ]; }
+
 # Of this run of the daemon, and of all of them.
 tell_memory() {
     local pid
@@ -400,8 +418,9 @@ prove_plug_in
 promise "nothing panicked" [ -z "$(journalctl -q -u lectern -o cat | grep panicked)" ]
 promise "the sandbox lets it see its processor" [ -z "$(journalctl -q -u lectern -o cat | grep cpuinfo)" ]
 promise "the journal holds no counts" [ -z "$(journalctl -q -u lectern -o cat | grep -E 'neutral|happy|faces":')" ]
-journalctl -q -u lectern -o short-monotonic > /run/journal.log
 tell_memory
+prove_large_picture
+journalctl -q -u lectern -o short-monotonic > /run/journal.log
 prove_removal
 put_decoys
 # What lies in memory alone is searched too.

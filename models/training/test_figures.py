@@ -6,6 +6,7 @@ from __future__ import annotations
 import numpy as np
 
 import testing
+from confusion import confusion
 from data import DROPPED, KINDS, VOTE_COLUMNS, kinds_from_votes, majority_of_votes, plurality_of_votes
 from figures import Judged, figures, seven, spearman, wilson
 
@@ -18,6 +19,14 @@ def votes(**given: int) -> np.ndarray:
 def kind(**given: int) -> str | None:
     number = int(kinds_from_votes(votes(**given)))
     return None if number == DROPPED else KINDS[number]
+
+
+def test_faces_are_counted_by_what_they_were_called() -> None:
+    sure, unsure = [0.0] * 13, [0.1] + [0.075] * 12
+    sure[8] = 1.0
+    answers = {("Valid", "a"): sure, ("Valid", "b"): unsure, ("Valid", "unlabelled"): sure}
+    counts = confusion(answers, {("Valid", "a"): 7, ("Valid", "b"): 7})
+    assert counts.sum() == 2 and counts[7, 8] == 1 and counts[7, 13] == 1
 
 
 def test_the_rule_makes_kinds_from_votes() -> None:

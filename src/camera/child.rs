@@ -1,6 +1,7 @@
-//! The ffmpeg child: raw pictures, the times that belong to them, and complaints, each from a pipe of its own.
+//! The ffmpeg child: pictures in planes, the times that belong to them, and complaints, each from a pipe of its own.
 
 use std::io::{self, PipeReader, Read};
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, ChildStderr, ChildStdout, Command, Stdio};
 use std::time::Duration;
@@ -37,8 +38,11 @@ impl Decoder {
         }
         command.arg("-i").arg(file_url(path));
         let Probe { width, height, interval, .. } = *probe;
-        let filters = format!("{},scale={width}:{height}", timeline::filters(rate_hz, interval));
-        command.args(["-map", "0:v:0", "-vf", &filters, "-f", "rawvideo", "-pix_fmt", "rgb24", "pipe:1"]);
+        // As most recordings are, and as a pipe of Y4M has it: both are the same samples.
+        let filters = format!("{},scale={width}:{height}:out_range=tv", timeline::filters(rate_hz, interval));
+        command.args(["-map", "0:v:0", "-vf", &filters, "-f", "rawvideo", "-pix_fmt", "yuv420p", "pipe:1"]);
+        // Ctrl-C at a terminal is for us: what was read so far is counted first.
+        command.process_group(0);
         command.stdin(tell_into).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn()?;
         Ok(Self {

@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
+use crate::clock::Stop;
+
 /// A live source that gives nothing for this long is lost, as a camera is.
 pub(super) const SILENCE: Duration = Duration::from_secs(4);
 
@@ -38,15 +40,27 @@ pub(super) fn is_over(cause: &io::Error) -> bool {
     cause.kind() == io::ErrorKind::WouldBlock
 }
 
-/// A file or pipe of which each read waits no longer than its patience.
+/// How often whoever waits without an end looks whether it should stop.
+const LOOK_EVERY: Duration = Duration::from_millis(200);
+
+/// A file or pipe of which each read waits no longer than its patience, and ends when it is asked to stop.
 pub(super) struct Patient {
     pub(super) file: File,
     pub(super) patience: Option<Duration>,
+    pub(super) stop: Stop,
 }
 
 impl Read for Patient {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        wait([&self.file], self.patience)?;
-        self.file.read(into)
+        loop {
+            match wait([&self.file], Some(self.patience.unwrap_or(LOOK_EVERY))) {
+                Err(e) if is_over(&e) && self.patience.is_none() => {}
+                Err(e) => return Err(e),
+                Ok(_) => return self.file.read(into),
+            }
+            if self.stop.is_set() {
+                return Ok(0);
+            }
+        }
     }
 }

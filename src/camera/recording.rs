@@ -7,6 +7,7 @@ use super::source::{CameraError, FrameSource};
 use super::stills::{Stills, has_extension, is_still};
 use super::video::Video;
 use super::y4m::Y4m;
+use crate::clock::Stop;
 
 /// Opens a recording, sampled at `rate_hz` frames for each second of its own time.
 ///
@@ -18,8 +19,21 @@ use super::y4m::Y4m;
 /// [`CameraError::Recording`] when it is missing or unreadable, or when ffmpeg is not installed;
 /// [`CameraError::Lost`] when it is silent.
 pub fn open_recording(path: &Path, rate_hz: f64, endless: bool) -> Result<Box<dyn FrameSource>, CameraError> {
+    open_recording_until(path, rate_hz, endless, &Stop::default())
+}
+
+/// The same; waiting for the bytes of a pipe ends with `stop`.
+///
+/// # Errors
+/// As [`open_recording`].
+pub fn open_recording_until(
+    path: &Path,
+    rate_hz: f64,
+    endless: bool,
+    stop: &Stop,
+) -> Result<Box<dyn FrameSource>, CameraError> {
     if path.as_os_str() == "-" {
-        return Ok(Box::new(Y4m::stdin(rate_hz)?));
+        return Ok(Box::new(Y4m::stdin(rate_hz, stop)?));
     }
     let kind = std::fs::metadata(path)
         .map_err(|e| CameraError::recording(path, format!("cannot be read: {e}")))?
@@ -27,7 +41,7 @@ pub fn open_recording(path: &Path, rate_hz: f64, endless: bool) -> Result<Box<dy
     if kind.is_dir() {
         Ok(Box::new(Stills::open(path, endless)?))
     } else if kind.is_fifo() || (kind.is_file() && has_extension(path, &["y4m"])) {
-        Ok(Box::new(Y4m::open(path, rate_hz, endless)?))
+        Ok(Box::new(Y4m::open(path, rate_hz, endless, stop)?))
     } else if kind.is_file() && is_still(path) {
         Ok(Box::new(Stills::one(path, endless)))
     } else if kind.is_file() {

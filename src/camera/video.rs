@@ -1,11 +1,11 @@
-//! A recording in any format that ffmpeg reads, decoded by an `ffmpeg` child process into a pipe of raw RGB.
+//! A recording in any format that ffmpeg reads, decoded by an `ffmpeg` child process into a pipe of raw planes.
 
 use std::path::{Path, PathBuf};
 
 use zeroize::Zeroize;
 
 use super::child::Decoder;
-use super::frame::{Frame, Layout};
+use super::frame::{Chroma, Frame, Layout};
 use super::patience;
 use super::probe::{Probe, not_started, probe};
 use super::source::{CameraError, Capture, FrameSource};
@@ -104,8 +104,13 @@ impl FrameSource for Video {
     fn next(&mut self) -> Result<Capture, CameraError> {
         if self.waiting.is_none() {
             let Some(decoder) = &mut self.decoder else { return Ok(Capture::End) };
-            let mut frame = Frame::reuse(self.spare.take(), self.probe.width, self.probe.height, Layout::Rgb);
-            let shown = match decoder.next(frame.rgb_mut()) {
+            let mut frame = Frame::reuse(
+                self.spare.take(),
+                self.probe.width,
+                self.probe.height,
+                Layout::Planes(Chroma::Yuv420),
+            );
+            let shown = match decoder.next(frame.bytes_mut()) {
                 Ok(Some(shown)) if shown.is_over => return self.finish(true),
                 Ok(Some(shown)) => shown,
                 Err(e) if patience::is_over(&e) => return Err(CameraError::lost(&self.path, e)),

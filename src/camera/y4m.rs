@@ -14,6 +14,7 @@ use super::frame::{Chroma, Frame};
 use super::patience::{self, Patient, SILENCE};
 use super::size::check_size;
 use super::source::{CameraError, Capture, FrameSource};
+use crate::clock::Stop;
 
 /// The longest header line that is read; real ones have less than a hundred bytes.
 const LONGEST_LINE: u64 = 4096;
@@ -49,11 +50,11 @@ struct Header {
 }
 
 impl Y4m {
-    /// Reads the header of a file or a pipe; from its start again, and live, when `endless`.
+    /// Reads the header of a file or a pipe; from its start again, and live, when `endless`. Waiting for bytes ends with `stop`.
     ///
     /// # Errors
     /// [`CameraError::Recording`] when it cannot be read or is no 8-bit Y4M; [`CameraError::Lost`] when it is live and silent.
-    pub fn open(path: &Path, rate_hz: f64, endless: bool) -> Result<Self, CameraError> {
+    pub fn open(path: &Path, rate_hz: f64, endless: bool, stop: &Stop) -> Result<Self, CameraError> {
         let cannot = |e: io::Error| CameraError::recording(path, format!("cannot be read: {e}"));
         // Without waiting for whoever will write into a pipe: that is waited for at the first read.
         let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
@@ -62,18 +63,18 @@ impl Y4m {
             true => Some(file.try_clone().map_err(cannot)?),
             false => None,
         };
-        Self::patient(file, again, path, rate_hz, endless.then_some(SILENCE))
+        Self::patient(file, again, path, rate_hz, endless.then_some(SILENCE), stop)
     }
 
-    /// Reads the header from standard input.
+    /// Reads the header from standard input. Waiting for bytes ends with `stop`.
     ///
     /// # Errors
     /// [`CameraError::Recording`] when it is no 8-bit Y4M.
-    pub fn stdin(rate_hz: f64) -> Result<Self, CameraError> {
+    pub fn stdin(rate_hz: f64, stop: &Stop) -> Result<Self, CameraError> {
         let path = Path::new("-");
         let input = io::stdin().as_fd().try_clone_to_owned();
         let input = input.map_err(|e| CameraError::recording(path, format!("cannot be read: {e}")))?;
-        Self::patient(File::from(input), None, path, rate_hz, None)
+        Self::patient(File::from(input), None, path, rate_hz, None, stop)
     }
 
     /// Reads the header of any stream; `path` names it in errors.
@@ -90,8 +91,9 @@ impl Y4m {
         path: &Path,
         rate_hz: f64,
         patience: Option<Duration>,
+        stop: &Stop,
     ) -> Result<Self, CameraError> {
-        Self::new(Box::new(Patient { file, patience }), again, path, rate_hz)
+        Self::new(Box::new(Patient { file, patience, stop: stop.clone() }), again, path, rate_hz)
     }
 
     fn new(
@@ -148,8 +150,9 @@ impl FrameSource for Y4m {
         reason = "2^53 frames are longer than any lecture"
     )]
     fn next(&mut self) -> Result<Capture, CameraError> {
-        // The frame that is on at the tick; those between are read and dropped undecoded.
-        let wanted = (self.shown as f64 * self.step) as u64;
+        // The last frame whose time is nearest to this tick, as ffmpeg's `fps` chooses among those of a file; those between are
+        // read and dropped undecoded.
+        let wanted = ((self.shown as f64 + 0.5) * self.step).ceil() as u64 - 1;
         self.shown += 1;
         while self.read <= wanted {
             if !self.read_frame()? {
@@ -272,20 +275,20 @@ mod tests {
     #[test]
     fn every_second_frame_is_shown_at_half_the_rate() {
         let file = file(&stream(6));
-        let all = shades(Y4m::open(file.path(), 4.0, false).unwrap(), 99);
+        let all = shades(Y4m::open(file.path(), 4.0, false, &Stop::default()).unwrap(), 99);
         assert_eq!(all.len(), 6);
-        let half = shades(Y4m::open(file.path(), 2.0, false).unwrap(), 99);
+        let half = shades(Y4m::open(file.path(), 2.0, false, &Stop::default()).unwrap(), 99);
         assert_eq!(half, [all[0], all[2], all[4]]);
-        let twice = shades(Y4m::open(file.path(), 8.0, false).unwrap(), 99);
+        let twice = shades(Y4m::open(file.path(), 8.0, false, &Stop::default()).unwrap(), 99);
         assert_eq!(twice, all.iter().flat_map(|shade| [*shade; 2]).collect::<Vec<_>>());
-        assert_eq!(shades(Y4m::open(file.path(), 4.0, true).unwrap(), 8).len(), 8);
+        assert_eq!(shades(Y4m::open(file.path(), 4.0, true, &Stop::default()).unwrap(), 8).len(), 8);
     }
 
     #[test]
     fn a_torn_stream_is_told_from_one_that_ended() {
         let whole = stream(2);
         let file = file(&whole[..whole.len() - 1]);
-        let mut source = Y4m::open(file.path(), 4.0, false).unwrap();
+        let mut source = Y4m::open(file.path(), 4.0, false, &Stop::default()).unwrap();
         assert!(matches!(source.next(), Ok(Capture::Frame(_))));
         assert!(matches!(source.next(), Err(CameraError::Recording { .. })));
     }
@@ -296,7 +299,7 @@ mod tests {
             ["", "RIFF\n", "YUV4MPEG2 W2\n", "YUV4MPEG2 W2 H2 F0:0\n", "YUV4MPEG2 W2 H2 F1:1 C420p10\n"]
         {
             let file = file(header.as_bytes());
-            assert!(Y4m::open(file.path(), 4.0, false).is_err(), "{header}");
+            assert!(Y4m::open(file.path(), 4.0, false, &Stop::default()).is_err(), "{header}");
         }
     }
 

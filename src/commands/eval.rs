@@ -21,7 +21,7 @@ use crate::vision::classifier::{Classifier, Probabilities};
 use crate::vision::geometry::{Face, View};
 use crate::vision::models::ModelStore;
 use crate::vision::mtcnn::Detector;
-use crate::vision::{Analyzer, Faces, Region, Stage};
+use crate::vision::{Analyzer, Faces, Region, Seen, Stage};
 
 /// The longer side that pictures are scaled to before faces are looked for, in pixels.
 const LONGER_SIDE: f64 = 640.0;
@@ -158,7 +158,7 @@ fn track(arguments: &EvalTrack, store: &ModelStore) -> anyhow::Result<()> {
         match source.next()? {
             Capture::Frame(frame) => {
                 let t = f64::from(tick) / arguments.rate;
-                let line = tracked(&mut analyzer, &frame, analysis.region, t)?;
+                let line = tracked(&mut analyzer, &frame, t)?;
                 source.recycle(frame);
                 writeln!(out, "{}", serde_json::to_string(&line)?).context(STANDARD_OUTPUT)?;
             }
@@ -171,7 +171,7 @@ fn track(arguments: &EvalTrack, store: &ModelStore) -> anyhow::Result<()> {
 }
 
 /// Analyses one frame.
-fn tracked(analyzer: &mut Analyzer, frame: &Frame, region: Region, t: f64) -> anyhow::Result<TrackLine> {
+fn tracked(analyzer: &mut Analyzer, frame: &Frame, t: f64) -> anyhow::Result<TrackLine> {
     let searches = analyzer.searches();
     let began = cpu_time();
     let mut found = began;
@@ -181,9 +181,8 @@ fn tracked(analyzer: &mut Analyzer, frame: &Frame, region: Region, t: f64) -> an
         }
     })?;
     let ended = cpu_time();
-    let (left, top) = View::new(frame, region).origin();
-    let faces = analyzer.faces().iter().map(|Face { bbox, score, .. }| TrackedFace {
-        bbox: [bbox.x1 + left, bbox.y1 + top, bbox.x2 + left, bbox.y2 + top],
+    let faces = analyzer.seen().iter().map(|Seen { bbox, score, .. }| TrackedFace {
+        bbox: [bbox.x1, bbox.y1, bbox.x2, bbox.y2],
         score: *score,
     });
     let ms_since_began = |then: Duration| then.saturating_sub(began).as_secs_f64() * 1000.0;

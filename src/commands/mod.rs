@@ -3,15 +3,17 @@
 pub mod aim;
 pub mod analyze;
 pub mod bench;
-mod chart;
 pub mod check;
 #[cfg(feature = "demo")]
 pub mod demo;
 pub mod eval;
 mod outputs;
+mod placed;
 mod reach;
+pub mod report;
 pub mod run;
 pub mod schema;
+pub mod status;
 
 use std::time::Duration;
 
@@ -26,14 +28,29 @@ const STANDARD_OUTPUT: &str = "standard output cannot be written";
 
 /// A progress bar on standard error, hidden where that is no terminal; without a length it counts.
 fn progress_bar(length: Option<u64>, unit: &str) -> ProgressBar {
-    let (bar, template) = match length {
-        Some(length) => (ProgressBar::new(length), "{msg} {wide_bar} {pos}/{len} UNIT, {eta} left"),
-        None => (ProgressBar::no_length(), "{msg} {spinner} {pos} UNIT, {elapsed}"),
-    };
-    let style = ProgressStyle::with_template(&template.replace("UNIT", unit));
-    let bar = bar.with_style(style.expect("the templates above are valid"));
+    let bar = length.map_or_else(ProgressBar::no_length, ProgressBar::new);
+    let bar = bar.with_style(progress_style(length.is_some(), unit));
     bar.enable_steady_tick(Duration::from_millis(200));
     bar
+}
+
+/// How a progress bar looks, with a length or without.
+fn progress_style(has_length: bool, unit: &str) -> ProgressStyle {
+    let template = match has_length {
+        true => "{msg} {wide_bar} {pos}/{len} UNIT, {eta} left",
+        false => "{msg} {spinner} {pos} UNIT, {elapsed}",
+    };
+    let style = ProgressStyle::with_template(&template.replace("UNIT", unit));
+    style.expect("the templates above are valid")
+}
+
+/// A signal ended a command before its work was done.
+#[derive(Debug, thiserror::Error)]
+#[error("{told}")]
+pub struct Interrupted {
+    /// The signal's number.
+    pub number: i32,
+    told: String,
 }
 
 /// Arguments that are valid each by itself and cannot be used together.

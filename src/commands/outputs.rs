@@ -7,7 +7,6 @@ use std::path::{Path, PathBuf};
 
 use super::UsageError;
 use crate::camera::stills;
-use crate::cli::Analyze;
 
 /// How many links to links are followed, as the kernel does.
 const MOST_LINKS: usize = 40;
@@ -25,12 +24,13 @@ enum Identity {
 ///
 /// # Errors
 /// [`UsageError`] when an output is an input, the same file as another output, or no file that can be written.
-pub(super) fn check(arguments: &Analyze) -> Result<(), UsageError> {
-    let outputs =
-        [("--csv", &arguments.csv), ("--frames-csv", &arguments.frames_csv), ("--chart", &arguments.chart)];
+pub(super) fn check<'a>(
+    outputs: &[(&str, Option<&Path>)],
+    inputs: impl Iterator<Item = &'a Path> + Clone,
+) -> Result<(), UsageError> {
     let mut known: Vec<(Identity, String)> = Vec::new();
     for (option, path) in outputs {
-        let Some(path) = path else { continue };
+        let Some(path) = *path else { continue };
         let told = |problem: String| UsageError(format!("{option} {}: {problem}", path.display()));
         if let Ok(kind) = fs::metadata(path).map(|metadata| metadata.file_type()) {
             if kind.is_dir() {
@@ -42,9 +42,7 @@ pub(super) fn check(arguments: &Analyze) -> Result<(), UsageError> {
             }
         }
         let Some(identity) = identity(path) else { continue };
-        if let Some(input) =
-            arguments.videos.iter().chain(&arguments.classifier).find(|input| reads(input, &identity))
-        {
+        if let Some(input) = inputs.clone().find(|input| reads(input, &identity)) {
             let input = input.display();
             return Err(told(format!("would overwrite the input {input}; name another file")));
         }

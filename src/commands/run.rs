@@ -16,7 +16,7 @@ use crate::delivery::payload::{Identity, State};
 use crate::delivery::spool::{Folders, MOST_BYTES, Spool};
 use crate::delivery::{EventLoop, OnRequest, Report, Reports, Setup, Timing};
 use crate::expression::Sighting;
-use crate::service::health::{Health, Pulse};
+use crate::service::health::{Equipment, Health, Pulse};
 use crate::service::signals::Request;
 use crate::service::{events, lockdown, notify};
 use crate::tally::{Grid, MinuteRecord};
@@ -40,16 +40,16 @@ pub fn run(arguments: &Run, models: Option<&Path>) -> anyhow::Result<()> {
     for problem in settings.unreadable_files() {
         log::warn!("{problem}; looked for again at each connection");
     }
-    let (mut source, mut analyzer) = open(&settings, models)?;
+    let (mut source, mut analyzer, mut equipment) = open(&settings, models)?;
     let mut round = Round { file: arguments.config.clone(), spool: None, event_loop: Some(event_loop) };
-    while let Some(new) = round.watch(&settings, source, &mut analyzer)? {
+    while let Some(new) = round.watch(&settings, source, &mut analyzer, equipment.clone())? {
         if kept_in(&new) != kept_in(&settings) {
             round.close_spool();
             tell_of_folder_left(&settings, &new);
         }
         match open(&new, models) {
             Ok(opened) => {
-                (source, analyzer) = opened;
+                (source, analyzer, equipment) = opened;
                 settings = new;
                 events::reloaded();
             }
@@ -91,10 +91,19 @@ fn open_spool(settings: &Settings) -> anyhow::Result<Spool> {
         .context("no random bytes for the boot's name")
 }
 
-/// The camera and the networks.
-fn open(settings: &Settings, models: Option<&Path>) -> anyhow::Result<(Box<dyn FrameSource>, Analyzer)> {
-    let analyzer = Analyzer::new(&ModelStore::open(models)?, None, settings.analysis)?;
-    Ok((open_camera(settings)?, analyzer))
+/// What a configuration asks for: the camera, the networks, and what is told of both.
+type Opened = (Box<dyn FrameSource>, Analyzer, Equipment);
+
+/// Opens it.
+fn open(settings: &Settings, models: Option<&Path>) -> anyhow::Result<Opened> {
+    let store = ModelStore::open(models)?;
+    let analyzer = Analyzer::new(&store, None, settings.analysis)?;
+    let equipment = Equipment {
+        camera: settings.camera.source.to_string(),
+        frames_per_second_wanted: settings.rate_hz,
+        models: store.hashes(),
+    };
+    Ok((open_camera(settings)?, analyzer, equipment))
 }
 
 /// From one configuration to the next.
@@ -151,6 +160,7 @@ impl Round {
         settings: &Settings,
         mut source: Box<dyn FrameSource>,
         analyzer: &mut Analyzer,
+        equipment: Equipment,
     ) -> anyhow::Result<Option<Settings>> {
         let (stop, asked) = (Stop::default(), Asked::default());
         let spool = match self.spool.take() {
@@ -159,7 +169,7 @@ impl Round {
         };
         let first_seq = spool.next_seq();
         let window = Duration::from_secs(settings.window_seconds.into());
-        let health = Arc::new(Health::new(Arc::new(SystemClock), window));
+        let health = Arc::new(Health::new(Arc::new(SystemClock), window).with(equipment));
         let setup = Setup {
             broker: settings.broker.clone(),
             topics: settings.topics.clone(),

@@ -69,6 +69,15 @@ pub enum CameraSource {
     Recording(PathBuf),
 }
 
+impl Display for CameraSource {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Device(path) => write!(f, "{}", path.display()),
+            Self::Recording(path) => write!(f, "file:{}", path.display()),
+        }
+    }
+}
+
 impl Settings {
     /// Reads `file`, the fragments in `lectern.d` beside it, and the process's `LECTERN_…` variables.
     ///

@@ -5,7 +5,7 @@ use std::io;
 
 use jiff::Timestamp;
 use serde::ser::SerializeStruct;
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Serialize, Serializer};
 
 use crate::expression::Expression;
 use crate::tally::MinuteRecord;
@@ -30,20 +30,12 @@ pub const JSON_SCHEMA: &str = include_str!("payload.schema.json");
 pub struct Identity {
     /// `device.id`.
     pub device: String,
-    /// Names one boot of the machine: 32 hexadecimal digits.
+    /// Names one boot of the machine, or a recording and how it was analysed: 32 hexadecimal digits.
     pub boot: String,
 }
 
-impl Identity {
-    /// The identity of a recording: no boot, so that the same recording gives the same bytes each time.
-    #[must_use]
-    pub fn recorded(label: &str) -> Self {
-        Self { device: label.to_owned(), boot: "0".repeat(32) }
-    }
-}
-
 /// What the device is doing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum State {
     /// Started; no frame yet.
@@ -60,7 +52,7 @@ pub enum State {
 
 impl State {
     /// Every state.
-    pub(super) const ALL: [Self; 5] =
+    pub const ALL: [Self; 5] =
         [Self::Starting, Self::Watching, Self::CameraLost, Self::Stopping, Self::Offline];
 }
 
@@ -164,7 +156,7 @@ pub fn check(device: &str) -> String {
 }
 
 /// Whole seconds in UTC.
-fn rfc3339(time: Timestamp) -> String {
+pub(super) fn rfc3339(time: Timestamp) -> String {
     time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
 
@@ -215,9 +207,13 @@ mod tests {
         }
     }
 
+    fn named(device: &str) -> Identity {
+        Identity { device: device.to_owned(), boot: "0".repeat(32) }
+    }
+
     #[test]
     fn a_minute_has_the_fields_of_the_contract_in_their_order() {
-        let payload = minute(&Identity::recorded("r101-cam1"), &record(), false);
+        let payload = minute(&named("r101-cam1"), &record(), false);
         assert_eq!(
             payload.as_str(),
             "{\"schema\":1,\"device\":\"r101-cam1\",\"boot\":\"00000000000000000000000000000000\",\"seq\":412,\
@@ -232,7 +228,7 @@ mod tests {
 
     #[test]
     fn the_longest_payloads_fit() {
-        let identity = Identity::recorded(&"x".repeat(64));
+        let identity = named(&"x".repeat(64));
         let full = u32::MAX / 16;
         let counts = Counts {
             frames: u32::MAX,
@@ -260,7 +256,7 @@ mod tests {
 
     #[test]
     fn the_schema_refuses_anything_more() {
-        let payload = minute(&Identity::recorded("cam"), &record(), false);
+        let payload = minute(&named("cam"), &record(), false);
         let mut more: serde_json::Value = serde_json::from_str(&payload).unwrap();
         more["picture"] = "AAAA".into();
         assert!(!schema().is_valid(&more));

@@ -19,19 +19,14 @@ use super::announcer::{self, Announcer, Message};
 use super::error::LinkError;
 use super::limits::LONGEST_RECEIVED;
 use super::link::{Link, LinkEvent};
+use super::local_status::Teller;
 use super::payload::{self, Backlog, State};
 use super::report::{Report, Summary};
-use super::setup::Setup;
+use super::setup::{FAREWELL, LEAVING_BACKOFF, Setup};
 use super::spool::Spool;
 use crate::service::events;
 use crate::service::health::{DELIVERY_ROUND, Part};
 use crate::service::outage::Outages;
-
-/// Who leaves does not wait long for the next attempt, and makes the first one at once.
-const LEAVING_BACKOFF: Duration = Duration::from_millis(500);
-
-/// How much of the time to leave is kept for saying so.
-const FAREWELL: Duration = Duration::from_secs(2);
 
 /// How long a disk that took no records is left alone.
 const STORE_AGAIN_AFTER: Duration = Duration::from_secs(30);
@@ -93,6 +88,7 @@ struct Publisher {
     told: Backlog,
     /// How many records wait according to the status that was published last.
     told_spooled: usize,
+    teller: Teller,
 }
 
 impl Publisher {
@@ -112,6 +108,7 @@ impl Publisher {
             outages: Outages::default(),
             told: Backlog::default(),
             told_spooled: 0,
+            teller: Teller::default(),
         }
     }
 
@@ -159,7 +156,14 @@ impl Publisher {
         Summary { undelivered, kept, spool: self.spool }
     }
 
+    /// Shows that this thread lives, to the watchdog and to this machine.
+    fn go_round(&mut self) {
+        self.setup.health.progress(Part::Delivery);
+        self.teller.tell(&self.setup, &mut self.spool, (self.state, self.since), self.connected);
+    }
+
     fn complain(&mut self, problem: &str) {
+        self.teller.broker_away(problem);
         match self.outages.lost(self.setup.clock.boot(), problem) {
             Some(left_out) => events::broker_lost(problem, left_out),
             None => log::debug!("{problem}"),
@@ -183,7 +187,7 @@ impl Publisher {
         loop {
             let now = Instant::now();
             let mut paced = None;
-            self.setup.health.progress(Part::Delivery);
+            self.go_round();
             if self.connected && in_flight.is_none() && !leaving {
                 match self.publish_next(&mut link, now) {
                     Ok(Next::Wait(what)) => {
@@ -338,6 +342,7 @@ impl Publisher {
         let Setup { identity, topics, timing, .. } = &self.setup;
         match report {
             Some(Report::Record(record)) => {
+                self.teller.window(&record);
                 let payload = payload::minute(identity, &record, !self.connected);
                 self.spool.push(record.seq, &topics.minute, &payload);
                 if self.connected {
@@ -372,7 +377,7 @@ impl Publisher {
     async fn collect_until(&mut self, retry: Instant, reports: &mut mpsc::Receiver<Report>) -> bool {
         let was_leaving = self.leave_by.is_some();
         while self.leave_by.is_none() {
-            self.setup.health.progress(Part::Delivery);
+            self.go_round();
             match timeout_at(retry.min(Instant::now() + DELIVERY_ROUND), reports.recv()).await {
                 Ok(report) => self.accept(report),
                 Err(_) if Instant::now() < retry => {}

@@ -9,6 +9,12 @@ use super::topics::Topics;
 use crate::clock::{Clock, Stop};
 use crate::service::health::Health;
 
+/// Who leaves does not wait long for the next attempt, and makes the first one at once.
+pub(super) const LEAVING_BACKOFF: Duration = Duration::from_millis(500);
+
+/// How much of the time to leave is kept for saying so.
+pub(super) const FAREWELL: Duration = Duration::from_secs(2);
+
 /// How patient the deliver thread is. Tests are less patient than devices.
 #[derive(Debug, Clone, Copy)]
 pub struct Timing {

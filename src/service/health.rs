@@ -5,9 +5,12 @@
 //! watch thread feeds the watchdog, and only while none of them is overdue, so that a camera that blocks, windows
 //! that never end, and a deliver thread that hangs each end in a restart.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
 
 use crate::clock::{BootTime, Clock};
 
@@ -44,6 +47,17 @@ impl Part {
     }
 }
 
+/// What the device watches with: fixed while it watches.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Equipment {
+    /// `camera.device`.
+    pub camera: String,
+    /// `analysis.rate_hz`.
+    pub frames_per_second_wanted: f64,
+    /// SHA-256 of each network, by its file's name.
+    pub models: BTreeMap<String, String>,
+}
+
 /// What both threads tell of themselves.
 pub struct Health {
     clock: Arc<dyn Clock>,
@@ -53,6 +67,8 @@ pub struct Health {
     broker_connected: AtomicBool,
     /// The files of the spool that cannot be read, in words.
     unreadable: Mutex<Option<String>>,
+    rate: Mutex<Option<f64>>,
+    equipment: Equipment,
 }
 
 impl Health {
@@ -67,7 +83,31 @@ impl Health {
             window,
             broker_connected: AtomicBool::new(false),
             unreadable: Mutex::default(),
+            rate: Mutex::default(),
+            equipment: Equipment::default(),
         }
+    }
+
+    /// The same, with what the device watches with.
+    #[must_use]
+    pub fn with(self, equipment: Equipment) -> Self {
+        Self { equipment, ..self }
+    }
+
+    /// What the device watches with.
+    #[must_use]
+    pub fn equipment(&self) -> &Equipment {
+        &self.equipment
+    }
+
+    /// Frames a second, as far as they were measured.
+    #[must_use]
+    pub fn rate(&self) -> Option<f64> {
+        *self.rate.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn set_rate(&self, rate: Option<f64>) {
+        *self.rate.lock().unwrap_or_else(PoisonError::into_inner) = rate;
     }
 
     /// A part has made progress.
@@ -119,7 +159,6 @@ pub struct Pulse {
     /// The frame from which on the others are counted.
     counting_since: Option<BootTime>,
     frames: u32,
-    rate: Option<f64>,
     status: String,
     starving: Option<Part>,
 }
@@ -134,7 +173,6 @@ impl Pulse {
             fed: None,
             counting_since: None,
             frames: 0,
-            rate: None,
             status: String::new(),
             starving: None,
         }
@@ -151,7 +189,8 @@ impl Pulse {
 
     /// The camera is away, and was looked for.
     pub fn camera_away(&mut self) {
-        (self.frames, self.rate, self.counting_since) = (0, None, None);
+        (self.frames, self.counting_since) = (0, None);
+        self.health.set_rate(None);
         self.health.progress(Part::Capture);
     }
 
@@ -181,10 +220,10 @@ impl Pulse {
     fn status(&mut self, doing: &str, now: BootTime) -> Option<String> {
         let counted = self.counting_since.map_or(Duration::ZERO, |since| now.saturating_sub(since));
         if counted >= STATUS_EVERY {
-            self.rate = Some(f64::from(self.frames) / counted.as_secs_f64());
+            self.health.set_rate(Some(f64::from(self.frames) / counted.as_secs_f64()));
             (self.frames, self.counting_since) = (0, Some(now));
         }
-        let rate = self.rate.map_or_else(String::new, |rate| format!("{rate:.1} frames/s, "));
+        let rate = self.health.rate().map_or_else(String::new, |rate| format!("{rate:.1} frames/s, "));
         let connected = self.health.broker_connected.load(Ordering::Relaxed);
         let broker = if connected { "broker connected" } else { "broker away, minutes wait" };
         let unreadable = self.health.unreadable.lock().unwrap_or_else(PoisonError::into_inner);

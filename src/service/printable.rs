@@ -6,8 +6,8 @@ use std::fmt::{Display, Formatter, Result, Write};
 /// Prints like its content, but with each character that a terminal would obey, or that would break or turn round
 /// the line, written as an escape: `\n`, `\u{1b}`, `\u{202e}`.
 ///
-/// It stands in three places, through which everything goes that we print in words: the logger, [`complain`], the lines
-/// of `lectern check`.
+/// It stands in four places, through which everything goes that we print in words: the logger, [`complain`], the lines
+/// of `lectern check` and those of `lectern status`.
 pub struct Printable<T>(pub T);
 
 /// Says something on standard error, as this program.

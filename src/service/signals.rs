@@ -35,6 +35,15 @@ impl Signals {
         })
     }
 
+    /// The number of the next signal; safe to cancel.
+    pub async fn number(&mut self) -> i32 {
+        tokio::select! {
+            _ = self.terminate.recv() => SignalKind::terminate().as_raw_value(),
+            _ = self.interrupt.recv() => SignalKind::interrupt().as_raw_value(),
+            _ = self.hangup.recv() => SignalKind::hangup().as_raw_value(),
+        }
+    }
+
     /// The next request; safe to cancel.
     pub async fn next(&mut self) -> Request {
         tokio::select! {
@@ -43,4 +52,13 @@ impl Signals {
             _ = self.hangup.recv() => Request::Reload,
         }
     }
+}
+
+/// Whether whoever started this process asked it to ignore a signal, as `nohup` does; one that it listens to is not ignored.
+#[must_use]
+pub fn is_ignored(number: i32) -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or_default();
+    number > 0 && mask >> (number - 1) & 1 == 1
 }

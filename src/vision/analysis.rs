@@ -2,11 +2,13 @@
 
 use std::str::FromStr;
 
+use serde::{Serialize, Serializer};
+
 /// Side of the smallest face that is looked for where no other is asked for, in pixels.
 pub const DEFAULT_MIN_FACE_PX: u32 = 24;
 
-/// What to look for in a frame.
-#[derive(Debug, Clone, Copy)]
+/// What to look for in a frame; serialised, it says how a recording was analysed.
+#[derive(Debug, Clone, Copy, Serialize)]
 pub struct Analysis {
     /// Side of the smallest face that is looked for, in pixels.
     pub min_face_px: u32,
@@ -33,7 +35,8 @@ impl Default for Analysis {
 }
 
 /// Which faces of a frame are counted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Faces {
     /// The largest one: the lecturer, who stands nearest to the camera.
     Largest,
@@ -42,7 +45,8 @@ pub enum Faces {
 }
 
 /// What an expression is measured from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Baseline {
     /// From the resting face of the person, learnt while it is watched.
     Person,
@@ -69,6 +73,13 @@ pub struct Region {
     pub(super) top: f32,
     pub(super) right: f32,
     pub(super) bottom: f32,
+}
+
+impl Serialize for Region {
+    /// As the configuration has it.
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        [self.left, self.top, self.right, self.bottom].serialize(serializer)
+    }
 }
 
 impl Region {

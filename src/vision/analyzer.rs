@@ -6,9 +6,9 @@ use zeroize::{Zeroize, Zeroizing};
 
 use super::analysis::{Analysis, Baseline};
 use super::baseline::RestingFaces;
-use super::classifier::{Classifier, most_likely};
+use super::classifier::{Classifier, Probabilities, most_likely};
 use super::error::VisionError;
-use super::geometry::{Face, View, to_f32};
+use super::geometry::{BBox, Face, View, to_f32};
 use super::models::ModelStore;
 use super::mtcnn::Detector;
 use super::tracker::Tracker;
@@ -32,6 +32,19 @@ pub enum Stage {
     Classify,
 }
 
+/// What is known of a face of the last frame.
+#[derive(Debug, Clone, Copy)]
+pub struct Seen {
+    /// Where it is, in pixels of the whole picture.
+    pub bbox: BBox,
+    /// Probability that it is a face.
+    pub score: f32,
+    /// Of the 13 kinds; none of a face that is too small ([`SMALLEST_TOLD_PX`]).
+    pub probabilities: Option<Probabilities>,
+    /// As it is counted.
+    pub sighting: Sighting,
+}
+
 /// Turns frames into sightings.
 pub struct Analyzer {
     analysis: Analysis,
@@ -44,6 +57,7 @@ pub struct Analyzer {
     // Kept from one frame to the next, so that none allocates.
     crop: Zeroizing<Vec<f32>>,
     sightings: Vec<Sighting>,
+    seen: Vec<Seen>,
 }
 
 impl Analyzer {
@@ -68,6 +82,7 @@ impl Analyzer {
             period_s: period_s(rate::DEFAULT_HZ),
             crop: Zeroizing::default(),
             sightings: Vec::new(),
+            seen: Vec::new(),
         })
     }
 
@@ -99,35 +114,56 @@ impl Analyzer {
         let faces = self.tracker.find(&mut self.detector, &view, min_face_px, faces)?;
         ended(Stage::Find);
         self.sightings.clear();
+        self.seen.clear();
         self.resting.pass(self.period_s);
-        for face in faces {
-            if face.bbox.longer_side() < to_f32(SMALLEST_TOLD_PX as usize) {
-                self.sightings.push(Sighting::Uncertain);
-                continue;
+        let (left, top) = view.origin();
+        for Face { bbox, score, .. } in faces {
+            let bbox = BBox { x1: bbox.x1 + left, y1: bbox.y1 + top, x2: bbox.x2 + left, y2: bbox.y2 + top };
+            let (probabilities, sighting) = (None, Sighting::Uncertain);
+            self.seen.push(Seen { bbox, score: *score, probabilities, sighting });
+        }
+        for (face, seen) in faces.iter().zip(&mut self.seen) {
+            if face.bbox.longer_side() >= to_f32(SMALLEST_TOLD_PX as usize) {
+                self.classifier.align(&view, face, &mut self.crop);
+                ended(Stage::Align);
+                let mut logits = self.classifier.logits(&self.crop)?;
+                let resting = match baseline {
+                    Baseline::Person => self.resting.of(&face.bbox),
+                    Baseline::None => None,
+                };
+                if let Some(resting) = resting {
+                    resting.adapt(&mut logits, self.classifier.resting(), self.period_s);
+                }
+                let probabilities = self.classifier.probabilities(&logits);
+                let (kind, probability) = most_likely(&probabilities);
+                seen.probabilities = Some(probabilities);
+                if probability >= self.analysis.min_confidence {
+                    seen.sighting = Sighting::Certain(kind);
+                }
+                ended(Stage::Classify);
             }
-            self.classifier.align(&view, face, &mut self.crop);
-            ended(Stage::Align);
-            let mut logits = self.classifier.logits(&self.crop)?;
-            let resting = match baseline {
-                Baseline::Person => self.resting.of(&face.bbox),
-                Baseline::None => None,
-            };
-            if let Some(resting) = resting {
-                resting.adapt(&mut logits, self.classifier.resting(), self.period_s);
-            }
-            let (kind, probability) = most_likely(&self.classifier.probabilities(&logits));
-            let certain = probability >= self.analysis.min_confidence;
-            self.sightings.push(if certain { Sighting::Certain(kind) } else { Sighting::Uncertain });
-            ended(Stage::Classify);
+            self.sightings.push(seen.sighting);
         }
         self.crop.as_mut_slice().zeroize();
         Ok(&self.sightings)
+    }
+
+    /// What [`Analyzer::analyze`] answered last.
+    #[must_use]
+    pub fn sightings(&self) -> &[Sighting] {
+        &self.sightings
     }
 
     /// Where the faces are that the last frame's sightings were of, in pixels of the region.
     #[must_use]
     pub fn faces(&self) -> &[Face] {
         self.tracker.faces()
+    }
+
+    /// The same faces in the whole picture, with what the classifier said of them.
+    #[must_use]
+    pub fn seen(&self) -> &[Seen] {
+        &self.seen
     }
 
     /// How many frames were searched from border to border so far; in the others known faces were followed, or

@@ -22,5 +22,5 @@ mod sweep;
 mod tracker;
 
 pub use analysis::{Analysis, Baseline, DEFAULT_MIN_FACE_PX, Faces, Region};
-pub use analyzer::{Analyzer, SMALLEST_TOLD_PX, Stage};
+pub use analyzer::{Analyzer, SMALLEST_TOLD_PX, Seen, Stage};
 pub use error::VisionError;

@@ -1,6 +1,7 @@
 //! The model files: from the program or a folder, each checked against the hash that the manifest names.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
@@ -114,6 +115,14 @@ impl ModelStore {
             toml::from_str(&text).map_err(|e| VisionError::model("manifest.toml", e.message()))?;
         manifest.check().map_err(|problem| VisionError::model("manifest.toml", problem))?;
         Ok(Self { folder: folder.map(Path::to_owned), manifest })
+    }
+
+    /// The SHA-256 of each network, by its file's name, as the manifest says and [`ModelStore::bytes`] checks.
+    #[must_use]
+    pub fn hashes(&self) -> BTreeMap<String, String> {
+        let Manifest { detector, classifier } = &self.manifest;
+        let networks = [&detector.proposal, &detector.refinement, &detector.output, &classifier.network];
+        networks.map(|network| (network.file.clone(), network.sha256.clone())).into()
     }
 
     /// The bytes of a network whose hash is the manifest's.

@@ -12,21 +12,12 @@ use clap_complete::{Shell, generate_to};
 use clap_mangen::Man;
 
 #[allow(dead_code, reason = "of the command line only its definition is wanted here")]
-#[path = "../../../src/cli.rs"]
+#[path = "../../../src/cli/mod.rs"]
 mod cli;
-
-#[allow(dead_code, reason = "the command line checks a label with it")]
-#[path = "../../../src/delivery/topics.rs"]
-mod topics;
 
 #[allow(dead_code, reason = "the command line checks a rate with it")]
 #[path = "../../../src/rate.rs"]
 mod rate;
-
-/// Where the command line looks for it.
-mod delivery {
-    pub(crate) use crate::topics;
-}
 
 #[allow(dead_code, reason = "the command line checks a region with it")]
 #[path = "../../../src/vision/analysis.rs"]

@@ -4,6 +4,7 @@ use std::io;
 use std::path::Path;
 
 use super::append_log::{LONGEST_FILE, MOST_FILES};
+use super::names::STATUS;
 use super::segment::{Kind, parse};
 use super::storage::{Looked, is_foreign};
 
@@ -14,6 +15,14 @@ pub struct Inspection {
     pub unreadable: Vec<(String, String)>,
     /// Were set aside, because they could not be read for a day: their records count as dropped.
     pub aside: Vec<String>,
+}
+
+/// The longest status in bytes; a service writes one that is far shorter.
+const LONGEST_STATUS: usize = 64 << 10;
+
+/// What the service that uses this runtime directory told of itself last.
+pub(in crate::delivery) fn read_status(runtime: &Path) -> io::Result<Vec<u8>> {
+    Looked::at(runtime)?.read(STATUS, LONGEST_STATUS)
 }
 
 /// Reads every file of the spool in a folder; nothing is locked or changed.

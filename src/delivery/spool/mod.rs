@@ -42,8 +42,9 @@ use super::payload::{Backlog, Payload};
 use crate::clock::BootTime;
 use append_log::{Log, Oldest};
 pub use folders::{Folder, Folders};
+pub(super) use inspect::read_status;
 pub use inspect::{Inspection, inspect};
-pub(super) use names::DISCOVERED;
+pub(super) use names::{DISCOVERED, STATUS};
 pub use patience::Patience;
 use record::Entry;
 use state::State;
@@ -249,6 +250,11 @@ impl Spool {
     /// The folder on the disk, where one is used, for a note beside the records.
     pub(super) fn folder(&mut self) -> Option<&mut dyn Storage> {
         self.disk.as_mut().map(Log::storage)
+    }
+
+    /// The runtime directory, where one is used, for a note beside the state.
+    pub(super) fn runtime_folder(&mut self) -> Option<&mut dyn Storage> {
+        self.runtime.as_mut().map(Log::storage)
     }
 
     /// Whether records wait that a power loss would lose.

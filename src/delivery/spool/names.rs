@@ -11,8 +11,11 @@ pub(super) const STATE: &str = "state.json";
 /// The topic of the last discovery message, in the state directory: see `delivery::announcer`.
 pub(crate) const DISCOVERED: &str = "discovered";
 
+/// How the service does, in the runtime directory: see `delivery::local_status`.
+pub(crate) const STATUS: &str = "status.json";
+
 /// Whether this is a name that the spool gives.
 pub(super) fn is_ours(name: &str) -> bool {
     let stem = name.strip_suffix(".new").unwrap_or(name);
-    [STATE, DISCOVERED, LOCK].contains(&stem) || segment::parse(name).is_some()
+    [STATE, STATUS, DISCOVERED, LOCK].contains(&stem) || segment::parse(name).is_some()
 }

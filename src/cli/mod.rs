@@ -1,12 +1,17 @@
 //! The command line.
 
+mod looked_for;
+mod recordings;
+
 use std::path::PathBuf;
 
+use crate::rate::DEFAULT_HZ;
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use jiff::Timestamp;
 
-use crate::rate::{DEFAULT_HZ, RANGE_HZ};
-use crate::vision::{Analysis, Baseline, DEFAULT_MIN_FACE_PX, Region};
+use looked_for::rate;
+
+pub use looked_for::LookedFor;
+pub use recordings::{Analyze, Report};
 
 /// Where the daemon looks for its configuration.
 pub const DEFAULT_PATH: &str = "/etc/lectern/lectern.toml";
@@ -34,6 +39,7 @@ macro_rules! after_help {
             "Start here:\n",
             $demo,
             "  lectern analyze lecture.mp4             count the expressions of a recorded lecture
+  lectern report minutes.csv --out r.html compare recorded lectures
   lectern check                           find out what the daemon still needs
   lectern run --config ./lectern.toml     run the daemon, as systemd does
 
@@ -66,6 +72,15 @@ pub enum Command {
     /// root, so that it can read what the service reads. It publishes a test message on the device's topic `check` and
     /// waits for it to come back. It keeps and shows no picture.
     Check(Check),
+    /// Tell how the running service does: camera, broker, waiting minutes, clock, heat; never a count
+    ///
+    /// The service tells of itself every few seconds in its runtime directory, which root may read. Of the last minute the
+    /// time and the frames are told, and nothing that was seen. Beside it stands what the board says of its temperature and
+    /// of throttling. The exit code is 0 if the service runs, also while the camera or the broker is away, and 1 if it does
+    /// not run or tells nothing. With `--prometheus` a service that does not run is a value (`lectern_up 0`) and the exit
+    /// code 0.
+    #[command(after_help = STATUS_EXAMPLES)]
+    Status(Status),
     /// Aim a camera by text: size and place of the face, light, blur, and what to change
     ///
     /// Measures twice a second until Ctrl-C. At a terminal the text is updated in place; elsewhere each measurement is
@@ -81,11 +96,20 @@ pub enum Command {
     /// Count the expressions of recorded lectures
     ///
     /// Prints one JSON line for each minute of each recording, counted from its start; the last one is usually
-    /// `"partial": true`. A damaged recording is counted as far as it can be read, and reported; the exit code is then 1.
+    /// `"partial": true`. Recordings are analysed side by side and told in the order of the list. Tables are written beside
+    /// their names, with the ending `.unfinished`, and put in place when they are whole. Ctrl-C, SIGTERM and SIGHUP end it:
+    /// it writes what was counted so far, the last minute partial, and exits with 130, 143 and 129; `--resume` goes on.
+    /// A damaged recording is counted as far as it can be read, and reported, after all others; the exit code is then 1.
     /// Where a recording has no picture for longer than 2 s (or twice its frame interval, or the time between two analysed
     /// frames, whichever is longest), these frames add to `frames_expected` but not to `frames`, and standard error says
     /// from when to when. An output that is an input or another output is refused; the exit code is then 2.
     Analyze(Analyze),
+    /// Compare recordings: one page with charts, intervals and what the classifier's errors could make of it
+    ///
+    /// Reads tables that `lectern analyze --csv` wrote, and writes one HTML file that needs no network. Shares have 95 %
+    /// intervals from a bootstrap over blocks of minutes, because neighbouring minutes are alike; a difference that the
+    /// classifier's known errors could make alone is marked. Fewer minutes than two blocks have no interval.
+    Report(Report),
     /// Measure what a frame costs on this device, stage by stage
     ///
     /// Two frames a second of the clip are decoded from YUYV as from a camera, their faces are searched for or followed,
@@ -144,6 +168,33 @@ pub enum Part {
     Unit,
 }
 
+/// What `lectern status --help` ends with.
+const STATUS_EXAMPLES: &str = "\
+Examples:
+  sudo lectern status
+  sudo lectern status --json
+  sudo lectern status --prometheus --out /var/lib/prometheus/node-exporter/lectern.prom";
+
+/// Arguments of `lectern status`.
+#[derive(Debug, Args)]
+pub struct Status {
+    /// Print one JSON object instead of lines
+    #[arg(long, conflicts_with = "prometheus")]
+    pub json: bool,
+
+    /// Print metrics in Prometheus' text format, for the textfile collector of node_exporter
+    #[arg(long)]
+    pub prometheus: bool,
+
+    /// Write the metrics to this file, which is replaced as a whole, instead of standard output
+    #[arg(long, value_name = "FILE", requires = "prometheus")]
+    pub out: Option<PathBuf>,
+
+    /// The service's runtime directory
+    #[arg(long, value_name = "DIR", env = "RUNTIME_DIRECTORY", default_value = "/run/lectern")]
+    pub runtime: PathBuf,
+}
+
 /// Arguments of `lectern aim`.
 #[derive(Debug, Args)]
 pub struct Aim {
@@ -162,82 +213,6 @@ pub struct Demo {
     /// Simulated minutes to watch; each takes a few seconds
     #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=1440))]
     pub minutes: u32,
-}
-
-/// Arguments of `lectern analyze`.
-#[derive(Debug, Args)]
-#[command(after_help = "\
-Examples:
-  lectern analyze lecture.mp4 --csv minutes.csv
-  lectern analyze monday.mkv tuesday.mkv --frames-csv frames.csv
-  ffmpeg -i lecture.mp4 -f yuv4mpegpipe -pix_fmt yuv420p - | lectern analyze - --label lecture")]
-pub struct Analyze {
-    /// Videos that ffmpeg reads; .y4m files; pipes with Y4M; JPEG or PNG files, or folders of them (each is one analysed
-    /// frame); - for Y4M on standard input
-    #[arg(required = true, value_name = "VIDEO")]
-    pub videos: Vec<PathBuf>,
-
-    /// Name of the recordings in the field `device` [default: the file's name]
-    #[arg(long, value_parser = label)]
-    pub label: Option<String>,
-
-    /// When each recording began, for example 2026-11-23T10:15:00Z; without it they begin at 1970-01-01T00:00:00Z
-    #[arg(long, value_name = "TIME")]
-    pub start: Option<Timestamp>,
-
-    /// Frames to analyse each second
-    #[arg(long, value_name = "HZ", default_value_t = DEFAULT_HZ, value_parser = rate)]
-    pub rate: f64,
-
-    /// Also write the minutes as a table
-    #[arg(long, value_name = "FILE")]
-    pub csv: Option<PathBuf>,
-
-    /// Also draw two bar charts for each recording, as SVG: the share of each of 13 and of 7 kinds
-    #[arg(long, value_name = "FILE")]
-    pub chart: Option<PathBuf>,
-
-    /// Also write a table with time and expression of each analysed frame
-    #[arg(long, value_name = "FILE")]
-    pub frames_csv: Option<PathBuf>,
-
-    /// Another classifier (ONNX): input [1, 1 or 3, S, S], luma from 0 to 255; output 13 logits in the order of the
-    /// payload
-    #[arg(long, value_name = "FILE")]
-    pub classifier: Option<PathBuf>,
-
-    /// What expressions are measured from: `person`, the resting face of whoever is seen, learnt while it is watched; or
-    /// `none`, that of people in general
-    #[arg(long, value_name = "person|none", default_value = "person")]
-    pub baseline: Baseline,
-
-    /// Where to look, and for what.
-    #[command(flatten)]
-    pub looked_for: LookedFor,
-}
-
-/// Which faces of a recording are looked for.
-#[derive(Debug, Clone, Copy, Args)]
-pub struct LookedFor {
-    /// Side of the smallest face to find, in pixels of the picture
-    #[arg(long, value_name = "PX", default_value_t = DEFAULT_MIN_FACE_PX, value_parser = clap::value_parser!(u32).range(12..=2000))]
-    pub min_face: u32,
-
-    /// The part of the picture to look at, in fractions of its width and height [default: all of it]
-    #[arg(long, value_name = "LEFT,TOP,RIGHT,BOTTOM", value_parser = region)]
-    pub region: Option<Region>,
-}
-
-impl LookedFor {
-    /// How the daemon would analyse, but for what was asked.
-    #[must_use]
-    pub fn analysis(&self) -> Analysis {
-        Analysis {
-            min_face_px: self.min_face,
-            region: self.region.unwrap_or(Region::WHOLE),
-            ..Analysis::default()
-        }
-    }
 }
 
 /// Arguments of `lectern bench`.
@@ -318,30 +293,6 @@ pub struct EvalTrack {
     /// Find all faces instead of the largest one
     #[arg(long)]
     pub all: bool,
-}
-
-fn label(text: &str) -> Result<String, String> {
-    crate::delivery::topics::check_level(text).map(|()| text.to_owned()).map_err(|e| e.to_string())
-}
-
-fn rate(text: &str) -> Result<f64, String> {
-    let rate: f64 = text.parse().map_err(|_| format!("`{text}` is no number"))?;
-    if RANGE_HZ.contains(&rate) {
-        Ok(rate)
-    } else {
-        Err(format!("must be from {} to {}", RANGE_HZ.start(), RANGE_HZ.end()))
-    }
-}
-
-/// A region as in the configuration; the brackets may be left out.
-fn region(text: &str) -> Result<Region, String> {
-    let inside = text.trim().strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
-    let numbers: Result<Vec<f32>, _> = inside.split(',').map(|number| number.trim().parse()).collect();
-    let four: [f32; 4] = numbers
-        .ok()
-        .and_then(|numbers| numbers.try_into().ok())
-        .ok_or("must be four numbers with commas between them")?;
-    Region::new(four).ok_or_else(|| "must lie within 0 and 1 and not be empty".to_owned())
 }
 
 #[cfg(test)]

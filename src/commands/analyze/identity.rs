@@ -1,0 +1,147 @@
+//! What a recording is called by machines: `boot`, of its content and of how it was analysed.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use serde::Serialize;
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+
+use super::list::Recording;
+use crate::camera::stills;
+use crate::cli::Analyze;
+use crate::vision::Analysis;
+use crate::vision::models::{ModelFile, ModelStore};
+
+/// How recordings are analysed; what is not in it changes no count.
+#[derive(Serialize)]
+struct Settings {
+    version: &'static str,
+    rate: f64,
+    window: u32,
+    #[serde(flatten)]
+    analysis: Analysis,
+    /// The first digits of SHA-256.
+    classifier: String,
+    detector: String,
+}
+
+/// How many hexadecimal digits name a network.
+const DIGITS: usize = 16;
+
+/// The settings as the tables tell them: `name=value`, with `; ` between them.
+///
+/// # Errors
+/// When the classifier cannot be read.
+pub(super) fn settings(arguments: &Analyze, store: &ModelStore) -> anyhow::Result<String> {
+    let detector = &store.manifest.detector;
+    let classifier = match &arguments.classifier {
+        Some(file) => {
+            let bytes = fs::read(file).with_context(|| format!("{} cannot be read", file.display()))?;
+            hex(&Sha256::digest(bytes))
+        }
+        None => store.manifest.classifier.network.sha256.clone(),
+    };
+    let mut networks = Sha256::new();
+    for ModelFile { sha256, .. } in [&detector.proposal, &detector.refinement, &detector.output] {
+        networks.update(sha256);
+    }
+    let settings = Settings {
+        version: env!("CARGO_PKG_VERSION"),
+        rate: arguments.rate,
+        window: arguments.window,
+        analysis: arguments.analysis(),
+        classifier: classifier[..DIGITS].to_owned(),
+        detector: hex(&networks.finalize())[..DIGITS].to_owned(),
+    };
+    // By way of text, in which a number has the digits that it was given with.
+    let settings: BTreeMap<String, Value> = serde_json::from_str(&serde_json::to_string(&settings)?)?;
+    let told = settings.iter().map(|(name, value)| format!("{name}={}", value.to_string().trim_matches('"')));
+    Ok(told.collect::<Vec<_>>().join("; "))
+}
+
+/// Names each recording; `alike` tells how many before it have the same device and the same length, which alone could have the
+/// same content.
+pub(super) struct Namer<'a> {
+    settings: &'a str,
+    alike: Vec<u64>,
+}
+
+impl<'a> Namer<'a> {
+    pub(super) fn new(settings: &'a str, recordings: &[Recording]) -> Self {
+        let looks: Vec<_> = recordings.iter().map(|it| (it.device(), length(&it.path))).collect();
+        let alike =
+            (0..looks.len()).map(|i| looks[..i].iter().filter(|other| **other == looks[i]).count() as u64);
+        Self { settings, alike: alike.collect() }
+    }
+
+    /// The `boot` of the recording at `index`: 32 hexadecimal digits.
+    ///
+    /// A pipe can be read once only, so that its name is of its label instead of its content.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub(super) fn boot(&self, index: usize, recording: &Recording) -> io::Result<String> {
+        let mut hash = Sha256::new();
+        let files = files(&recording.path)?;
+        if files.is_empty() {
+            hash.update(&recording.label);
+        }
+        for file in files {
+            feed(&mut hash, &file)?;
+        }
+        let start = recording.start.map_or_else(String::new, |start| start.to_string());
+        hash.update(format!("\0{start}\0{}\0{}", self.settings, self.alike[index]));
+        Ok(hex(&hash.finalize())[..32].to_owned())
+    }
+}
+
+/// The name of all that the rows of a recording depend on.
+pub(super) fn key(parts: &[&str]) -> String {
+    let mut hash = Sha256::new();
+    for part in parts {
+        hash.update(part.len().to_le_bytes());
+        hash.update(part);
+    }
+    hex(&hash.finalize())[..32].to_owned()
+}
+
+/// The files of a recording that can be read twice.
+fn files(path: &Path) -> io::Result<Vec<PathBuf>> {
+    if path.as_os_str() == "-" {
+        return Ok(Vec::new());
+    }
+    let metadata = fs::metadata(path)?;
+    if metadata.is_dir() {
+        let mut files: Vec<_> = fs::read_dir(path)?.filter_map(|e| Some(e.ok()?.path())).collect();
+        files.retain(|file| stills::is_still(file));
+        files.sort();
+        return Ok(files);
+    }
+    Ok(if metadata.is_file() { vec![path.to_owned()] } else { Vec::new() })
+}
+
+fn length(path: &Path) -> u64 {
+    let files = files(path).unwrap_or_default();
+    files.iter().filter_map(|file| Some(fs::metadata(file).ok()?.len())).sum()
+}
+
+fn feed(hash: &mut Sha256, file: &Path) -> io::Result<()> {
+    let mut file = File::open(file)?;
+    let mut piece = vec![0; 1 << 20];
+    loop {
+        match file.read(&mut piece) {
+            Ok(0) => return Ok(()),
+            Ok(count) => hash.update(&piece[..count]),
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            Err(e) => return Err(e),
+        }
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

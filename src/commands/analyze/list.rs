@@ -1,0 +1,195 @@
+//! The list of recordings, from the command line or a manifest.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use jiff::Timestamp;
+
+use super::super::UsageError;
+use super::tables;
+use crate::cli::Analyze;
+use crate::delivery::topics::{MAX_LEVEL_BYTES, may_be_in_level};
+
+/// One recording of the list.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Recording {
+    pub(super) path: PathBuf,
+    /// The file as it was named.
+    pub(super) source: String,
+    /// What people call it.
+    pub(super) label: String,
+    pub(super) start: Option<Timestamp>,
+    /// What the manifest says of it beside that, one for each of [`List::columns`].
+    pub(super) carried: Vec<String>,
+}
+
+/// All recordings, in order.
+#[derive(Debug, Default)]
+pub(super) struct List {
+    pub(super) recordings: Vec<Recording>,
+    /// Columns of the manifest that are carried through.
+    pub(super) columns: Vec<String>,
+}
+
+impl Recording {
+    /// The label as a topic level: what does not fit is replaced by `_`.
+    pub(super) fn device(&self) -> String {
+        self.label.chars().map(|c| if may_be_in_level(c) { c } else { '_' }).take(MAX_LEVEL_BYTES).collect()
+    }
+
+    /// The name of its file, or the label of one that has none.
+    pub(super) fn name(&self) -> String {
+        self.path.file_name().map_or_else(|| self.label.clone(), |name| name.to_string_lossy().into_owned())
+    }
+}
+
+impl List {
+    /// # Errors
+    /// When labels or times do not belong to recordings one by one, or when the manifest cannot be used.
+    pub(super) fn of(arguments: &Analyze) -> anyhow::Result<Self> {
+        if let Some(manifest) = &arguments.manifest {
+            return read(manifest);
+        }
+        let videos = &arguments.videos;
+        for (option, given) in [("--label", arguments.label.len()), ("--start", arguments.start.len())] {
+            if given != 0 && given != videos.len() {
+                let problem = format!("{option} is given {given} times for {} recordings", videos.len());
+                let way_out = "give it once for each, in the same order, or list them in a --manifest";
+                return Err(UsageError(format!("{problem}; {way_out}")).into());
+            }
+        }
+        let recordings = videos.iter().enumerate().map(|(i, path)| Recording {
+            path: path.clone(),
+            source: path.to_string_lossy().into_owned(),
+            label: arguments.label.get(i).cloned().unwrap_or_else(|| label_of(path)),
+            start: arguments.start.get(i).copied(),
+            carried: Vec::new(),
+        });
+        Ok(Self { recordings: recordings.collect(), columns: Vec::new() })
+    }
+}
+
+/// What a recording is called where nobody said: its file's name without the ending.
+fn label_of(path: &Path) -> String {
+    let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+    if stem.is_empty() || stem == "-" { "recording".to_owned() } else { stem.into_owned() }
+}
+
+fn read(manifest: &Path) -> anyhow::Result<List> {
+    let text = fs::read(manifest).with_context(|| format!("{} cannot be read", manifest.display()))?;
+    let text = String::from_utf8(text)
+        .map_err(|_| UsageError(format!("{}: is no UTF-8; save it as CSV in UTF-8", manifest.display())))?;
+    let folder = manifest.parent().unwrap_or(Path::new(""));
+    parse(&text, folder).map_err(|problem| UsageError(format!("{}: {problem}", manifest.display())).into())
+}
+
+/// Files are named from `folder` on.
+fn parse(text: &str, folder: &Path) -> Result<List, String> {
+    // Spreadsheets begin with a byte order mark, and in much of Europe divide by semicolons.
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let head = text.lines().next().unwrap_or_default();
+    let delimiter = if head.contains(';') && !head.contains(',') { b';' } else { b',' };
+    let mut reader =
+        csv::ReaderBuilder::new().delimiter(delimiter).trim(csv::Trim::All).from_reader(text.as_bytes());
+    let header = reader.headers().map_err(|e| e.to_string())?.clone();
+    let position = |name: &str| header.iter().position(|column| column == name);
+    let file = position("file").ok_or("has no column `file`; its first line names the columns")?;
+    let (label, start) = (position("label"), position("start"));
+    let ours = [Some(file), label, start];
+    let carried: Vec<usize> = (0..header.len()).filter(|at| !ours.contains(&Some(*at))).collect();
+    let columns: Vec<String> = carried.iter().map(|i| header[*i].to_owned()).collect();
+    for (i, column) in columns.iter().enumerate() {
+        if column.is_empty() || tables::is_taken(column) || columns[..i].contains(column) {
+            return Err(format!(
+                "has a column `{column}`, which the tables have already; give it another name"
+            ));
+        }
+    }
+    let mut recordings = Vec::new();
+    for row in reader.records() {
+        let row = row.map_err(|e| e.to_string())?;
+        let line = row.position().map_or(0, csv::Position::line);
+        let cell = |at: Option<usize>| at.and_then(|at| row.get(at)).filter(|cell| !cell.is_empty());
+        let source = cell(Some(file)).ok_or_else(|| format!("line {line}: has no file"))?;
+        let start = cell(start)
+            .map(str::parse)
+            .transpose()
+            .map_err(|e| format!("line {line}: start must be a time such as 2026-11-23T10:15:00Z: {e}"))?;
+        let path = folder.join(source);
+        recordings.push(Recording {
+            label: cell(label).map_or_else(|| label_of(&path), str::to_owned),
+            source: source.to_owned(),
+            path,
+            start,
+            carried: carried.iter().map(|at| row[*at].to_owned()).collect(),
+        });
+    }
+    if recordings.is_empty() {
+        return Err("lists no recording".to_owned());
+    }
+    Ok(List { recordings, columns })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn recording(label: &str) -> Recording {
+        Recording {
+            path: PathBuf::new(),
+            source: String::new(),
+            label: label.to_owned(),
+            start: None,
+            carried: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn people_name_recordings_as_they_like_and_devices_are_topic_levels() {
+        assert_eq!(label_of(Path::new("/lectures/Week 3: Ärger.mp4")), "Week 3: Ärger");
+        assert_eq!(label_of(Path::new("-")), "recording");
+        assert_eq!(label_of(Path::new("a.b.mkv")), "a.b");
+        for (label, device) in [
+            ("Week 3: Ärger", "Week_3___rger"),
+            ("Prof. Müller", "Prof._M_ller"),
+            (&"x".repeat(99), &"x".repeat(64)),
+        ] {
+            let made = recording(label).device();
+            assert_eq!(made, device);
+            assert!(crate::delivery::topics::check_level(&made).is_ok());
+        }
+    }
+
+    #[test]
+    fn a_manifest_names_files_from_its_own_folder_on_and_carries_the_rest_through() {
+        let comma =
+            "file,label,teacher,start\na.mkv,Algebra 1,\"Weiß, Dr.\",2026-11-23T10:15:00Z\n/b/c.mkv,,,\n";
+        let list = parse(comma, Path::new("/lectures")).unwrap();
+        assert_eq!(list.columns, ["teacher"]);
+        let [first, second] = &list.recordings[..] else { panic!("two") };
+        assert_eq!((first.path.to_str(), &*first.label), (Some("/lectures/a.mkv"), "Algebra 1"));
+        assert_eq!((&*first.source, &first.carried[..]), ("a.mkv", &["Weiß, Dr.".to_owned()][..]));
+        assert_eq!(first.start, Some("2026-11-23T10:15:00Z".parse().unwrap()));
+        assert_eq!((second.path.to_str(), &*second.label, second.start), (Some("/b/c.mkv"), "c", None));
+        let semicolons = parse("\u{feff}label;file\r\nX;a.mkv\r\n", Path::new("")).unwrap();
+        assert_eq!((&*semicolons.recordings[0].label, &*semicolons.recordings[0].source), ("X", "a.mkv"));
+    }
+
+    #[test]
+    fn a_manifest_that_cannot_be_used_says_where() {
+        for (text, told) in [
+            ("", "no column `file`"),
+            ("name\nx\n", "no column `file`"),
+            ("file\n", "lists no recording"),
+            ("file,seq\na,1\n", "`seq`, which the tables have already"),
+            ("file,a,a\nx,1,2\n", "`a`, which the tables have already"),
+            ("file,label\na\n", "line: 2"),
+            ("file,start\na,noon\n", "line 2: start must be a time"),
+            ("file,label\n,x\n", "line 2: has no file"),
+        ] {
+            let problem = parse(text, Path::new("")).unwrap_err();
+            assert!(problem.contains(told), "{text:?}: {problem}");
+        }
+    }
+}

@@ -1,0 +1,261 @@
+//! `lectern analyze`: recorded lectures into minutes, the paper's use without its identities.
+//!
+//! `list` says which recordings, `identity` what each is called by machines, `recorder` writes down what the watch sees of one in
+//! the rows of `tables`, and `results` brings all of them together, with `unfinished` for what an earlier run has finished.
+
+mod identity;
+mod list;
+mod progress;
+mod recorder;
+mod results;
+mod tables;
+mod unfinished;
+
+use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+
+use jiff::Timestamp;
+use tokio::sync::mpsc;
+
+use self::identity::Namer;
+use self::list::{List, Recording};
+use self::progress::Progress;
+use self::recorder::{Notes, Recorder};
+use self::results::{End, Results};
+use self::tables::Sheets;
+use self::unfinished::Part;
+use super::{Interrupted, outputs};
+use crate::camera::{CameraError, open_recording_until};
+use crate::cli::Analyze;
+use crate::clock::{SimulatedClock, Stop};
+use crate::delivery::payload::Identity;
+use crate::service::printable::complain;
+use crate::service::signals::{Signals, is_ignored};
+use crate::tally::Grid;
+use crate::vision::Analyzer;
+use crate::vision::models::ModelStore;
+use crate::watch::Watch;
+
+/// The number of SIGHUP.
+const HANGUP: i32 = 1;
+
+/// Analyses all recordings, several side by side.
+///
+/// # Errors
+/// [`super::UsageError`] when the list cannot be used, or when an output would overwrite an input, another output, or what an
+/// earlier run has finished; [`Interrupted`] after a signal; when a network cannot be used or an output cannot be written; when a
+/// recording is missing, damaged or without a single picture, after all others are analysed.
+pub fn run(arguments: &Analyze, models: Option<&Path>) -> anyhow::Result<()> {
+    let list = List::of(arguments)?;
+    let inputs = list.recordings.iter().map(|it| it.path.as_path());
+    let inputs = inputs.chain(arguments.classifier.as_deref()).chain(arguments.manifest.as_deref());
+    let asked = [
+        ("--csv", arguments.csv.as_deref()),
+        ("--frames-csv", arguments.frames_csv.as_deref()),
+        ("--faces-csv", arguments.faces_csv.as_deref()),
+        ("--chart", arguments.chart.as_deref()),
+    ];
+    outputs::check(&asked, inputs)?;
+    let store = ModelStore::open(models)?;
+    let settings = identity::settings(arguments, &store)?;
+    let job = Job {
+        arguments,
+        list: &list,
+        namer: Namer::new(&settings, &list.recordings),
+        settings: &settings,
+        results: Results::open(arguments, list.recordings.len())?,
+        progress: Progress::new(list.recordings.len()),
+        stop: Stop::default(),
+        next: AtomicUsize::new(0),
+        store: &store,
+    };
+    let signal = job.work()?;
+    job.progress.clear();
+    let begun = job.next.load(Ordering::Relaxed).min(list.recordings.len());
+    let mut failed = job.results.finish(&list.columns, signal.is_some())?;
+    if let Some(number) = signal {
+        failed.iter().for_each(complain);
+        let has_table =
+            [&arguments.csv, &arguments.frames_csv, &arguments.faces_csv].iter().any(|it| it.is_some());
+        let way_out = if has_table { "; go on with --resume" } else { "" };
+        let told = format!(
+            "interrupted in recording {begun} of {}: what was counted so far is written{way_out}",
+            list.recordings.len()
+        );
+        return Err(Interrupted { number, told }.into());
+    }
+    let Some(last) = failed.pop() else { return Ok(()) };
+    failed.iter().for_each(complain);
+    Err(last)
+}
+
+/// What the threads share.
+struct Job<'a> {
+    arguments: &'a Analyze,
+    list: &'a List,
+    namer: Namer<'a>,
+    settings: &'a str,
+    results: Results,
+    progress: Progress,
+    stop: Stop,
+    /// The recording that is taken next.
+    next: AtomicUsize,
+    store: &'a ModelStore,
+}
+
+impl Job<'_> {
+    /// Starts the threads and waits for their end, or for a signal first, whose number it answers.
+    fn work(&self) -> anyhow::Result<Option<i32>> {
+        let most = self.list.recordings.len();
+        let processors = || thread::available_parallelism().map_or(1, usize::from);
+        let jobs = self.arguments.jobs.map_or_else(processors, usize::from).min(most);
+        // `nohup` asked for that.
+        let stays = is_ignored(HANGUP);
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let mut signals = {
+            let _inside = runtime.enter();
+            Signals::listen()?
+        };
+        thread::scope(|scope| {
+            let (ended, mut all_ended) = mpsc::channel::<()>(1);
+            let threads: Vec<_> = (0..jobs)
+                .map(|_| {
+                    let ended = ended.clone();
+                    scope.spawn(move || {
+                        let outcome = self.work_on();
+                        drop(ended);
+                        outcome
+                    })
+                })
+                .collect();
+            drop(ended);
+            let signal = runtime.block_on(async {
+                let mut first = None;
+                loop {
+                    tokio::select! {
+                        _ = all_ended.recv() => return first,
+                        number = signals.number() => match first {
+                            _ if stays && number == HANGUP => {}
+                            // Asked twice: a source that never answers is left alone.
+                            Some(_) => std::process::exit(128 + number),
+                            None => {
+                                self.stop.set();
+                                first = Some(number);
+                            }
+                        },
+                    }
+                }
+            });
+            for thread in threads {
+                thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+            }
+            Ok(signal)
+        })
+    }
+
+    /// One thread: takes recordings until there are no more.
+    fn work_on(&self) -> anyhow::Result<()> {
+        let mut analyzer = None;
+        while !self.stop.is_set() {
+            let index = self.next.fetch_add(1, Ordering::Relaxed);
+            let Some(recording) = self.list.recordings.get(index) else { break };
+            let outcome = self.analyze(index, recording, &mut analyzer);
+            if outcome.is_err() {
+                // The others cannot do better.
+                self.stop.set();
+                return outcome;
+            }
+        }
+        Ok(())
+    }
+
+    /// Analyses one recording, unless an earlier run did.
+    fn analyze(
+        &self,
+        index: usize,
+        recording: &Recording,
+        analyzer: &mut Option<Analyzer>,
+    ) -> anyhow::Result<()> {
+        let Self { arguments, results, progress, stop, settings, .. } = self;
+        let cannot_be_read = |e| {
+            let problem = format!("cannot be read: {e}");
+            anyhow::Error::from(CameraError::Recording { path: recording.path.clone(), problem })
+        };
+        let boot = match self.namer.boot(index, recording) {
+            Ok(boot) => boot,
+            Err(e) => return results.end(index, End::Nothing(Some(cannot_be_read(e)))),
+        };
+        let identity = Identity { device: recording.device(), boot };
+        let (frames, faces) = (arguments.frames_csv.is_some(), arguments.faces_csv.is_some());
+        let key = self.key(recording, &identity);
+        if let Some(part) = results.earlier(&key) {
+            progress.skip();
+            results.lines(index, &part.lines)?;
+            return results.end(index, End::Kept(key));
+        }
+        let analyzer = match analyzer {
+            Some(analyzer) => analyzer,
+            None => analyzer.insert(Analyzer::new(
+                self.store,
+                arguments.classifier.as_deref(),
+                arguments.analysis(),
+            )?),
+        };
+        let mut source = match open_recording_until(&recording.path, arguments.rate, false, stop) {
+            Ok(source) => source,
+            Err(_) if stop.is_set() => return Ok(()),
+            Err(error) => return results.end(index, End::Nothing(Some(error.into()))),
+        };
+        // Without a time of day the labels are only offsets, so the clock is not a synchronised one.
+        let start = recording.start.unwrap_or(Timestamp::UNIX_EPOCH);
+        let clock = SimulatedClock::starting_at(start, recording.start.is_some());
+        let grid = Grid { seconds: arguments.window, origin: start };
+        let watch = Watch { clock: &clock, stop, grid, rate_hz: arguments.rate, first_seq: 0 };
+        let Recording { label, source: named, carried, .. } = recording;
+        let names = [identity.device.clone(), identity.boot.clone(), label.clone(), named.clone()];
+        let mut recorder = Recorder {
+            sheets: Sheets::new(names, settings, carried, frames, faces),
+            identity,
+            results,
+            index,
+            stop,
+            progress,
+            bar: progress.bar(recording.name(), source.ticks()),
+            source: named,
+            notes: Notes::default(),
+            result: Ok(()),
+        };
+        analyzer.forget();
+        let outcome = watch.run(source.as_mut(), analyzer, &mut recorder);
+        let Recorder { result, .. } = &mut recorder;
+        std::mem::replace(result, Ok(()))?;
+        let cut_short = stop.is_set();
+        if !cut_short {
+            recorder.end(&arguments.analysis());
+        }
+        let failure = match outcome {
+            Err(error) => Some(error.to_string()),
+            Ok(_) if recorder.notes.is_blank() && !cut_short => {
+                let problem = "not one picture of it could be read; play it, and record or convert it again";
+                let error =
+                    CameraError::Recording { path: recording.path.clone(), problem: problem.to_owned() };
+                Some(error.to_string())
+            }
+            Ok(_) => None,
+        };
+        let Recorder { sheets, notes, .. } = recorder;
+        let rows = sheets.into_bytes()?.map(|rows| String::from_utf8_lossy(&rows).into_owned());
+        let part = Part { lines: notes.lines, rows, failure };
+        if cut_short { results.end(index, End::Here(part)) } else { results.keep(index, key, part) }
+    }
+
+    /// The name of all that a recording's rows depend on.
+    fn key(&self, recording: &Recording, identity: &Identity) -> String {
+        let Analyze { frames_csv, faces_csv, .. } = self.arguments;
+        let tables = format!("{} {}", frames_csv.is_some(), faces_csv.is_some());
+        let names = [&*identity.device, &identity.boot, &recording.label, &recording.source, &tables];
+        let carried = self.list.columns.iter().chain(&recording.carried).map(String::as_str);
+        identity::key(&names.into_iter().chain(carried).collect::<Vec<_>>())
+    }
+}

@@ -1,0 +1,169 @@
+//! The rows of the tables: what they say of which recording.
+
+use std::io;
+use std::time::Duration;
+
+use crate::expression::{Expression, Sighting};
+use crate::tally::MinuteRecord;
+use crate::vision::Seen;
+
+/// Columns that every table begins with: whose rows these are.
+const NAMES: [&str; 4] = ["device", "boot", "label", "source"];
+
+const COUNTS: [&str; 9] =
+    ["seq", "start", "seconds", "frames_expected", "frames", "corrupt", "no_face", "uncertain", "faces"];
+
+/// The last columns of the minutes, before what a manifest carries through.
+const ENDS: [&str; 2] = ["partial", "settings"];
+
+const FRAME: [&str; 2] = ["seconds", "expression"];
+
+const FACE: [&str; 8] = ["seconds", "face", "x", "y", "width", "height", "score", "expression"];
+
+/// Which table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    Minutes,
+    Frames,
+    Faces,
+}
+
+impl Kind {
+    pub(super) const ALL: [Self; 3] = [Self::Minutes, Self::Frames, Self::Faces];
+
+    fn columns(self) -> Vec<&'static str> {
+        let kinds = Expression::ALL.map(Expression::name);
+        match self {
+            Self::Minutes => [&NAMES[..], &COUNTS, &kinds, &ENDS].concat(),
+            Self::Frames => [&NAMES[..], &FRAME].concat(),
+            Self::Faces => [&NAMES[..], &FACE, &kinds].concat(),
+        }
+    }
+
+    /// The first line, with the columns that a manifest carries through.
+    pub(super) fn header(self, carried: &[String]) -> io::Result<Vec<u8>> {
+        let mut rows = Rows::default();
+        rows.add(self.columns().into_iter().chain(carried.iter().map(String::as_str)))?;
+        rows.into_bytes()
+    }
+}
+
+/// Whether a column of a manifest would stand in a table twice.
+pub(super) fn is_taken(column: &str) -> bool {
+    Kind::ALL.iter().any(|kind| kind.columns().contains(&column))
+}
+
+/// Rows of CSV in memory.
+pub(super) struct Rows(csv::Writer<Vec<u8>>);
+
+impl Default for Rows {
+    fn default() -> Self {
+        Self(csv::WriterBuilder::new().flexible(true).from_writer(Vec::new()))
+    }
+}
+
+impl Rows {
+    fn add<T: AsRef<[u8]>>(&mut self, row: impl IntoIterator<Item = T>) -> io::Result<()> {
+        Ok(self.0.write_record(row)?)
+    }
+
+    pub(super) fn into_bytes(self) -> io::Result<Vec<u8>> {
+        self.0.into_inner().map_err(csv::IntoInnerError::into_error)
+    }
+}
+
+/// What one recording adds to the tables.
+pub(super) struct Sheets {
+    minutes: Rows,
+    frames: Option<Rows>,
+    faces: Option<Rows>,
+    names: [String; 4],
+    settings: String,
+    carried: Vec<String>,
+}
+
+impl Sheets {
+    /// For a recording with these names (device, boot, label, source) and columns of its manifest.
+    pub(super) fn new(
+        names: [String; 4],
+        settings: &str,
+        carried: &[String],
+        frames: bool,
+        faces: bool,
+    ) -> Self {
+        Self {
+            minutes: Rows::default(),
+            frames: frames.then(Rows::default),
+            faces: faces.then(Rows::default),
+            names,
+            settings: settings.to_owned(),
+            carried: carried.to_vec(),
+        }
+    }
+
+    pub(super) fn minute(&mut self, record: &MinuteRecord) -> io::Result<()> {
+        let counts = &record.counts;
+        let numbers = [
+            record.seconds,
+            record.frames_expected,
+            counts.frames,
+            counts.corrupt,
+            counts.no_face,
+            counts.uncertain,
+            counts.faces(),
+        ];
+        let mut row = self.names.to_vec();
+        row.extend([record.seq.to_string(), record.start.to_string()]);
+        row.extend(numbers.iter().chain(&counts.kinds).map(u32::to_string));
+        row.extend([record.partial.to_string(), self.settings.clone()]);
+        self.minutes.add(row.iter().chain(&self.carried))
+    }
+
+    pub(super) fn frame(&mut self, offset: Duration, sightings: Option<&[Sighting]>) -> io::Result<()> {
+        let Self { frames: Some(table), names, carried, .. } = self else { return Ok(()) };
+        let seconds = seconds(offset);
+        let mut write = |expression: &str| {
+            let row = names.iter().map(String::as_str).chain([&*seconds, expression]);
+            table.add(row.chain(carried.iter().map(String::as_str)))
+        };
+        match sightings {
+            None => write("corrupt"),
+            Some([]) => write("no_face"),
+            Some(faces) => faces.iter().try_for_each(|face| write(told(*face))),
+        }
+    }
+
+    pub(super) fn faces(&mut self, offset: Duration, faces: &[Seen]) -> io::Result<()> {
+        let Self { faces: Some(table), names, carried, .. } = self else { return Ok(()) };
+        for (number, Seen { bbox, score, probabilities, sighting }) in faces.iter().enumerate() {
+            let mut row = names.to_vec();
+            row.extend([seconds(offset), number.to_string()]);
+            row.extend([bbox.x1, bbox.y1, bbox.width(), bbox.height()].map(|pixels| format!("{pixels:.1}")));
+            row.extend([format!("{score:.4}"), told(*sighting).to_owned()]);
+            // A face that is too small to be told has none.
+            let cell = |kind: Expression| {
+                probabilities.map_or_else(String::new, |p| format!("{:.4}", p[kind.index()]))
+            };
+            row.extend(Expression::ALL.map(cell));
+            table.add(row.iter().chain(&*carried))?;
+        }
+        Ok(())
+    }
+
+    /// The rows of each table, in the order of [`Kind::ALL`].
+    pub(super) fn into_bytes(self) -> io::Result<[Vec<u8>; 3]> {
+        let bytes = |rows: Option<Rows>| rows.map_or(Ok(Vec::new()), Rows::into_bytes);
+        Ok([self.minutes.into_bytes()?, bytes(self.frames)?, bytes(self.faces)?])
+    }
+}
+
+fn seconds(offset: Duration) -> String {
+    format!("{:.3}", offset.as_secs_f64())
+}
+
+fn told(sighting: Sighting) -> &'static str {
+    match sighting {
+        Sighting::Certain(kind) => kind.name(),
+        Sighting::Uncertain => "uncertain",
+    }
+}

@@ -1,0 +1,370 @@
+//! Charts as in the paper's figures 9 to 11: the shares of kinds as bars of 100 %, and the course of a lecture.
+
+use std::path::Path;
+
+use anyhow::anyhow;
+use plotters::coord::Shift;
+use plotters::prelude::*;
+use plotters::style::text_anchor::{HPos, Pos, VPos};
+
+use super::super::placed;
+use super::division::Division;
+use super::table::{Lecture, Minute};
+
+/// Words and lines; a page on a dark screen turns them light.
+const INK: RGBColor = RGBColor(34, 34, 34);
+/// What frames came to that were not counted as a kind.
+const FRAMES: [(&str, RGBColor); 3] = [
+    ("counted face", RGBColor(96, 104, 116)),
+    ("uncertain", RGBColor(150, 156, 166)),
+    ("no face", RGBColor(232, 235, 239)),
+];
+
+/// Sizes of letters in pixels.
+const TEXT: i32 = 15;
+const SMALL: i32 = 13;
+/// The width of a letter in parts of its size, on average.
+const LETTER: f64 = 0.5;
+const MARGIN: i32 = 8;
+const LINE: i32 = 22;
+/// A row of the chart of shares: its name, its bar, the bar of its frames.
+const BAR: i32 = 24;
+const FRAME_BAR: i32 = 7;
+const ROW: i32 = LINE + BAR + FRAME_BAR + 12;
+/// Below the bars: the axis, and what it means.
+const AXIS: i32 = 44;
+const COURSE: i32 = 150;
+
+/// A row of the chart of shares.
+pub(super) struct Row {
+    pub(super) name: String,
+    pub(super) total: Minute,
+}
+
+/// Where a chart is drawn.
+type Area<'a, B> = DrawingArea<B, Shift>;
+
+/// A chart: what it shows, and its size in pixels.
+pub(super) enum Chart<'a> {
+    /// The shares of some lectures or teachers.
+    Shares(&'a Division, &'a [Row]),
+    /// A lecture's minutes.
+    Course(&'a Division, &'a Lecture),
+}
+
+impl Chart<'_> {
+    fn legend(&self, width: i32) -> Vec<Vec<(String, RGBColor)>> {
+        let (Chart::Shares(division, _) | Chart::Course(division, _)) = self;
+        let kinds = division.kinds.iter().map(|kind| (kind.name.clone(), kind.colour));
+        let frames = FRAMES.map(|(name, colour)| (name.to_owned(), colour));
+        // In the course the kinds are the counted faces.
+        let skipped = usize::from(matches!(self, Chart::Course(..)));
+        let mut lines = vec![Vec::new()];
+        let mut left = width;
+        for entry in kinds.chain(frames.into_iter().skip(skipped)) {
+            let wide = entry_width(&entry.0);
+            if wide > left {
+                lines.push(Vec::new());
+                left = width;
+            }
+            left -= wide;
+            lines.last_mut().expect("there is one from the start").push(entry);
+        }
+        lines
+    }
+
+    /// In pixels, for this width.
+    fn height(&self, width: i32) -> i32 {
+        let legend = LINE * length(self.legend(width - 2 * MARGIN).len());
+        let bars = match self {
+            Chart::Shares(_, rows) => ROW * length(rows.len()),
+            Chart::Course(..) => COURSE + MARGIN,
+        };
+        MARGIN + legend + bars + AXIS
+    }
+
+    fn draw<B: DrawingBackend>(
+        &self,
+        area: &Area<'_, B>,
+        width: i32,
+    ) -> Result<(), DrawingAreaErrorKind<B::ErrorType>> {
+        let mut y = MARGIN;
+        for line in self.legend(width - 2 * MARGIN) {
+            let mut x = MARGIN;
+            for (name, colour) in line {
+                area.draw(&Rectangle::new([(x, y + 3), (x + 12, y + 15)], colour.filled()))?;
+                text(area, &name, (x + 17, y + 9), SMALL, INK, HPos::Left)?;
+                x += entry_width(&name);
+            }
+            y += LINE;
+        }
+        match self {
+            Chart::Shares(division, rows) => {
+                for row in *rows {
+                    shares(area, division, row, y, width)?;
+                    y += ROW;
+                }
+                axis(area, "share of the counted faces (thin bar: of the frames)", y, width)
+            }
+            Chart::Course(division, lecture) => course(area, division, lecture, y, width),
+        }
+    }
+
+    /// As SVG, `width` pixels wide, with this name for who cannot see it.
+    pub(super) fn svg(&self, width: i32, name: &str) -> anyhow::Result<String> {
+        let mut svg = String::new();
+        let size = (u32::try_from(width)?, u32::try_from(self.height(width))?);
+        {
+            let area = SVGBackend::with_string(&mut svg, size).into_drawing_area();
+            self.draw(&area, width).map_err(drawing)?;
+            area.present().map_err(drawing)?;
+        }
+        let escaped = name.replace('&', "&amp;").replace('<', "&lt;").replace('"', "&quot;");
+        Ok(svg.replacen("<svg ", &format!("<svg role=\"img\" aria-label=\"{escaped}\" "), 1))
+    }
+}
+
+/// The charts one below the other, as SVG or, where the file's name ends so, as PNG.
+pub(super) fn write(charts: &[(String, Chart<'_>)], path: &Path) -> anyhow::Result<()> {
+    const WIDTH: i32 = 900;
+    let title = LINE + MARGIN;
+    let height: i32 = charts.iter().map(|(_, chart)| title + chart.height(WIDTH)).sum();
+    let size = (u32::try_from(WIDTH)?, u32::try_from(height)?);
+    let png = path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("png"));
+    if !png {
+        let mut svg = String::new();
+        all(&SVGBackend::with_string(&mut svg, size).into_drawing_area(), charts, WIDTH)?;
+        return placed::write(path, svg.as_bytes());
+    }
+    font()?;
+    let mut pixels = vec![0; 3 * size.0 as usize * size.1 as usize];
+    all(&BitMapBackend::with_buffer(&mut pixels, size).into_drawing_area(), charts, WIDTH)?;
+    let image = image::RgbImage::from_raw(size.0, size.1, pixels).ok_or_else(|| drawing("its size"))?;
+    let mut file = std::io::Cursor::new(Vec::new());
+    image.write_to(&mut file, image::ImageFormat::Png)?;
+    placed::write(path, &file.into_inner())
+}
+
+fn all<B: DrawingBackend>(
+    area: &Area<'_, B>,
+    charts: &[(String, Chart<'_>)],
+    width: i32,
+) -> anyhow::Result<()> {
+    let draw = || {
+        area.fill(&WHITE)?;
+        let mut y = 0;
+        for (title, chart) in charts {
+            text(area, title, (MARGIN, y + MARGIN + LINE / 2), TEXT, INK, HPos::Left)?;
+            y += LINE + MARGIN;
+            let height = chart.height(width);
+            let part = area.clone().shrink((0, y), (width, height));
+            chart.draw(&part, width)?;
+            y += height;
+        }
+        area.present()
+    };
+    draw().map_err(drawing)
+}
+
+/// One row: a name with its number of faces, a bar of kinds, a thin bar of frames.
+fn shares<B: DrawingBackend>(
+    area: &Area<'_, B>,
+    division: &Division,
+    Row { name, total }: &Row,
+    y: i32,
+    width: i32,
+) -> Result<(), DrawingAreaErrorKind<B::ErrorType>> {
+    let counts = division.counts(&total.counts.kinds);
+    let faces: f64 = counts.iter().sum();
+    let number = format!("n = {}", total.counts.faces());
+    let room = width - 2 * MARGIN - letters(&number, SMALL) - 10;
+    text(area, &fitting(name, room, TEXT), (MARGIN, y + LINE / 2), TEXT, INK, HPos::Left)?;
+    text(area, &number, (width - MARGIN, y + LINE / 2), SMALL, INK, HPos::Right)?;
+    let bar = y + LINE;
+    let mut parts = Vec::new();
+    for (kind, count) in division.kinds.iter().zip(&counts) {
+        parts.push((count / faces.max(1.0), kind.colour));
+    }
+    stack(area, &parts, bar, BAR, width, true)?;
+    if faces < 1.0 {
+        text(area, "no face was counted", (MARGIN + 4, bar + BAR / 2), SMALL, INK, HPos::Left)?;
+    }
+    let seen = [total.counts.faces(), total.counts.uncertain, total.counts.no_face].map(f64::from);
+    let all: f64 = seen.iter().sum();
+    let parts: Vec<_> = seen.iter().zip(FRAMES).map(|(n, (_, colour))| (n / all.max(1.0), colour)).collect();
+    stack(area, &parts, bar + BAR + 2, FRAME_BAR, width, false)
+}
+
+/// A bar of parts from left to right.
+fn stack<B: DrawingBackend>(
+    area: &Area<'_, B>,
+    parts: &[(f64, RGBColor)],
+    y: i32,
+    height: i32,
+    width: i32,
+    told: bool,
+) -> Result<(), DrawingAreaErrorKind<B::ErrorType>> {
+    let full = f64::from(width - 2 * MARGIN);
+    let mut from = 0.0;
+    for (share, colour) in parts.iter().filter(|(share, _)| *share > 0.0) {
+        let (left, right) = (MARGIN + pixels(from * full), MARGIN + pixels((from + share) * full));
+        // A pixel between two parts, where there is one.
+        let end = (right - 1).max(left);
+        area.draw(&Rectangle::new([(left, y), (end, y + height)], colour.filled()))?;
+        let words = format!("{:.0} %", 100.0 * share);
+        if told && right - left > letters(&words, SMALL) + 6 {
+            let ink = if brightness(*colour) > 0.45 { BLACK } else { WHITE };
+            text(area, &words, ((left + right) / 2, y + height / 2), SMALL, ink, HPos::Center)?;
+        }
+        from += share;
+    }
+    Ok(())
+}
+
+/// The minutes of a lecture as columns of 100 % of the frames that were due.
+fn course<B: DrawingBackend>(
+    area: &Area<'_, B>,
+    division: &Division,
+    lecture: &Lecture,
+    y: i32,
+    width: i32,
+) -> Result<(), DrawingAreaErrorKind<B::ErrorType>> {
+    let left = MARGIN + letters("100 %", SMALL) + 6;
+    let full = f64::from(width - MARGIN - left);
+    for percent in [0, 50, 100] {
+        let at = y + MARGIN + COURSE - COURSE * percent / 100;
+        area.draw(&PathElement::new([(left - 4, at), (left, at)], INK))?;
+        text(area, &format!("{percent} %"), (left - 6, at), SMALL, INK, HPos::Right)?;
+    }
+    let seconds = f64::from(lecture.total().seconds.max(1));
+    let mut from = 0.0;
+    for minute in &lecture.minutes {
+        let to = from + f64::from(minute.seconds);
+        let [x, end] = [from, to].map(|at| left + pixels(at / seconds * full));
+        from = to;
+        let mut parts: Vec<(f64, RGBColor)> = division
+            .counts(&minute.counts.kinds)
+            .into_iter()
+            .zip(division.kinds.iter().map(|k| k.colour))
+            .collect();
+        parts.push((f64::from(minute.counts.uncertain), FRAMES[1].1));
+        parts.push((f64::from(minute.counts.no_face), FRAMES[2].1));
+        let seen: f64 = parts.iter().map(|(count, _)| count).sum();
+        let due = f64::from(minute.expected).max(seen).max(1.0);
+        let mut bottom = 0.0;
+        for (count, colour) in parts.into_iter().filter(|(count, _)| *count > 0.0) {
+            let [low, high] = [bottom, bottom + count]
+                .map(|count| y + MARGIN + COURSE - pixels(count / due * f64::from(COURSE)));
+            bottom += count;
+            area.draw(&Rectangle::new([(x, high), (end.max(x + 1), low)], colour.filled()))?;
+        }
+    }
+    let base = y + MARGIN + COURSE;
+    area.draw(&PathElement::new([(left, base), (width - MARGIN, base)], INK))?;
+    let minutes = seconds / 60.0;
+    let steps = [1.0, 2.0, 5.0, 10.0, 15.0, 30.0, 60.0, 120.0];
+    let step = steps.into_iter().find(|step| minutes / step * 42.0 <= full).unwrap_or(240.0);
+    let mut at = 0.0;
+    while at <= minutes {
+        let x = left + pixels(at / minutes * full);
+        area.draw(&PathElement::new([(x, base), (x, base + 4)], INK))?;
+        text(area, &format!("{at:.0}"), (x, base + 13), SMALL, INK, HPos::Center)?;
+        at += step;
+    }
+    text(
+        area,
+        "minutes; share of the frames that were due",
+        (width - MARGIN, base + 30),
+        SMALL,
+        INK,
+        HPos::Right,
+    )
+}
+
+/// 0 to 100 % below the bars.
+fn axis<B: DrawingBackend>(
+    area: &Area<'_, B>,
+    words: &str,
+    y: i32,
+    width: i32,
+) -> Result<(), DrawingAreaErrorKind<B::ErrorType>> {
+    area.draw(&PathElement::new([(MARGIN, y), (width - MARGIN, y)], INK))?;
+    for (percent, side) in
+        [(0, HPos::Left), (25, HPos::Center), (50, HPos::Center), (75, HPos::Center), (100, HPos::Right)]
+    {
+        let x = MARGIN + (width - 2 * MARGIN) * percent / 100;
+        area.draw(&PathElement::new([(x, y), (x, y + 4)], INK))?;
+        text(area, &format!("{percent} %"), (x, y + 13), SMALL, INK, side)?;
+    }
+    text(area, words, (width - MARGIN, y + 32), SMALL, INK, HPos::Right)
+}
+
+fn text<B: DrawingBackend>(
+    area: &Area<'_, B>,
+    words: &str,
+    at: (i32, i32),
+    size: i32,
+    ink: RGBColor,
+    side: HPos,
+) -> Result<(), DrawingAreaErrorKind<B::ErrorType>> {
+    let style = ("sans-serif", size).into_font().color(&ink).pos(Pos::new(side, VPos::Center));
+    area.draw(&Text::new(words.to_owned(), at, style))
+}
+
+/// About how many pixels wide some words are.
+fn letters(words: &str, size: i32) -> i32 {
+    pixels(f64::from(length(words.chars().count())) * f64::from(size) * LETTER)
+}
+
+fn entry_width(name: &str) -> i32 {
+    letters(name, SMALL) + 32
+}
+
+/// As much of a name as there is room for.
+fn fitting(name: &str, room: i32, size: i32) -> String {
+    if letters(name, size) <= room {
+        return name.to_owned();
+    }
+    let mut kept = name.chars().collect::<Vec<_>>();
+    while !kept.is_empty() && letters(&kept.iter().collect::<String>(), size) + size > room {
+        kept.pop();
+    }
+    kept.into_iter().chain(['…']).collect()
+}
+
+fn brightness(RGBColor(red, green, blue): RGBColor) -> f64 {
+    (0.299 * f64::from(red) + 0.587 * f64::from(green) + 0.114 * f64::from(blue)) / 255.0
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "a part of a picture's side")]
+fn pixels(value: f64) -> i32 {
+    value.round() as i32
+}
+
+fn length(count: usize) -> i32 {
+    i32::try_from(count).unwrap_or(i32::MAX)
+}
+
+fn drawing(error: impl std::fmt::Display) -> anyhow::Error {
+    anyhow!("the chart cannot be drawn: {error}")
+}
+
+/// Where fonts lie, and those that are looked for.
+const FONTS: [&str; 6] = [
+    "/usr/share/fonts/truetype/dejavu/DejaVuSans.ttf",
+    "/usr/share/fonts/truetype/liberation/LiberationSans-Regular.ttf",
+    "/usr/share/fonts/truetype/liberation2/LiberationSans-Regular.ttf",
+    "/usr/share/fonts/truetype/noto/NotoSans-Regular.ttf",
+    "/usr/share/fonts/dejavu-sans-fonts/DejaVuSans.ttf",
+    "/usr/share/fonts/TTF/DejaVuSans.ttf",
+];
+
+/// A PNG needs letters of its own; an SVG takes the reader's.
+fn font() -> anyhow::Result<()> {
+    let bytes = FONTS.iter().find_map(|path| std::fs::read(path).ok());
+    let bytes = bytes.ok_or_else(|| {
+        drawing("a PNG needs the font DejaVu Sans; install fonts-dejavu-core, or write an SVG")
+    })?;
+    plotters::style::register_font("sans-serif", FontStyle::Normal, Box::leak(bytes.into_boxed_slice()))
+        .map_err(|_| drawing("its font is damaged; install fonts-dejavu-core again, or write an SVG"))
+}

@@ -1,0 +1,92 @@
+//! The two ways to divide expressions: the 13 kinds, and 7 of them with weak and strong together.
+
+use plotters::style::RGBColor;
+
+use crate::expression::{Emotion, Expression, Intensity};
+
+/// One kind of a division.
+pub(super) struct Kind {
+    pub(super) name: String,
+    pub(super) colour: RGBColor,
+    /// Which of the 13 it is made of, by [`Expression::index`].
+    members: Vec<usize>,
+}
+
+/// A division of the expressions, in the order of the payload.
+pub(super) struct Division {
+    pub(super) kinds: Vec<Kind>,
+}
+
+/// The hue of an emotion: the palette of Okabe and Ito (2008), which is told apart with every kind of colour vision.
+fn hue(expression: Expression) -> RGBColor {
+    match expression {
+        Expression::Neutral => RGBColor(187, 187, 187),
+        Expression::Of(Emotion::Surprise, _) => RGBColor(86, 180, 233),
+        Expression::Of(Emotion::Fear, _) => RGBColor(204, 121, 167),
+        Expression::Of(Emotion::Disgust, _) => RGBColor(0, 158, 115),
+        Expression::Of(Emotion::Happy, _) => RGBColor(240, 228, 66),
+        Expression::Of(Emotion::Sad, _) => RGBColor(0, 114, 178),
+        Expression::Of(Emotion::Angry, _) => RGBColor(213, 94, 0),
+    }
+}
+
+/// Half way to white.
+fn tint(RGBColor(red, green, blue): RGBColor) -> RGBColor {
+    let half = |value: u8| value / 2 + 128;
+    RGBColor(half(red), half(green), half(blue))
+}
+
+impl Division {
+    pub(super) fn thirteen() -> Self {
+        let kind = |expression: Expression| Kind {
+            name: expression.name().replace('_', " "),
+            colour: match expression {
+                Expression::Of(_, Intensity::Weak) => tint(hue(expression)),
+                _ => hue(expression),
+            },
+            members: vec![expression.index()],
+        };
+        Self { kinds: Expression::ALL.map(kind).into() }
+    }
+
+    pub(super) fn seven() -> Self {
+        let mut kinds: Vec<Kind> = Vec::new();
+        for expression in Expression::ALL {
+            let name = expression.name().split('_').next().unwrap_or_default();
+            match kinds.last_mut() {
+                Some(last) if last.name == name => last.members.push(expression.index()),
+                _ => kinds.push(Kind {
+                    name: name.to_owned(),
+                    colour: hue(expression),
+                    members: vec![expression.index()],
+                }),
+            }
+        }
+        Self { kinds }
+    }
+
+    /// Counts of the 13 kinds, added up.
+    pub(super) fn counts(&self, kinds: &[u32; Expression::COUNT]) -> Vec<f64> {
+        let sum = |kind: &Kind| kind.members.iter().map(|at| f64::from(kinds[*at])).sum();
+        self.kinds.iter().map(sum).collect()
+    }
+
+    /// The kind of this division that one of the 13 belongs to.
+    pub(super) fn kind_of(&self, index: usize) -> usize {
+        self.kinds.iter().position(|kind| kind.members.contains(&index)).unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn seven_kinds_are_the_thirteen_with_weak_and_strong_together() {
+        let (seven, thirteen) = (Division::seven(), Division::thirteen());
+        assert_eq!((seven.kinds.len(), thirteen.kinds.len()), (7, 13));
+        let counts: [u32; 13] = std::array::from_fn(|i| u32::try_from(i).unwrap());
+        assert_eq!(seven.counts(&counts), [0.0, 3.0, 7.0, 11.0, 15.0, 19.0, 23.0]);
+        assert_eq!((seven.kind_of(0), seven.kind_of(8), thirteen.kind_of(8)), (0, 4, 8));
+    }
+}

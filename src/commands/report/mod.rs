@@ -1,0 +1,65 @@
+//! `lectern report`: recordings compared, on one page that needs no network and shows nobody.
+//!
+//! `table` reads what `lectern analyze --csv` wrote, `groups` puts a teacher's lectures together, `division` has the 13 kinds and
+//! the 7, `statistics` the intervals, `errors` what the classifier's known errors could make, `charts` draws, and `page` brings all
+//! of them together.
+
+mod charts;
+mod division;
+mod errors;
+mod groups;
+mod page;
+mod statistics;
+mod table;
+
+use std::path::Path;
+
+use anyhow::Context;
+
+use self::charts::Chart;
+use self::division::Division;
+use self::table::Lecture;
+use super::{UsageError, outputs, placed};
+use crate::cli::Report;
+
+/// Writes the page, and the chart where one is asked for.
+///
+/// # Errors
+/// [`UsageError`] when a table is none of ours or an output would overwrite it; when something cannot be read or written.
+pub fn run(arguments: &Report) -> anyhow::Result<()> {
+    let asked = [("--out", Some(arguments.out.as_path())), ("--chart", arguments.chart.as_deref())];
+    outputs::check(&asked, arguments.tables.iter().map(AsRef::as_ref))?;
+    let mut lectures = Vec::new();
+    for path in &arguments.tables {
+        let bytes = std::fs::read(path).with_context(|| format!("{} cannot be read", path.display()))?;
+        table::read(&bytes, &mut lectures)
+            .map_err(|problem| UsageError(format!("{}: {problem}", path.display())))?;
+    }
+    if lectures.is_empty() {
+        return Err(
+            UsageError("the tables hold no minute; analyze recordings with --csv first".to_owned()).into()
+        );
+    }
+    placed::write(&arguments.out, page::page(&lectures)?.as_bytes())?;
+    arguments.chart.as_deref().map_or(Ok(()), |path| write_chart(&lectures, path))
+}
+
+/// Draws the chart of a table of minutes, as `lectern analyze --chart` does.
+///
+/// # Errors
+/// When it cannot be written.
+pub(super) fn chart_of(table: &[u8], path: &Path) -> anyhow::Result<()> {
+    let mut lectures = Vec::new();
+    table::read(table, &mut lectures).map_err(anyhow::Error::msg)?;
+    write_chart(&lectures, path)
+}
+
+fn write_chart(lectures: &[Lecture], path: &Path) -> anyhow::Result<()> {
+    let rows = groups::rows(lectures);
+    let (seven, thirteen) = (Division::seven(), Division::thirteen());
+    let charts = [
+        ("Shares of 7 kinds".to_owned(), Chart::Shares(&seven, &rows)),
+        ("Shares of 13 kinds".to_owned(), Chart::Shares(&thirteen, &rows)),
+    ];
+    charts::write(&charts, path)
+}

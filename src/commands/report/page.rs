@@ -1,0 +1,252 @@
+//! The page: what is computed, in the words and figures that `page.html` puts in their places.
+
+use std::collections::BTreeSet;
+
+use minijinja::{AutoEscape, Environment, Value, context};
+use serde::Serialize;
+
+use super::charts::Chart;
+use super::division::Division;
+use super::errors::{Errors, Range};
+use super::groups::{rows, teachers, together};
+use super::statistics::{
+    BLOCK_SECONDS, DRAWS, LEAST_BLOCKS, SEED, Share, Shares, difference, distance, shares,
+};
+use super::table::Lecture;
+
+/// Widths of a chart in pixels: for a desk and for a telephone.
+const WIDTHS: [(i32, &str); 2] = [(900, "wide"), (350, "narrow")];
+
+/// Lectures whose differences are told pair by pair; of more, only those of this many.
+const MOST_PAIRED: usize = 12;
+
+/// A lecture, or all of a teacher's, with everything that is told of it.
+struct Group<'a> {
+    name: String,
+    lectures: Vec<&'a Lecture>,
+    seven: Shares,
+    thirteen: Shares,
+}
+
+#[derive(Serialize)]
+struct Totals {
+    name: String,
+    source: String,
+    minutes: usize,
+    frames: u32,
+    no_face: String,
+    uncertain: String,
+    corrupt: u32,
+    faces: u32,
+}
+
+#[derive(Serialize)]
+struct ShareRow {
+    name: String,
+    cells: Vec<ShareCell>,
+}
+
+#[derive(Serialize)]
+struct ShareCell {
+    share: String,
+    interval: String,
+    /// What known errors could make of it.
+    range: String,
+}
+
+#[derive(Serialize)]
+struct Pair {
+    one: String,
+    other: String,
+    distance: String,
+    by_chance: String,
+    by_errors: String,
+    verdict: &'static str,
+    cells: Vec<DifferenceCell>,
+}
+
+#[derive(Serialize)]
+struct DifferenceCell {
+    difference: String,
+    interval: String,
+    /// Chance alone seldom makes it.
+    clear: bool,
+    /// The classifier's known errors alone could make it.
+    within: bool,
+}
+
+/// The whole page.
+///
+/// # Errors
+/// When a chart cannot be drawn.
+pub(super) fn page(lectures: &[Lecture]) -> anyhow::Result<String> {
+    let (seven, thirteen) = (Division::seven(), Division::thirteen());
+    let errors = Errors::known();
+    let groups: Vec<Group<'_>> = groups(lectures, &seven, &thirteen);
+    let rows = rows(lectures);
+    let short = |division: &Division| division.kinds.iter().map(|kind| kind.name.clone()).collect::<Vec<_>>();
+    let courses: Vec<Value> = lectures
+        .iter()
+        .map(|lecture| {
+            let name = format!("Course of {}", lecture.label);
+            Ok(context! { name => lecture.label, charts => drawn(&Chart::Course(&seven, lecture), &name)? })
+        })
+        .collect::<anyhow::Result<_>>()?;
+    let singles = lectures.len().min(MOST_PAIRED);
+    // Also teachers, if there is more than one.
+    let taught = &groups[lectures.len()..];
+    let pairs = [&groups[..singles], if taught.len() > 1 { taught } else { &[] }]
+        .into_iter()
+        .flat_map(|groups| {
+            groups
+                .iter()
+                .enumerate()
+                .flat_map(|(i, one)| groups[i + 1..].iter().map(move |other| (one, other)))
+        })
+        .map(|(one, other)| pair(one, other, &seven, &errors))
+        .collect::<Vec<_>>();
+    let settings: BTreeSet<&str> = lectures.iter().map(|lecture| lecture.settings.as_str()).collect();
+    let told = |classifier: &str| !classifier.is_empty() && errors.classifier.starts_with(classifier);
+    let measured = settings.iter().all(|settings| {
+        settings.split("; ").find_map(|word| word.strip_prefix("classifier=")).is_some_and(told)
+    });
+    let mut environment = Environment::new();
+    environment.set_auto_escape_callback(|_| AutoEscape::Html);
+    environment.add_template("page", include_str!("page.html"))?;
+    let page = environment.get_template("page")?.render(context! {
+        version => env!("CARGO_PKG_VERSION"),
+        count => lectures.len(),
+        minutes => lectures.iter().map(|lecture| lecture.minutes.len()).sum::<usize>(),
+        totals => groups.iter().map(totals).collect::<Vec<_>>(),
+        seven => drawn(&Chart::Shares(&seven, &rows), "Shares of 7 kinds")?,
+        thirteen => drawn(&Chart::Shares(&thirteen, &rows), "Shares of 13 kinds")?,
+        names7 => short(&seven),
+        divisions => [
+            context! { names => short(&seven), rows => share_rows(&groups, |it| &it.seven, &seven, &errors) },
+            context! { names => short(&thirteen), rows => share_rows(&groups, |it| &it.thirteen, &thirteen, &errors) },
+        ],
+        courses,
+        pairs,
+        left_out => lectures.len() - singles,
+        paired => singles,
+        block => BLOCK_SECONDS / 60,
+        least => BLOCK_SECONDS / 60 * u32::try_from(LEAST_BLOCKS)?,
+        draws => DRAWS,
+        seed => SEED,
+        settings => settings.iter().map(|text| text.split("; ").collect::<Vec<_>>()).collect::<Vec<_>>(),
+        mixed => settings.len() > 1,
+        measured,
+        classifier => &errors.classifier[..16],
+        error_faces => errors.faces,
+    })?;
+    Ok(page)
+}
+
+/// A chart for each width.
+fn drawn(chart: &Chart<'_>, name: &str) -> anyhow::Result<Vec<Value>> {
+    let each = WIDTHS.iter().map(|(width, class)| {
+        Ok(context! { class, svg => Value::from_safe_string(chart.svg(*width, name)?) })
+    });
+    each.collect()
+}
+
+fn groups<'a>(lectures: &'a [Lecture], seven: &Division, thirteen: &Division) -> Vec<Group<'a>> {
+    let group = |name: String, theirs: Vec<&'a Lecture>| Group {
+        name,
+        seven: shares(&theirs, seven),
+        thirteen: shares(&theirs, thirteen),
+        lectures: theirs,
+    };
+    let single = lectures.iter().map(|lecture| group(lecture.label.clone(), vec![lecture]));
+    let taught = teachers(lectures).into_iter();
+    single.chain(taught.map(|(name, theirs)| group(format!("Teacher {name}"), theirs))).collect()
+}
+
+fn totals(group: &Group<'_>) -> Totals {
+    let total = together(&group.lectures);
+    let counts = &total.counts;
+    let seen = f64::from(counts.faces() + counts.uncertain + counts.no_face).max(1.0);
+    let part = |count: u32| format!("{:.1} %", 100.0 * f64::from(count) / seen);
+    Totals {
+        name: group.name.clone(),
+        source: match &group.lectures[..] {
+            [lecture] if lecture.label == group.name => lecture.source.clone(),
+            [_] => "1 lecture".to_owned(),
+            lectures => format!("{} lectures", lectures.len()),
+        },
+        minutes: group.lectures.iter().map(|lecture| lecture.minutes.len()).sum(),
+        frames: counts.frames,
+        no_face: part(counts.no_face),
+        uncertain: part(counts.uncertain),
+        corrupt: counts.corrupt,
+        faces: counts.faces(),
+    }
+}
+
+fn share_rows<'a>(
+    groups: &'a [Group<'_>],
+    shares: impl Fn(&'a Group<'_>) -> &'a Shares,
+    division: &Division,
+    errors: &Errors,
+) -> Vec<ShareRow> {
+    groups.iter().map(|group| share_row(group, shares(group), division, errors)).collect()
+}
+
+fn share_row(group: &Group<'_>, shares: &Shares, division: &Division, errors: &Errors) -> ShareRow {
+    let mean: Vec<f64> = shares.of.iter().map(|share| share.share).collect();
+    let around = errors.around(division, &mean);
+    let cell = |(share, range): (&Share, Range)| ShareCell {
+        share: percent(share.share),
+        interval: interval(*share),
+        range: format!(
+            "{} to {}",
+            percent((share.share - range.wrongly).max(0.0)),
+            percent((share.share + range.missed).min(1.0))
+        ),
+    };
+    ShareRow { name: group.name.clone(), cells: shares.of.iter().zip(around).map(cell).collect() }
+}
+
+fn pair(one: &Group<'_>, other: &Group<'_>, division: &Division, errors: &Errors) -> Pair {
+    let mixture: Vec<f64> =
+        one.seven.of.iter().zip(&other.seven.of).map(|(a, b)| f64::midpoint(a.share, b.share)).collect();
+    let around = errors.around(division, &mixture);
+    let wrong: f64 = around.iter().map(|range| range.missed).sum();
+    let apart = distance(&one.seven, &other.seven);
+    let cells = one.seven.of.iter().zip(&other.seven.of).zip(around).map(|((a, b), range)| {
+        let Share { share, interval } = difference(*a, *b);
+        DifferenceCell {
+            difference: format!("{:+.1}", 100.0 * share),
+            interval: interval.map_or_else(String::new, |(low, high)| {
+                format!("{:+.1} to {:+.1}", 100.0 * low, 100.0 * high)
+            }),
+            clear: interval.is_some_and(|(low, high)| low > 0.0 || high < 0.0),
+            within: share.abs() <= range.most(),
+        }
+    });
+    let chance = apart.by_chance.is_none_or(|most| apart.distance <= most);
+    Pair {
+        one: one.name.clone(),
+        other: other.name.clone(),
+        distance: percent(apart.distance),
+        by_chance: apart.by_chance.map_or_else(|| "too short".to_owned(), percent),
+        by_errors: percent(wrong),
+        verdict: match (chance, apart.distance <= wrong) {
+            _ if apart.by_chance.is_none() => "too short to tell",
+            (true, _) => "no more than chance",
+            (false, true) => "more than chance, within known errors",
+            (false, false) => "more than chance and known errors",
+        },
+        cells: cells.collect(),
+    }
+}
+
+fn percent(share: f64) -> String {
+    format!("{:.1} %", 100.0 * share)
+}
+
+fn interval(share: Share) -> String {
+    share
+        .interval
+        .map_or_else(String::new, |(low, high)| format!("{:.1} to {:.1}", 100.0 * low, 100.0 * high))
+}

@@ -1,0 +1,106 @@
+//! Tables of minutes, as `lectern analyze --csv` writes them, read back into lectures.
+
+use std::collections::HashSet;
+
+use csv::StringRecord;
+
+use crate::expression::Expression;
+use crate::tally::Counts;
+
+/// One minute of a lecture.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(super) struct Minute {
+    pub(super) seconds: u32,
+    pub(super) expected: u32,
+    pub(super) counts: Counts,
+}
+
+/// One recording.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(super) struct Lecture {
+    pub(super) device: String,
+    pub(super) boot: String,
+    pub(super) label: String,
+    pub(super) source: String,
+    /// Where the manifest had a column of that name.
+    pub(super) teacher: String,
+    pub(super) settings: String,
+    pub(super) minutes: Vec<Minute>,
+}
+
+impl Lecture {
+    /// All minutes together.
+    pub(super) fn total(&self) -> Minute {
+        let mut total = Minute::default();
+        for Minute { seconds, expected, counts } in &self.minutes {
+            total.seconds += seconds;
+            total.expected += expected;
+            total.counts.add(counts);
+        }
+        total
+    }
+}
+
+/// Adds the lectures of a table to `lectures`; minutes that are there already are left out.
+///
+/// # Errors
+/// What of the table cannot be used.
+pub(super) fn read(table: &[u8], lectures: &mut Vec<Lecture>) -> Result<(), String> {
+    let mut reader = csv::Reader::from_reader(table);
+    let header = reader.headers().map_err(|e| e.to_string())?.clone();
+    let position = |name: &str| header.iter().position(|column| column == name);
+    let must = |name: &str| {
+        position(name)
+            .ok_or_else(|| format!("has no column `{name}`; name a table that `lectern analyze --csv` wrote"))
+    };
+    let names = [must("device")?, must("boot")?, must("label")?, must("source")?];
+    let counts = ["seconds", "frames_expected", "frames", "corrupt", "no_face", "uncertain"];
+    let counts = counts.map(must).into_iter().collect::<Result<Vec<_>, _>>()?;
+    let kinds = Expression::ALL.map(|kind| must(kind.name())).into_iter().collect::<Result<Vec<_>, _>>()?;
+    let (seq, settings, teacher) = (must("seq")?, must("settings")?, position("teacher"));
+    let mut known: HashSet<(String, String, String)> = HashSet::new();
+    for row in reader.records() {
+        let row = row.map_err(|e| e.to_string())?;
+        let [device, boot, label, source] = names.map(|at| row[at].to_owned());
+        let number = |at: usize| number(&row, at);
+        let at = lectures.iter().rposition(|it| (&it.device, &it.boot) == (&device, &boot));
+        // The same minute twice is the same minute, in one table or in two.
+        if !known.insert((device.clone(), boot.clone(), row[seq].to_owned())) {
+            continue;
+        }
+        let all = counts.iter().map(|at| number(*at)).collect::<Result<Vec<_>, _>>()?;
+        let &[seconds, expected, frames, corrupt, no_face, uncertain] = &all[..] else { continue };
+        let mut minute = Minute {
+            seconds,
+            expected,
+            counts: Counts { frames, corrupt, no_face, uncertain, ..Counts::default() },
+        };
+        for (kind, at) in minute.counts.kinds.iter_mut().zip(&kinds) {
+            *kind = number(*at)?;
+        }
+        let lecture = match at {
+            Some(at) => &mut lectures[at],
+            None => {
+                let teacher = teacher.map_or_else(String::new, |at| row[at].to_owned());
+                let settings = row[settings].to_owned();
+                lectures.push(Lecture {
+                    device,
+                    boot,
+                    label,
+                    source,
+                    teacher,
+                    settings,
+                    minutes: Vec::new(),
+                });
+                lectures.last_mut().expect("one was pushed")
+            }
+        };
+        lecture.minutes.push(minute);
+    }
+    Ok(())
+}
+
+fn number(row: &StringRecord, at: usize) -> Result<u32, String> {
+    let line = row.position().map_or(0, csv::Position::line);
+    row[at].parse().map_err(|_| format!("line {line}: `{}` is no count", &row[at]))
+}

@@ -1,0 +1,134 @@
+//! `lectern status`: how the running service does, and the board that it runs on.
+
+mod board;
+mod prometheus;
+
+use std::io::Write;
+use std::path::Path;
+
+use anyhow::Context;
+use serde::Serialize;
+
+use super::STANDARD_OUTPUT;
+use crate::cli::Status;
+use crate::clock::SystemClock;
+use crate::delivery::{LocalStatus, Silent};
+use crate::service::printable::{Printable, complain};
+use board::Board;
+
+/// Where the kernel tells of the board.
+const SYS: &str = "/sys";
+
+/// What `--json` prints.
+#[derive(Serialize)]
+struct Report<'a> {
+    running: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    problem: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    service: Option<&'a LocalStatus>,
+    board: &'a Board,
+}
+
+/// Prints lines, one JSON object, or metrics.
+///
+/// # Errors
+/// When no service runs (but for metrics), it may not be looked at, or what was asked for cannot be written.
+pub fn run(arguments: &Status) -> anyhow::Result<()> {
+    let board = Board::read(Path::new(SYS));
+    let service = LocalStatus::read(&arguments.runtime, &SystemClock);
+    if arguments.prometheus {
+        return tell_prometheus(service, &board, arguments.out.as_deref());
+    }
+    let mut out = std::io::stdout().lock();
+    let text = if arguments.json {
+        let problem = service.as_ref().err().map(ToString::to_string);
+        let service = service.as_ref().ok();
+        serde_json::to_string(&Report { running: service.is_some(), problem, service, board: &board })?
+    } else {
+        let mut lines = service.as_ref().map(lines).unwrap_or_default();
+        lines.extend(board.lines());
+        lines.join("\n")
+    };
+    writeln!(out, "{text}").context(STANDARD_OUTPUT)?;
+    service?;
+    Ok(())
+}
+
+/// A service that does not run is a value; one that may not be looked at is none.
+fn tell_prometheus(
+    service: Result<LocalStatus, Silent>,
+    board: &Board,
+    out: Option<&Path>,
+) -> anyhow::Result<()> {
+    let service = match service {
+        Ok(service) => Some(service),
+        Err(error @ (Silent::NotAllowed(_) | Silent::Unreadable(..))) => return Err(error.into()),
+        Err(error) => {
+            complain(&error);
+            None
+        }
+    };
+    let text = prometheus::metrics(service.as_ref(), board);
+    match out {
+        Some(file) => prometheus::replace(file, &text).with_context(|| {
+            format!("{} cannot be written; name a file in a folder that is there", file.display())
+        }),
+        None => std::io::stdout().write_all(text.as_bytes()).context(STANDARD_OUTPUT),
+    }
+}
+
+/// What the service told, for people.
+fn lines(service: &LocalStatus) -> Vec<String> {
+    let LocalStatus { equipment, broker, spool, .. } = service;
+    let state = match serde_json::to_value(service.state) {
+        Ok(serde_json::Value::String(state)) => state.replace('_', " "),
+        _ => String::new(),
+    };
+    let wanted = equipment.frames_per_second_wanted;
+    let rate = service.frames_per_second.map_or_else(
+        || format!("no rate yet, {wanted:.1} frames/s wanted"),
+        |rate| format!("{rate:.1} frames/s, {wanted:.1} wanted"),
+    );
+    let window = service.last_window.as_ref().map_or_else(
+        || "none has ended yet".to_owned(),
+        |window| {
+            format!(
+                "began {}, {} s, {} of {} frames",
+                window.start, window.seconds, window.frames, window.frames_expected
+            )
+        },
+    );
+    let connection = match (&broker.problem, broker.connected) {
+        (_, true) => format!("{} connected", broker.address),
+        (Some(problem), false) => format!("away: {problem}"),
+        (None, false) => format!("{} not connected yet", broker.address),
+    };
+    let mut waiting = format!("{} minutes wait, {} dropped", spool.waiting, spool.dropped);
+    if spool.unreadable > 0 {
+        waiting += &format!(", {} cannot be read: see lectern check --only disk", spool.unreadable);
+    }
+    waiting += if spool.on_disk { ", on the disk" } else { ", in memory only" };
+    let clock = if service.clock_synced { "synchronised" } else { "not synchronised: see timedatectl" };
+    let models: Vec<_> = equipment
+        .models
+        .iter()
+        .map(|(file, hash)| format!("{file} {}", hash.get(..12).unwrap_or(hash)))
+        .collect();
+    let other = if service.version == env!("CARGO_PKG_VERSION") {
+        String::new()
+    } else {
+        format!("; {} is installed: systemctl restart lectern", env!("CARGO_PKG_VERSION"))
+    };
+    [
+        ("service", format!("{state} since {}, version {}{other}", service.since, service.version)),
+        ("camera", format!("{}, {rate}", equipment.camera)),
+        ("minute", window),
+        ("broker", connection),
+        ("spool", waiting),
+        ("clock", clock.to_owned()),
+        ("models", models.join(", ")),
+    ]
+    .map(|(part, told)| format!("{part:<8} {}", Printable(told)))
+    .into()
+}

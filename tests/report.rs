@@ -1,0 +1,145 @@
+//! `lectern report`: one page that holds together, loads nothing and shows nobody.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod common;
+
+use std::fmt::Write;
+use std::fs;
+use std::path::Path;
+use std::process::Output;
+
+use common::{kinds, lectern, portrait_video};
+
+fn said(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// A table of lectures: label, teacher, and what a minute shows: faces of each kind, no face.
+fn table(path: &Path, lectures: &[(&str, &str, [u32; 13], u32)], minutes: u32) {
+    let mut text =
+        "device,boot,label,source,seq,start,seconds,frames_expected,frames,corrupt,no_face,uncertain,faces,"
+            .to_owned();
+    text.push_str(&kinds().collect::<Vec<_>>().join(","));
+    text.push_str(",partial,settings,teacher\n");
+    for (number, (label, teacher, kinds, no_face)) in lectures.iter().enumerate() {
+        for seq in 0..minutes {
+            // So that minutes differ.
+            let kinds = kinds.map(|count| if seq % 3 == 0 { count / 2 } else { count });
+            let faces: u32 = kinds.iter().sum();
+            let frames = faces + no_face;
+            let counts = kinds.map(|count| count.to_string()).join(",");
+            writeln!(
+                text,
+                "d,{number:032x},\"{label}\",{number}.mkv,{seq},1970-01-01T00:00:00Z,60,120,{frames},0,{no_face},0,{faces},\
+                 {counts},false,classifier=43c365c67f70d20d; rate=2.0,\"{teacher}\""
+            )
+            .unwrap();
+        }
+    }
+    fs::write(path, text).unwrap();
+}
+
+const CALM: [u32; 13] = [80, 0, 0, 0, 0, 0, 0, 20, 0, 4, 0, 2, 0];
+const MERRY: [u32; 13] = [20, 4, 0, 0, 0, 0, 0, 20, 60, 0, 0, 2, 0];
+
+fn report(table: &Path, out: &Path) -> String {
+    let output = lectern().args(["report", "--out"]).args([out, table]).output().unwrap();
+    assert!(output.status.success(), "{}", said(&output));
+    fs::read_to_string(out).unwrap()
+}
+
+#[test]
+fn a_page_holds_no_picture_and_loads_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let lectures = [
+        ("<b>Algebra & \u{201e}Ärger\u{201c}</b>", "Weiß", CALM, 5),
+        ("Art", "Müller", MERRY, 0),
+        ("Empty", "Müller", [0; 13], 120),
+    ];
+    table(&path("minutes.csv"), &lectures, 45);
+    let page = report(&path("minutes.csv"), &path("report.html"));
+    for forbidden in [
+        "<img",
+        "<image",
+        "data:",
+        "base64",
+        "url(",
+        "<script",
+        "<link",
+        "<iframe",
+        "@import",
+        "src=",
+        "<b>Algebra",
+    ] {
+        assert!(!page.contains(forbidden), "{forbidden}");
+    }
+    // Addresses are names of XML, and are not loaded.
+    let addresses = page.matches("http").count();
+    assert_eq!(
+        addresses,
+        page.matches("http://www.w3.org/2000/svg").count() + page.matches("http-equiv").count()
+    );
+    for told in [
+        "3 recorded lectures compared",
+        "&lt;b&gt;Algebra &amp;",
+        "Teacher Müller (2 lectures)",
+        "no face was counted",
+        "blocks of 10 minutes",
+        "<li>classifier=43c365c67f70d20d</li>",
+        "more than chance and known errors",
+    ] {
+        assert!(page.contains(told), "{told}");
+    }
+    assert_eq!(page, report(&path("minutes.csv"), &path("again.html")), "the same tables give the same page");
+}
+
+#[test]
+fn a_difference_within_known_errors_is_marked() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let mut slightly = CALM;
+    (slightly[0], slightly[9]) = (76, 8);
+    table(&path("minutes.csv"), &[("One", "", CALM, 5), ("Other", "", slightly, 5)], 60);
+    let page = report(&path("minutes.csv"), &path("report.html"));
+    assert!(page.contains("within known errors</td>"), "more than chance, and yet");
+    assert!(page.contains("<b>+3.8</b> <span class=\"mark\">†</span>"), "neutral");
+    assert!(!page.contains("more than chance and known errors"));
+    // Too short to tell.
+    table(&path("short.csv"), &[("One", "", CALM, 5), ("Other", "", MERRY, 5)], 10);
+    let page = report(&path("short.csv"), &path("report.html"));
+    assert!(page.contains("too short to tell"));
+}
+
+#[test]
+fn what_was_analysed_differently_is_told_and_what_is_no_table_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let video = portrait_video(folder.path(), "lecture.mkv", 2);
+    for (name, min_face) in [("a.csv", "24"), ("b.csv", "60")] {
+        let output = lectern()
+            .args(["analyze", "--min-face", min_face, "--csv"])
+            .args([&path(name), &video])
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{}", said(&output));
+    }
+    let tables = ["a.csv", "b.csv", "a.csv"].map(path);
+    let written = [path("r.html"), path("r.png")];
+    let mut command = lectern();
+    command.arg("report").args(tables).arg("--out").arg(&written[0]).arg("--chart").arg(&written[1]);
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{}", said(&output));
+    let page = fs::read_to_string(path("r.html")).unwrap();
+    assert!(page.contains("2 recorded lectures") && page.contains("analysed with different settings"));
+    assert!(!page.contains("errors of this classifier are not known"));
+    assert!(fs::read(path("r.png")).unwrap().starts_with(b"\x89PNG"));
+
+    fs::write(path("none.csv"), "a,b\n1,2\n").unwrap();
+    for (table, told) in [("none.csv", "has no column `device`"), ("a.csv", "would overwrite the input")] {
+        let output =
+            lectern().arg("report").arg(path(table)).arg("--out").arg(path("a.csv")).output().unwrap();
+        assert_eq!(output.status.code(), Some(2), "{}", said(&output));
+        assert!(said(&output).contains(told), "{}", said(&output));
+    }
+}

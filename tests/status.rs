@@ -1,0 +1,180 @@
+//! `lectern status` beside a real running service.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod common;
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::Output;
+use std::time::{Duration, Instant};
+
+use common::{Daemon, Mosquitto, PATIENCE, kinds, lectern, number, portrait_video};
+use serde_json::Value;
+
+fn status(run: &Path, arguments: &[&str]) -> Output {
+    lectern().arg("status").args(arguments).env("RUNTIME_DIRECTORY", run).output().unwrap()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+fn json(run: &Path) -> Value {
+    let output = status(run, &["--json"]);
+    serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{output:?}"))
+}
+
+/// What it tells as soon as it tells this.
+fn once(run: &Path, told: impl Fn(&Value) -> bool) -> Value {
+    let limit = Instant::now() + PATIENCE;
+    loop {
+        let status = json(run);
+        if told(&status) {
+            return status;
+        }
+        assert!(Instant::now() < limit, "{status}");
+        std::thread::sleep(Duration::from_millis(200));
+    }
+}
+
+/// No word of what was seen.
+fn tells_no_counts(said: &str) {
+    for word in kinds().chain(["faces", "no_face", "uncertain"]) {
+        assert!(!said.contains(word), "{word} in {said}");
+    }
+}
+
+#[test]
+fn a_running_service_tells_how_it_does_and_nothing_of_what_it_saw() {
+    let folder = tempfile::tempdir().unwrap();
+    let video = portrait_video(folder.path(), "lecture.mkv", 3);
+    let mut broker = Mosquitto::start();
+    let mut daemon = Daemon::start(broker.port, &video, 1);
+    let run = daemon.folder.path().join("run");
+    let told = once(&run, |status| {
+        let service = &status["service"];
+        service["last_window"]["frames"] == 2 && service["frames_per_second"].is_number()
+    });
+    let service = &told["service"];
+    assert_eq!(told["running"], true, "{told}");
+    assert_eq!(service["state"], "watching");
+    assert_eq!(service["version"], env!("CARGO_PKG_VERSION"));
+    assert_eq!(service["camera"], format!("file:{}", video.display()));
+    assert_eq!(service["frames_per_second_wanted"], 2.0);
+    assert_eq!(service["broker"]["address"], format!("127.0.0.1:{}", broker.port));
+    assert_eq!(service["broker"]["connected"], true);
+    assert_eq!(service["spool"]["on_disk"], true);
+    assert_eq!(number(&service["last_window"], "seconds"), 1);
+    let models = service["models"].as_object().unwrap();
+    let manifest = fs::read_to_string("models/manifest.toml").unwrap();
+    assert_eq!(models.len(), 4);
+    assert!(models.values().all(|hash| manifest.contains(hash.as_str().unwrap())), "{told}");
+    assert!(told["board"]["temperatures"].is_array());
+
+    let lines = status(&run, &[]);
+    assert_eq!(lines.status.code(), Some(0));
+    let metrics = status(&run, &["--prometheus"]);
+    assert_eq!(metrics.status.code(), Some(0));
+    for said in [text(&lines.stdout), text(&metrics.stdout), told.to_string()] {
+        tells_no_counts(&said);
+    }
+    tells_no_counts(&fs::read_to_string(run.join("status.json")).unwrap());
+    let mode = fs::metadata(run.join("status.json")).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+
+    // It says why minutes wait, and is well all the same.
+    broker.stop();
+    let away = once(&run, |status| status["service"]["broker"]["problem"].is_string());
+    assert_eq!(away["service"]["broker"]["connected"], false);
+    let waits = once(&run, |status| status["service"]["spool"]["waiting"].as_u64() > Some(1));
+    assert!(
+        waits["service"]["broker"]["problem"].as_str().unwrap().contains("Connection refused"),
+        "{waits}"
+    );
+    let lines = status(&run, &[]);
+    assert_eq!(lines.status.code(), Some(0));
+    assert!(text(&lines.stdout).contains("Connection refused"), "{lines:?}");
+
+    // It says that it has ended, too.
+    daemon.terminate();
+    daemon.child.wait().unwrap();
+    let ended = json(&run);
+    assert!(ended["problem"].as_str().unwrap().contains("does not run"), "{ended}");
+    let (code, said) = daemon.finish();
+    assert_eq!(code, Some(0), "{said}");
+}
+
+#[test]
+fn a_service_that_tells_nothing_is_an_error_that_says_what_to_do() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = folder.path();
+    let refused = |words: &str| {
+        let output = status(run, &[]);
+        assert_eq!(output.status.code(), Some(1), "{output:?}");
+        let said = text(&output.stderr);
+        assert!(said.contains(words) && said.contains("; "), "{said}");
+        assert_eq!(json(run)["running"], false);
+    };
+    refused("the service does not run");
+    let file = run.join("status.json");
+    let write = |text: &str| fs::write(&file, text).unwrap();
+    write("{\"form\":99,\"version\":\"9.9.9\"}");
+    refused("the service runs version 9.9.9");
+    for damaged in ["", "\0\0\0\0", "{\"form\":1,\"version\":\"0.1.0\"}", "[]"] {
+        write(damaged);
+        refused("is damaged");
+    }
+    // Not even a pipe that nobody writes holds it up.
+    fs::remove_file(&file).unwrap();
+    assert!(std::process::Command::new("mkfifo").arg(&file).status().unwrap().success());
+    refused("cannot be read");
+}
+
+#[test]
+fn a_service_that_died_does_not_run_and_one_that_hangs_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let video = portrait_video(folder.path(), "lecture.mkv", 3);
+    let daemon = Daemon::start(common::free_port(), &video, 60);
+    let run = daemon.folder.path().join("run");
+    once(&run, |status| status["running"] == true);
+    // As if it had told long ago.
+    let stale = tempfile::tempdir().unwrap();
+    let mut told: Value = serde_json::from_slice(&fs::read(run.join("status.json")).unwrap()).unwrap();
+    let at = number(&told, "told_at").checked_sub(31).expect("a machine that is up for half a minute");
+    told["told_at"] = at.into();
+    fs::write(stale.path().join("status.json"), told.to_string()).unwrap();
+    let output = status(stale.path(), &[]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stderr).contains("it hangs; see journalctl -u lectern"), "{output:?}");
+    let metrics = text(&status(stale.path(), &["--prometheus"]).stdout);
+    assert!(metrics.contains("lectern_up 0\n"), "{metrics}");
+    // What a crash leaves.
+    let folder = daemon.kill();
+    let output = status(&folder.path().join("run"), &[]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stderr).contains("the service does not run"), "{output:?}");
+}
+
+#[test]
+fn metrics_are_written_as_a_whole_or_not_at_all() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = folder.path().join("run");
+    fs::create_dir(&run).unwrap();
+    let out = folder.path().join("lectern.prom");
+    fs::write(&out, "old").unwrap();
+    let write = |file: &Path| status(&run, &["--prometheus", "--out", file.to_str().unwrap()]);
+    // A service that does not run is a value.
+    let output = write(&out);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    assert!(output.stdout.is_empty() && text(&output.stderr).contains("does not run"));
+    assert!(fs::read_to_string(&out).unwrap().contains("\nlectern_up 0\n"));
+    assert_eq!(fs::metadata(&out).unwrap().permissions().mode() & 0o777, 0o644);
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2, "nothing is left beside it");
+    let output = write(&folder.path().join("none/lectern.prom"));
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stderr).contains("cannot be written; name a file in a folder that is there"));
+    for wrong in [&["--out", "a"][..], &["--json", "--prometheus"]] {
+        assert_eq!(status(&run, wrong).status.code(), Some(2));
+    }
+}
