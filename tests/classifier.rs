@@ -4,6 +4,9 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+mod common;
+
+use common::lectern;
 use lectern::camera::stills;
 use lectern::expression::{Emotion, Expression, Intensity};
 use lectern::vision::Region;
@@ -57,4 +60,32 @@ fn the_astronaut_smiles_in_a_crop_and_in_the_whole_picture() {
     let face = Detector::new(&store).unwrap().search(&view, 40).unwrap().remove(0);
     let (kind, probability) = most_likely(&classifier.classify_face(&view, &face).unwrap());
     assert!(kind == HAPPY && probability > 0.8, "{kind} {probability}");
+}
+
+/// What `lectern eval classify` says of the same face again and again: neutral's probability, and the likeliest kind's.
+fn told(arguments: &[&str], face: &str, times: usize) -> Vec<(f32, f32)> {
+    let mut command = lectern();
+    command.args(["eval", "classify"]).args(arguments);
+    let output = command.args(std::iter::repeat_n(face, times)).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let lines = String::from_utf8(output.stdout).unwrap();
+    let probabilities = lines.lines().map(|line| {
+        let line: serde_json::Value = serde_json::from_str(line).unwrap();
+        let named: BTreeMap<String, f32> = serde_json::from_value(line["probabilities"].clone()).unwrap();
+        assert!((named.values().sum::<f32>() - 1.0).abs() < 1e-4);
+        (named["neutral"], named.values().copied().fold(0.0, f32::max))
+    });
+    probabilities.collect()
+}
+
+#[test]
+fn a_face_that_looks_amused_all_the_time_comes_to_look_neutral_and_only_with_person() {
+    let amused = "tests/fixtures/faces/drawn-smile.png";
+    let (with, without) = (told(&["--person"], amused, 120), told(&[], amused, 120));
+    assert!(without.iter().all(|told| *told == without[0]), "{without:?}");
+    assert_eq!(with[0], without[0], "nothing is known of the first frame");
+    assert!(with[119].0 > 2.0 * with[0].0, "{:?} {:?}", with[0], with[119]);
+    // Whoever smiles broadly for a minute still smiles.
+    let smile = told(&["--person"], "tests/fixtures/faces/portrait.png", 120);
+    assert!(smile[119].1 > 0.9 && smile[119].0 < 0.05, "{:?}", smile[119]);
 }

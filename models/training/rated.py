@@ -35,13 +35,13 @@ STRONG = np.array([kind.endswith("_strong") for kind in KINDS])
 
 def ask(lectern: Path, what: str, files: list[Path], *more: str) -> list[dict]:
     """One answer of `lectern eval` for each file."""
-    command = [str(lectern), "eval", what, *more, *map(str, files)]
+    command = [str(lectern), "eval", what, *more, "--", *map(str, files)]
     output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     return [json.loads(line) for line in output.splitlines()]
 
 
-def classify(lectern: Path, files: list[Path]) -> tuple[np.ndarray, np.ndarray]:
-    """Whether a face was found [n], and probabilities [n,13] (zeros where not)."""
+def classify(lectern: Path, files: list[Path], *more: str) -> tuple[np.ndarray, np.ndarray]:
+    """Whether a face was found [n], and probabilities [n,13] (zeros where not); `more` goes to `lectern eval classify`."""
     answers = ask(lectern, "detect", files, "--min-face", str(SMALLEST))
     found = np.array([bool(answer["faces"]) for answer in answers])
     probabilities = np.zeros((len(files), len(KINDS)))
@@ -52,7 +52,7 @@ def classify(lectern: Path, files: list[Path]) -> tuple[np.ndarray, np.ndarray]:
             points = np.array(answers[row]["faces"][0]["landmarks"]) / luma.shape[::-1] * 2 - 1
             framed.append(Path(folder, f"{row:05}.png"))
             Image.fromarray(crop(luma[None], similarity(template(), points)[None], SIDE)[0]).save(framed[-1])
-        for row, answer in zip(np.flatnonzero(found), ask(lectern, "classify", framed)):
+        for row, answer in zip(np.flatnonzero(found), ask(lectern, "classify", framed, *more)):
             probabilities[row] = [answer["probabilities"][kind] for kind in KINDS]
     return found, probabilities
 

@@ -3,7 +3,8 @@
 
 `python reference_classifier.py` draws two faces, cuts one from the public-domain portrait (`tests/fixtures/README.md`),
 writes them as 48x48 gray PNG into `tests/fixtures/faces/`, and beside them `reference.json`: the SHA-256 of
-`models/expression.onnx` and its 13 probabilities for each file. To be run again whenever that network changes.
+`models/expression.onnx` and its 13 probabilities for each file, weak and strong divided as the product does. To be run again
+whenever that network or a border of the manifest changes.
 """
 
 from __future__ import annotations
@@ -18,8 +19,8 @@ from PIL import Image, ImageDraw
 
 from data import KINDS
 from export import run
+from grade import LEAD, graded, shipped_borders
 from model import SIDE
-from train import softmax
 
 ROOT = Path(__file__).resolve().parents[2]
 FACES = ROOT / "tests/fixtures/faces"
@@ -54,7 +55,8 @@ def main() -> None:
     FACES.mkdir(parents=True, exist_ok=True)
     for name, face in faces.items():
         face.save(FACES / name)
-    answers = softmax(run(NETWORK, np.stack([np.asarray(face) for face in faces.values()])))
+    logits = run(NETWORK, np.stack([np.asarray(face) for face in faces.values()]))
+    answers = graded(logits.astype(float), LEAD, shipped_borders())
     reference = {
         "sha256": hashlib.sha256(NETWORK.read_bytes()).hexdigest(),
         "faces": {

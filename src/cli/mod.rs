@@ -265,6 +265,11 @@ pub struct EvalClassify {
     #[arg(long, value_name = "FILE")]
     pub classifier: Option<PathBuf>,
 
+    /// The pictures are successive frames of one person, two a second: learn how the face looks at rest, and measure from there,
+    /// as with `analysis.baseline = "person"`
+    #[arg(long)]
+    pub person: bool,
+
     /// JPEG or PNG files, gray or colour, of any size
     #[arg(required = true, value_name = "IMAGE")]
     pub images: Vec<PathBuf>,

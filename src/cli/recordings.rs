@@ -8,7 +8,7 @@ use jiff::Timestamp;
 
 use super::looked_for::{LookedFor, rate};
 use crate::rate::DEFAULT_HZ;
-use crate::vision::{Analysis, Faces};
+use crate::vision::{Analysis, Baseline, Faces};
 
 /// Arguments of `lectern analyze`.
 #[derive(Debug, Args)]
@@ -62,6 +62,11 @@ pub struct Analyze {
     #[arg(long, value_name = "P", default_value_t = Analysis::default().min_confidence, value_parser = probability)]
     pub min_confidence: f32,
 
+    /// What expressions are measured from: `person`, the resting face of whoever is seen, learnt while it is watched; or
+    /// `none`, that of people in general
+    #[arg(long, value_name = "person|none", default_value = "person")]
+    pub baseline: Baseline,
+
     /// Where to look, and for what.
     #[command(flatten)]
     pub looked_for: LookedFor,
@@ -92,7 +97,12 @@ impl Analyze {
     /// How the daemon would analyse, but for what was asked.
     #[must_use]
     pub fn analysis(&self) -> Analysis {
-        Analysis { faces: self.faces, min_confidence: self.min_confidence, ..self.looked_for.analysis() }
+        Analysis {
+            faces: self.faces,
+            min_confidence: self.min_confidence,
+            baseline: self.baseline,
+            ..self.looked_for.analysis()
+        }
     }
 }
 

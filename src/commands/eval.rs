@@ -16,6 +16,7 @@ use crate::cli::{Eval, EvalClassify, EvalDetect, EvalTrack};
 use crate::clock::cpu_time;
 use crate::expression::Expression;
 use crate::service::printable::complain;
+use crate::vision::baseline::RestingFace;
 use crate::vision::classifier::{Classifier, Probabilities};
 use crate::vision::geometry::{Face, View};
 use crate::vision::models::ModelStore;
@@ -24,6 +25,9 @@ use crate::vision::{Analyzer, Faces, Region, Seen, Stage};
 
 /// The longer side that pictures are scaled to before faces are looked for, in pixels.
 const LONGER_SIDE: f64 = 640.0;
+
+/// Seconds from one picture to the next of `--person`.
+const PERSON_PERIOD_S: f32 = 0.5;
 
 /// Runs one of the measurements.
 ///
@@ -107,8 +111,13 @@ fn classify(arguments: &EvalClassify, store: &ModelStore) -> anyhow::Result<()> 
         Some(file) => Classifier::from_file(file, store)?,
         None => Classifier::new(store)?,
     };
+    let mut person = arguments.person.then(RestingFace::default);
     for_each_picture(&arguments.images, |file, frame| {
-        let probabilities = classifier.classify_crop(frame)?;
+        let mut logits = classifier.logits_of_crop(frame)?;
+        if let Some(resting) = &mut person {
+            resting.adapt(&mut logits, classifier.resting(), PERSON_PERIOD_S);
+        }
+        let probabilities = classifier.probabilities(&logits);
         Ok(serde_json::to_string(&ClassifyLine {
             file: file.to_string_lossy(),
             probabilities: Named(&probabilities),

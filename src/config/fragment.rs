@@ -54,6 +54,7 @@ pub(super) struct Analysis {
     pub(super) region: Key<[f32; 4]>,
     pub(super) faces: Key<String>,
     pub(super) min_confidence: Key<f32>,
+    pub(super) baseline: Key<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]

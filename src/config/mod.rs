@@ -308,6 +308,13 @@ fn analysis(layers: &[Layer]) -> Result<Analysis, ConfigError> {
             within(0.0, 1.0),
         )?
         .unwrap_or(default.min_confidence),
+        baseline: key(
+            layers,
+            "analysis.baseline",
+            |f| &f.analysis.baseline,
+            |baseline: String| baseline.parse(),
+        )?
+        .unwrap_or(default.baseline),
     })
 }
 

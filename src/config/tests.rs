@@ -1,4 +1,5 @@
 use super::*;
+use crate::vision::Baseline;
 use std::ffi::OsString;
 use std::os::unix::fs::PermissionsExt;
 
@@ -26,6 +27,7 @@ fn defaults_are_the_contract() {
     assert_eq!((settings.rate_hz, settings.window_seconds, settings.keep_days), (2.0, 60, 7));
     assert_eq!((settings.camera.width, settings.camera.height), (1920, 1080));
     assert_eq!(settings.analysis.min_face_px, 24);
+    assert_eq!(settings.analysis.baseline, Baseline::Person);
     assert_eq!(settings.camera.source, CameraSource::Recording("lecture.mkv".into()));
     assert_eq!((settings.broker.host.as_str(), settings.broker.port), ("localhost", 1883));
 }
@@ -37,11 +39,15 @@ fn later_layers_win() {
         ("lectern.d/10.toml", "[device]\nid = \"ten\"\nsite = \"north\"\n"),
         ("lectern.d/20.toml", "device.id = \"twenty\"\n"),
     ];
-    let variables =
-        [("LECTERN_DEVICE_ROOM", "202"), ("LECTERN_ANALYSIS_RATE_HZ", "5"), ("LECTERN_DATA", "x")];
+    let variables = [
+        ("LECTERN_DEVICE_ROOM", "202"),
+        ("LECTERN_ANALYSIS_RATE_HZ", "5"),
+        ("LECTERN_ANALYSIS_BASELINE", "none"),
+    ];
     let settings = load(&files, &variables).unwrap();
     assert_eq!(settings.topics.status, "lectern/v1/north/unassigned/202/twenty/status");
     assert_eq!(settings.rate_hz, 5.0);
+    assert_eq!(settings.analysis.baseline, Baseline::None);
 }
 
 #[test]
@@ -50,6 +56,10 @@ fn a_bad_value_is_refused_with_its_place_and_what_is_allowed() {
         (
             "[analysis]\nrate_hz = 99.0\n",
             "lectern.d/x.toml:2: analysis.rate_hz must be from 0.1 to 30, not 99",
+        ),
+        (
+            "[analysis]\nbaseline = \"mine\"\n",
+            "lectern.d/x.toml:2: analysis.baseline must be \"person\" or \"none\", not \"mine\"",
         ),
         ("[analysis]\nrate = 2\n", "lectern.d/x.toml:2: unknown field `rate`, expected one of `rate_hz`"),
         (

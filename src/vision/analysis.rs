@@ -1,5 +1,7 @@
 //! What is looked for in a frame: what the configuration and the command line choose.
 
+use std::str::FromStr;
+
 use serde::{Serialize, Serializer};
 
 /// Side of the smallest face that is looked for where no other is asked for, in pixels.
@@ -16,6 +18,8 @@ pub struct Analysis {
     pub faces: Faces,
     /// The probability below which an expression is `uncertain`.
     pub min_confidence: f32,
+    /// What an expression is measured from.
+    pub baseline: Baseline,
 }
 
 impl Default for Analysis {
@@ -25,6 +29,7 @@ impl Default for Analysis {
             region: Region::WHOLE,
             faces: Faces::Largest,
             min_confidence: 0.4,
+            baseline: Baseline::Person,
         }
     }
 }
@@ -37,6 +42,28 @@ pub enum Faces {
     Largest,
     /// All of them.
     All,
+}
+
+/// What an expression is measured from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Baseline {
+    /// From the resting face of the person, learnt while it is watched.
+    Person,
+    /// From that of the people whom the classifier was trained on, for everybody.
+    None,
+}
+
+impl FromStr for Baseline {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "person" => Ok(Self::Person),
+            "none" => Ok(Self::None),
+            other => Err(format!("must be \"person\" or \"none\", not \"{other}\"")),
+        }
+    }
 }
 
 /// A part of the picture, in fractions of its width and height.

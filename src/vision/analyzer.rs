@@ -4,7 +4,8 @@ use std::path::Path;
 
 use zeroize::{Zeroize, Zeroizing};
 
-use super::analysis::Analysis;
+use super::analysis::{Analysis, Baseline};
+use super::baseline::RestingFaces;
 use super::classifier::{Classifier, Probabilities, most_likely};
 use super::error::VisionError;
 use super::geometry::{BBox, Face, View, to_f32};
@@ -50,6 +51,9 @@ pub struct Analyzer {
     detector: Detector,
     tracker: Tracker,
     classifier: Classifier,
+    resting: RestingFaces,
+    /// Seconds from one frame to the next.
+    period_s: f32,
     // Kept from one frame to the next, so that none allocates.
     crop: Zeroizing<Vec<f32>>,
     sightings: Vec<Sighting>,
@@ -74,6 +78,8 @@ impl Analyzer {
                 Some(file) => Classifier::from_file(file, store)?,
                 None => Classifier::new(store)?,
             },
+            resting: RestingFaces::new(),
+            period_s: period_s(rate::DEFAULT_HZ),
             crop: Zeroizing::default(),
             sightings: Vec::new(),
             seen: Vec::new(),
@@ -83,6 +89,7 @@ impl Analyzer {
     /// Says how many frames a second will come, from which the analyzer reckons time; [`rate::DEFAULT_HZ`] until it is told.
     pub fn expect_rate(&mut self, rate_hz: f64) {
         self.tracker.set_rate(rate_hz);
+        self.period_s = period_s(rate_hz);
     }
 
     /// The faces of one frame, as they are counted.
@@ -103,11 +110,12 @@ impl Analyzer {
         ended: &mut dyn FnMut(Stage),
     ) -> Result<&[Sighting], VisionError> {
         let view = View::new(frame, self.analysis.region);
-        let Analysis { min_face_px, faces, .. } = self.analysis;
+        let Analysis { min_face_px, faces, baseline, .. } = self.analysis;
         let faces = self.tracker.find(&mut self.detector, &view, min_face_px, faces)?;
         ended(Stage::Find);
         self.sightings.clear();
         self.seen.clear();
+        self.resting.pass(self.period_s);
         let (left, top) = view.origin();
         for Face { bbox, score, .. } in faces {
             let bbox = BBox { x1: bbox.x1 + left, y1: bbox.y1 + top, x2: bbox.x2 + left, y2: bbox.y2 + top };
@@ -118,7 +126,15 @@ impl Analyzer {
             if face.bbox.longer_side() >= to_f32(SMALLEST_TOLD_PX as usize) {
                 self.classifier.align(&view, face, &mut self.crop);
                 ended(Stage::Align);
-                let probabilities = self.classifier.classify(&self.crop)?;
+                let mut logits = self.classifier.logits(&self.crop)?;
+                let resting = match baseline {
+                    Baseline::Person => self.resting.of(&face.bbox),
+                    Baseline::None => None,
+                };
+                if let Some(resting) = resting {
+                    resting.adapt(&mut logits, self.classifier.resting(), self.period_s);
+                }
+                let probabilities = self.classifier.probabilities(&logits);
                 let (kind, probability) = most_likely(&probabilities);
                 seen.probabilities = Some(probabilities);
                 if probability >= self.analysis.min_confidence {
@@ -157,8 +173,14 @@ impl Analyzer {
         self.tracker.searches()
     }
 
-    /// Forgets where faces were; to be called when the picture jumps.
+    /// Forgets where faces were, and how they look at rest; to be called when the picture jumps.
     pub fn forget(&mut self) {
         self.tracker.forget();
+        self.resting.forget();
     }
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "at least 0.1 Hz, at most 30")]
+fn period_s(rate_hz: f64) -> f32 {
+    (1.0 / rate_hz) as f32
 }

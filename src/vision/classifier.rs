@@ -15,6 +15,12 @@ use crate::expression::Expression;
 /// Probabilities of the 13 kinds, by [`Expression::index`]; they sum to 1.
 pub type Probabilities = [f32; Expression::COUNT];
 
+/// What the network says of the 13 kinds, by [`Expression::index`]: logarithms of probabilities, up to a constant.
+pub type Logits = [f32; Expression::COUNT];
+
+/// How much of an emotion's lead over neutral counts for its strength (`models/training/grade.py`).
+const LEAD: f32 = 0.5;
+
 /// The classifier and its framing.
 ///
 /// The network takes `[1, C, S, S]` with C = 1 (luma) or 3 (the luma three times), 0 to 255, and gives 13
@@ -25,6 +31,10 @@ pub struct Classifier {
     size: usize,
     /// Where the landmarks lie in a crop, in fractions of its side.
     framing: [Point; 5],
+    /// Logits of a resting face of the population.
+    resting: Logits,
+    /// The strength from which each emotion is strong; none where the larger of its two logits decides.
+    borders: Option<[f32; 6]>,
 }
 
 impl Classifier {
@@ -33,11 +43,14 @@ impl Classifier {
     /// # Errors
     /// [`VisionError::Model`] when it is missing, damaged, or has another shape.
     pub fn new(store: &ModelStore) -> Result<Self, VisionError> {
-        let model = &store.manifest.classifier.network;
-        Self::from_bytes(&model.file, &store.bytes(model)?, store)
+        let manifest = &store.manifest.classifier;
+        let model = &manifest.network;
+        let borders = Some(manifest.borders);
+        Ok(Self { borders, ..Self::from_bytes(&model.file, &store.bytes(model)?, store)? })
     }
 
-    /// Loads another classifier from an ONNX file with a fixed input shape.
+    /// Loads another classifier from an ONNX file with a fixed input shape. Of weak and strong the more probable one counts, for the
+    /// manifest's borders belong to its own network.
     ///
     /// # Errors
     /// [`VisionError::Model`] when it is missing or has another shape.
@@ -54,8 +67,10 @@ impl Classifier {
         if size != width {
             return Err(wrong_shape(name, network.shape()));
         }
-        let framing = store.manifest.classifier.landmarks.map(|[x, y]| Point { x, y });
-        let mut classifier = Self { network, channels, size, framing };
+        let manifest = &store.manifest.classifier;
+        let framing = manifest.landmarks.map(|[x, y]| Point { x, y });
+        let mut classifier =
+            Self { network, channels, size, framing, resting: manifest.resting, borders: None };
         // One run at load time finds a wrong output before the first lecture does.
         classifier.classify(&vec![0.0; size * size])?;
         Ok(classifier)
@@ -84,8 +99,17 @@ impl Classifier {
     /// # Errors
     /// [`VisionError::Model`] when the network fails.
     pub fn classify_crop(&mut self, frame: &Frame) -> Result<Probabilities, VisionError> {
+        let logits = self.logits_of_crop(frame)?;
+        Ok(self.probabilities(&logits))
+    }
+
+    /// The logits of such a picture.
+    ///
+    /// # Errors
+    /// [`VisionError::Model`] when the network fails.
+    pub fn logits_of_crop(&mut self, frame: &Frame) -> Result<Logits, VisionError> {
         let view = View::new(frame, Region::WHOLE);
-        self.classify(&Affine::stretch(frame.width(), frame.height()).crop(&view, self.size))
+        self.logits(&Affine::stretch(frame.width(), frame.height()).crop(&view, self.size))
     }
 
     /// Classifies a crop that [`Classifier::align`] has made.
@@ -93,18 +117,59 @@ impl Classifier {
     /// # Errors
     /// [`VisionError::Model`] when the network fails, or the crop has another size.
     pub fn classify(&mut self, luma: &[f32]) -> Result<Probabilities, VisionError> {
+        let logits = self.logits(luma)?;
+        Ok(self.probabilities(&logits))
+    }
+
+    /// The logits of a crop that [`Classifier::align`] has made.
+    ///
+    /// # Errors
+    /// [`VisionError::Model`] when the network fails, or the crop has another size.
+    pub fn logits(&mut self, luma: &[f32]) -> Result<Logits, VisionError> {
         let logits = if self.channels == 1 {
             self.network.run(luma)?
         } else {
             self.network.run(&luma.repeat(self.channels))?
         };
         let logits = logits.values();
-        let logits: Probabilities = logits.try_into().map_err(|_| {
+        logits.try_into().map_err(|_| {
             let problem =
                 format!("gives {} numbers, and {} logits are needed", logits.len(), Expression::COUNT);
             VisionError::model("classifier", problem)
-        })?;
-        Ok(softmax(logits))
+        })
+    }
+
+    /// The logits of a resting face of the population; their mean is 0.
+    #[must_use]
+    pub fn resting(&self) -> &Logits {
+        &self.resting
+    }
+
+    /// Probabilities of the kinds, with each emotion divided into weak and strong.
+    #[must_use]
+    pub fn probabilities(&self, logits: &Logits) -> Probabilities {
+        let mut probabilities = softmax(*logits);
+        if let Some(borders) = &self.borders {
+            grade(logits, borders, &mut probabilities);
+        }
+        probabilities
+    }
+}
+
+/// Divides the probability of each emotion anew into weak and strong, so that the division follows how intense people find an
+/// expression: by its strength, which is how much more probable than weak strong is, and half of how much more probable than
+/// neutral the emotion is (in logarithms), against the emotion's border.
+fn grade(logits: &Logits, borders: &[f32; 6], probabilities: &mut Probabilities) {
+    let neutral = logits[Expression::Neutral.index()];
+    let pairs = logits[1..].chunks_exact(2).zip(probabilities[1..].chunks_exact_mut(2));
+    for ((logits, pair), border) in pairs.zip(borders) {
+        let (weak, strong) = (logits[0], logits[1]);
+        let higher = weak.max(strong);
+        let either = higher + ((weak - higher).exp() + (strong - higher).exp()).ln();
+        let strength = LEAD * (either - neutral) + strong - weak;
+        let share = 1.0 / (1.0 + (border - strength).exp());
+        let both = pair[0] + pair[1];
+        (pair[0], pair[1]) = (both * (1.0 - share), both * share);
     }
 }
 
@@ -118,7 +183,7 @@ pub fn most_likely(probabilities: &Probabilities) -> (Expression, f32) {
     (kind, probabilities[kind.index()])
 }
 
-fn softmax(logits: Probabilities) -> Probabilities {
+pub(super) fn softmax(logits: Logits) -> Probabilities {
     let highest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     let powers = logits.map(|logit| (logit - highest).exp());
     let sum: f32 = powers.iter().sum();
@@ -142,5 +207,28 @@ mod tests {
         assert!((probabilities.iter().sum::<f32>() - 1.0).abs() < 1e-6);
         assert_eq!(most_likely(&probabilities).0, Expression::ALL[7]);
         assert!(probabilities[3] > 0.2 && probabilities[3] < 0.3);
+    }
+
+    #[test]
+    fn strength_follows_the_lead_over_neutral_and_moves_nothing_between_emotions() {
+        let borders = [0.0, 0.0, 0.0, 2.0, 0.0, 0.0];
+        let graded = |neutral: f32| {
+            // Happy, as weak as strong.
+            let mut logits = [0.0; Expression::COUNT];
+            (logits[0], logits[7], logits[8]) = (neutral, 6.0, 6.0);
+            let mut probabilities = softmax(logits);
+            let before = probabilities;
+            grade(&logits, &borders, &mut probabilities);
+            for pair in (1..Expression::COUNT).step_by(2) {
+                let sum = |of: &Probabilities| of[pair] + of[pair + 1];
+                assert!((sum(&before) - sum(&probabilities)).abs() < 1e-6);
+            }
+            probabilities[8] / (probabilities[7] + probabilities[8])
+        };
+        // The border lies where happy, with probability e^6.69 of both kinds, leads by 4.
+        let on_border = 6.0 + 2f32.ln() - 4.0;
+        assert!((graded(on_border) - 0.5).abs() < 1e-3);
+        assert!(graded(on_border + 1.0) < 0.4 && graded(on_border - 1.0) > 0.6);
+        assert!(graded(-30.0) > 0.999 && graded(30.0) < 0.001);
     }
 }

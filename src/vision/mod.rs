@@ -3,11 +3,12 @@
 //! Nothing that leaves this module holds pixels: a [`Sighting`](crate::expression::Sighting) is one of 13 kinds, or uncertain.
 //!
 //! From the ground to the roof, each room uses only those before it: `error`, `analysis` and [`geometry`]; [`models`], the checked files;
-//! `fused` and `engine`, which run them; [`mtcnn`] and [`classifier`], what their numbers mean; `scene` and `tracker`, which
+//! `fused` and `engine`, which run them; [`mtcnn`] and [`classifier`], what their numbers mean; [`baseline`], from whose resting face; `scene` and `tracker`, which
 //! save searches; and on top `analyzer`, for whoever counts, and [`look`], for whoever aims a camera.
 
 mod analysis;
 mod analyzer;
+pub mod baseline;
 pub mod classifier;
 mod engine;
 mod error;
@@ -20,6 +21,6 @@ mod scene;
 mod sweep;
 mod tracker;
 
-pub use analysis::{Analysis, DEFAULT_MIN_FACE_PX, Faces, Region};
+pub use analysis::{Analysis, Baseline, DEFAULT_MIN_FACE_PX, Faces, Region};
 pub use analyzer::{Analyzer, SMALLEST_TOLD_PX, Seen, Stage};
 pub use error::VisionError;

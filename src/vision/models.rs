@@ -8,6 +8,7 @@ use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
 use super::error::VisionError;
+use crate::expression::Expression;
 
 /// One network, as the manifest names it.
 #[derive(Debug, Clone, Deserialize)]
@@ -45,6 +46,8 @@ impl Manifest {
             Err("classifier.landmarks must lie within 0 and 1")
         } else if landmarks[0][0] >= landmarks[1][0] {
             Err("classifier.landmarks must begin with the left eye, then the right one")
+        } else if !self.classifier.resting.iter().chain(&self.classifier.borders).all(|v| v.is_finite()) {
+            Err("classifier.resting and classifier.borders must be finite")
         } else {
             Ok(())
         }
@@ -78,6 +81,10 @@ pub struct ClassifierManifest {
     /// Where eyes, nose and mouth corners lie in a crop, in fractions of its side: the median of the
     /// training images (`models/training/framing.py`).
     pub landmarks: [[f32; 2]; 5],
+    /// The network's logits of a resting face of the population, with a mean of 0 (`models/training/person.py`).
+    pub resting: [f32; Expression::COUNT],
+    /// The strength from which surprise, fear, disgust, happy, sad and angry are strong (`models/training/grade.py`).
+    pub borders: [f32; 6],
 }
 
 /// The manifest's text and the files beside it.

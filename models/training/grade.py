@@ -1,0 +1,172 @@
+"""Weak and strong as people grade them: the border of each emotion, chosen on two sets at once.
+
+`python grade.py --lectern target/release/lectern --faces FER2013Valid` prints Markdown. The strength of an expression is how
+much more probable strong is than weak, and `--lead` times how much more probable the emotion is than neutral, in logarithms
+(`grade` in `src/vision/classifier.rs`). Its rank correlation with the intensity that people rated (`rated_dev/`) is looked
+at beside the proxy's strength and 13 classes of FER2013Valid, which may not fall below `--least`. The borders go into the
+manifest. Held out: five folds of performers choose, the others are looked at; FER2013Valid always chooses.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import os
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from data import DROPPED, EMOTIONS, KINDS, read_labels, read_votes
+from figures import Judged, figures, spearman
+from person import FOLDS, NETWORK, softmax
+from rated import LEAST_SHARE, MOST_NEUTRAL, ask, classify
+
+LEAD = 0.5
+"""As in `classifier.rs`."""
+
+MIDDLE = 3.5
+"""Of the raters' scale from 0 to 7."""
+
+STEPS = (-2.0, -1.0, -0.5, -0.2, -0.1, 0.1, 0.2, 0.5, 1.0, 2.0)
+
+
+def shipped_borders() -> np.ndarray:
+    """Those of the manifest, [6]."""
+    return np.array(tomllib.loads((NETWORK.parent / "manifest.toml").read_text())["classifier"]["borders"])
+
+
+def strengths(logits: np.ndarray, lead: float) -> np.ndarray:
+    """The strength [n,6] of each emotion, before the border."""
+    weak, strong = logits[:, 1::2], logits[:, 2::2]
+    return lead * (np.logaddexp(weak, strong) - logits[:, :1]) + strong - weak
+
+
+def graded(logits: np.ndarray, lead: float, borders: np.ndarray) -> np.ndarray:
+    """Probabilities [n,13] as the product gives them."""
+    probabilities = softmax(logits)
+    both = probabilities[:, 1::2] + probabilities[:, 2::2]
+    share = 1 / (1 + np.exp(borders - strengths(logits, lead)))
+    probabilities[:, 1::2], probabilities[:, 2::2] = both * (1 - share), both * share
+    return probabilities
+
+
+@dataclass(frozen=True)
+class Rated:
+    """Logits [n,13], the emotion of six [n] that raters named most, its intensity [n] and who shows it [n]."""
+
+    logits: np.ndarray
+    emotion: np.ndarray
+    intensity: np.ndarray
+    performer: np.ndarray
+
+    def own(self, lead: float, borders: np.ndarray) -> np.ndarray:
+        """Strength above the border of the emotion that the raters named, [n]."""
+        return (strengths(self.logits, lead) - borders)[np.arange(len(self.emotion)), self.emotion]
+
+    def share(self, lead: float, borders: np.ndarray) -> np.ndarray:
+        """The strong kinds' share of what is not neutral, [n]: the raters' emotion is not needed."""
+        probabilities = graded(self.logits, lead, borders)
+        return probabilities[:, 2::2].sum(1) / probabilities[:, 1:].sum(1)
+
+
+@dataclass(frozen=True)
+class Chooser:
+    logits: np.ndarray
+    label: np.ndarray
+    votes: np.ndarray
+    rated: Rated
+    lead: float
+    least: tuple[float, float]
+
+    def proxy(self, borders: np.ndarray) -> dict[str, float]:
+        judged = Judged.of(graded(self.logits, self.lead, borders), self.label, self.votes)
+        return {name: 100 * share for name, (share, _) in figures(judged).items()}
+
+    def worth(self, borders: np.ndarray, rows: np.ndarray) -> float:
+        """Rank correlation of both measures of strength, and how many are on the side of the border where raters see them,
+        less what the proxy misses."""
+        own, share = self.rated.own(self.lead, borders)[rows], self.rated.share(self.lead, borders)[rows]
+        intensity, proxy = self.rated.intensity[rows], self.proxy(borders)
+        missing = sum(max(0.0, least - proxy[name]) for name, least in zip(("strength", "13 classes"), self.least))
+        side = ((own > 0) == (intensity > MIDDLE)).mean()
+        return float(spearman(own, intensity) + spearman(share, intensity) + 0.3 * side - 0.3 * missing)
+
+    def choose(self, rows: np.ndarray) -> np.ndarray:
+        """Borders [6], one moved at a time as long as that helps."""
+        borders = np.full(6, 1.5)
+        best, moved = self.worth(borders, rows), True
+        while moved:
+            moved = False
+            for emotion in range(6):
+                for step in STEPS:
+                    tried = borders.copy()
+                    tried[emotion] += step
+                    if (worth := self.worth(tried, rows)) > best + 1e-4:
+                        best, borders, moved = worth, tried, True
+        return borders
+
+
+def line(name: str, own: np.ndarray, share: np.ndarray, rated: Rated, proxy: dict[str, float] | None) -> str:
+    cells = [f"{spearman(each, rated.intensity):.3f}" for each in (own, share)]
+    cells.append(f"{100 * ((own > 0) == (rated.intensity > MIDDLE)).mean():.1f}")
+    cells += [f"{proxy[each]:.2f}" if proxy else "" for each in ("strength", "13 classes", "balanced 13")]
+    return f"| {name} | " + " | ".join(cells) + " |"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--lectern", type=Path, required=True, help="the product")
+    parser.add_argument("--faces", type=Path, required=True, help="folder FER2013Valid with its pictures")
+    parser.add_argument("--data", type=Path, default=os.environ.get("LECTERN_DATA"),
+                        help="folder with the labels and rated_dev/ (default: $LECTERN_DATA)")  # fmt: skip
+    parser.add_argument("--lead", type=float, default=LEAD)
+    parser.add_argument("--least", type=float, nargs=2, default=(77.05, 70.55), help="strength and 13 classes, percent")
+    options = parser.parse_args()
+    if options.data is None:
+        parser.error("no data folder: give --data or set LECTERN_DATA")
+    data, plain = Path(options.data), ("--classifier", str(NETWORK))
+
+    labels, votes = read_labels(data / "fer2013plus"), read_votes(data / "fer2013plus")
+    faces = [path for path in sorted(options.faces.glob("*.png")) if labels.get(("PublicTest", path.name), DROPPED) >= 0]
+    answers = ask(options.lectern, "classify", faces, *plain)
+    with open(data / "rated_dev/ratings.csv", newline="") as file:
+        rows = [row for row in csv.DictReader(file)
+                if float(row["neutral_share"]) < MOST_NEUTRAL and float(row["most_share"]) >= LEAST_SHARE]  # fmt: skip
+    found, probabilities = classify(options.lectern, [data / "rated_dev" / row["file"] for row in rows], *plain)
+    rated = Rated(
+        np.log(probabilities[found]),
+        np.array([EMOTIONS.index(row["most"]) - 1 for row in rows])[found],
+        np.array([float(row["intensity"]) for row in rows])[found],
+        np.array([row["performer"] for row in rows])[found],
+    )
+    chooser = Chooser(
+        np.log([[answer["probabilities"][kind] for kind in KINDS] for answer in answers]),
+        np.array([labels["PublicTest", path.name] for path in faces]),
+        np.array([votes["PublicTest", path.name] for path in faces]),
+        rated, options.lead, tuple(options.least),
+    )  # fmt: skip
+    borders = chooser.choose(np.ones(len(rated.intensity), bool))
+    print("borders of " + ", ".join(EMOTIONS[1:]) + ": " + json.dumps(borders.round(2).tolist()) + "\n")
+    print(f"| {len(rated.intensity)} rated, {len(faces)} labelled faces | rho, emotion known | rho, share of strong "
+          "| right side of 3.5, % | strength | 13 classes | balanced 13 |\n" + "|---" * 7 + "|")  # fmt: skip
+    zeros = np.zeros(6)
+    before = Chooser(chooser.logits, chooser.label, chooser.votes, rated, 0.0, chooser.least)
+    print(line("strong against weak", rated.own(0, zeros), rated.share(0, zeros), rated, before.proxy(zeros)))
+    shipped = shipped_borders()
+    print(line("shipped", rated.own(LEAD, shipped), rated.share(LEAD, shipped), rated,
+               Chooser(chooser.logits, chooser.label, chooser.votes, rated, LEAD, chooser.least).proxy(shipped)))  # fmt: skip
+    print(line("chosen", rated.own(options.lead, borders), rated.share(options.lead, borders), rated, chooser.proxy(borders)))
+    own, share = np.empty(len(rated.intensity)), np.empty(len(rated.intensity))
+    for fold in range(FOLDS):
+        looked_at = np.isin(rated.performer, np.unique(rated.performer)[fold::FOLDS])
+        held_out = chooser.choose(~looked_at)
+        own[looked_at] = rated.own(options.lead, held_out)[looked_at]
+        share[looked_at] = rated.share(options.lead, held_out)[looked_at]
+    print(line("held out", own, share, rated, None))
+
+
+if __name__ == "__main__":
+    main()
