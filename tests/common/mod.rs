@@ -24,8 +24,8 @@ use lectern::service::health::Health;
 use rumqttc::{Client, Event, MqttOptions, Packet, QoS};
 use serde_json::Value;
 
-/// Longest wait for anything that should come.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+/// Longest wait for anything that should come: more than the 90 s in which a broker that is back is found.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 
 /// The program under test.
 pub(crate) fn lectern() -> Command {
