@@ -313,8 +313,8 @@ def check_values(ear):
                 if shown != entity(name, field) or state in NOTHING:
                     continue
                 numbers += 1
-                # Home Assistant restores at its start what has not yet expired.
-                near = [minute for came, minute in lives if came - 0.5 <= at <= came + 3 * WINDOW]
+                # Home Assistant restores at its start what has not yet expired; on a busy machine it had it seconds later than we.
+                near = [minute for came, minute in lives if came - 0.5 <= at <= came + 4 * WINDOW]
                 seen = any(float(state) == minute[field] for minute in near)
                 # A number in the seconds of the backlog, with no minute of now since its first one came.
                 began_late = [came for came in late if came <= at <= came + 2]
