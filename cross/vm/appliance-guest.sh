@@ -419,7 +419,7 @@ promise "nothing panicked" [ -z "$(journalctl -q -u lectern -o cat | grep panick
 promise "the sandbox lets it see its processor" [ -z "$(journalctl -q -u lectern -o cat | grep cpuinfo)" ]
 promise "the journal holds no counts" [ -z "$(journalctl -q -u lectern -o cat | grep -E 'neutral|happy|faces":')" ]
 tell_memory
-prove_large_picture
+[ -n "$short" ] || prove_large_picture
 journalctl -q -u lectern -o short-monotonic > /run/journal.log
 prove_removal
 put_decoys
