@@ -15,8 +15,9 @@ import csv
 import io
 import os
 import tarfile
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 from PIL import Image
@@ -53,8 +54,16 @@ FOLDER_OF_USAGE = {"Training": "FER2013Train", "PublicTest": "FER2013Valid"}
 DROPPED = -1
 
 
+class Rows:
+    """A dataclass of arrays with one row for each of the same things."""
+
+    def rows(self, chosen: np.ndarray) -> Self:
+        """The same for some of them."""
+        return type(self)(*(getattr(self, field.name)[chosen] for field in fields(self)))
+
+
 @dataclass(frozen=True)
-class Faces:
+class Faces(Rows):
     """One split. n faces: `images` uint8 [n,48,48], `votes` int64 [n,10], `label` int64 [n] among
     the 13 kinds, `soft` float32 [n,13] with rows that sum to 1, `names` of the image files."""
 
@@ -63,10 +72,6 @@ class Faces:
     label: np.ndarray
     soft: np.ndarray
     names: np.ndarray
-
-    def rows(self, chosen: np.ndarray) -> Faces:
-        """The same for some of the faces."""
-        return Faces(*(getattr(self, name)[chosen] for name in Faces.__dataclass_fields__))
 
 
 def kinds_from_votes(votes: np.ndarray) -> np.ndarray:

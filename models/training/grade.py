@@ -10,7 +10,6 @@ manifest. Held out: five folds of performers choose, the others are looked at; F
 from __future__ import annotations
 
 import argparse
-import csv
 import json
 import os
 import tomllib
@@ -19,10 +18,10 @@ from pathlib import Path
 
 import numpy as np
 
-from data import DROPPED, EMOTIONS, KINDS, read_labels, read_votes
+from data import DROPPED, EMOTIONS, read_labels, read_votes
 from figures import Judged, figures, spearman
 from person import FOLDS, NETWORK, softmax
-from rated import LEAST_SHARE, MOST_NEUTRAL, ask, classify
+from rated import LEAST_SHARE, MOST_NEUTRAL, logits_of, rated_photographs
 
 LEAD = 0.5
 """As in `classifier.rs`."""
@@ -131,19 +130,18 @@ def main() -> None:
 
     labels, votes = read_labels(data / "fer2013plus"), read_votes(data / "fer2013plus")
     faces = [path for path in sorted(options.faces.glob("*.png")) if labels.get(("PublicTest", path.name), DROPPED) >= 0]
-    answers = ask(options.lectern, "classify", faces, *plain)
-    with open(data / "rated_dev/ratings.csv", newline="") as file:
-        rows = [row for row in csv.DictReader(file)
-                if float(row["neutral_share"]) < MOST_NEUTRAL and float(row["most_share"]) >= LEAST_SHARE]  # fmt: skip
-    found, probabilities = classify(options.lectern, [data / "rated_dev" / row["file"] for row in rows], *plain)
+    rows, logits = rated_photographs(
+        options.lectern, data,
+        lambda row: float(row["neutral_share"]) < MOST_NEUTRAL and float(row["most_share"]) >= LEAST_SHARE, *plain,
+    )  # fmt: skip
     rated = Rated(
-        np.log(probabilities[found]),
-        np.array([EMOTIONS.index(row["most"]) - 1 for row in rows])[found],
-        np.array([float(row["intensity"]) for row in rows])[found],
-        np.array([row["performer"] for row in rows])[found],
+        logits,
+        np.array([EMOTIONS.index(row["most"]) - 1 for row in rows]),
+        np.array([float(row["intensity"]) for row in rows]),
+        np.array([row["performer"] for row in rows]),
     )
     chooser = Chooser(
-        np.log([[answer["probabilities"][kind] for kind in KINDS] for answer in answers]),
+        logits_of(options.lectern, faces, *plain),
         np.array([labels["PublicTest", path.name] for path in faces]),
         np.array([votes["PublicTest", path.name] for path in faces]),
         rated, options.lead, tuple(options.least),

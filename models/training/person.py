@@ -13,7 +13,6 @@ Of 15 performers 13 have a neutral photograph, three of them only one: such a le
 from __future__ import annotations
 
 import argparse
-import csv
 import itertools
 import json
 import os
@@ -22,8 +21,8 @@ from pathlib import Path
 
 import numpy as np
 
-from data import DROPPED, EMOTIONS, KINDS, read_labels
-from rated import ask, classify
+from data import DROPPED, EMOTIONS, KINDS, Rows, read_labels
+from rated import logits_of, rated_photographs
 
 ROOT = Path(__file__).resolve().parents[2]
 NETWORK = ROOT / "models/expression.onnx"
@@ -88,17 +87,22 @@ class Photographs:
     performer: np.ndarray
 
 
+def photographs_of(lectern: Path, data: Path, network: Path) -> Photographs:
+    """Those of `rated_dev/` whose emotion raters agree on, as `network` sees them."""
+    rows, logits = rated_photographs(lectern, data, lambda row: row["label"], "--classifier", str(network))
+    return Photographs(
+        logits, np.array([EMOTIONS.index(row["label"]) for row in rows]), np.array([row["performer"] for row in rows])
+    )
+
+
 @dataclass(frozen=True)
-class Lectures:
+class Lectures(Rows):
     """Logits [m, frames, 13], true emotions [m, frames], performer and share of neutral segments [m]."""
 
     logits: np.ndarray
     truth: np.ndarray
     performer: np.ndarray
     share: np.ndarray
-
-    def rows(self, chosen: np.ndarray) -> Lectures:
-        return Lectures(*(getattr(self, name)[chosen] for name in Lectures.__dataclass_fields__))
 
 
 def simulate(photographs: Photographs, shares: tuple[float, ...], each: int, frames: int, seed: int) -> Lectures:
@@ -207,25 +211,17 @@ def main() -> None:
         return
     if options.lectern is None or options.faces is None or options.data is None:
         parser.error("needs --lectern, --faces, and --data or LECTERN_DATA")
-    data, plain = Path(options.data), ("--classifier", str(NETWORK))
+    data = Path(options.data)
 
     labels = read_labels(data / "fer2013plus")
     neutral = [path for path in sorted(options.faces.glob("*.png"))
                if labels.get(("PublicTest", path.name), DROPPED) == 0]  # fmt: skip
-    answers = ask(options.lectern, "classify", neutral, *plain)
-    logits = np.log([[answer["probabilities"][kind] for kind in KINDS] for answer in answers])
+    logits = logits_of(options.lectern, neutral, "--classifier", str(NETWORK))
     resting = (logits - logits.mean(1, keepdims=True)).mean(0)
     print(f"{len(neutral)} resting faces; with neutral lowered by {Constants().lowered}:")
     print("resting = [" + ", ".join(f"{each:.3f}" for each in lowered(resting, Constants().lowered)) + "]\n")
 
-    with open(data / "rated_dev/ratings.csv", newline="") as file:
-        rows = [each for each in csv.DictReader(file) if each["label"]]
-    found, probabilities = classify(options.lectern, [data / "rated_dev" / each["file"] for each in rows], *plain)
-    photographs = Photographs(
-        np.log(probabilities[found]),
-        np.array([EMOTIONS.index(each["label"]) for each in rows])[found],
-        np.array([each["performer"] for each in rows])[found],
-    )
+    photographs = photographs_of(options.lectern, data, NETWORK)
     lectures = simulate(photographs, (SMILING, *SHARES), options.each, 10 * MINUTE, options.seed)
     before = judge(lectures.logits, lectures.truth)
     performers = np.unique(lectures.performer)

@@ -9,7 +9,6 @@ Markdown; the moves add to what the file holds. Held out: five folds of performe
 from __future__ import annotations
 
 import argparse
-import csv
 import json
 import os
 from dataclasses import dataclass
@@ -17,10 +16,10 @@ from pathlib import Path
 
 import numpy as np
 
-from data import DROPPED, EMOTION_OF_KIND, EMOTIONS, KINDS, read_labels, read_votes
+from data import DROPPED, EMOTION_OF_KIND, EMOTIONS, read_labels, read_votes
 from figures import Judged, figures, recall, seven
-from person import FOLDS, NETWORK, softmax
-from rated import ask, classify
+from person import FOLDS, NETWORK, Photographs, photographs_of, softmax
+from rated import logits_of
 
 LEAST = {"7 classes": 83.5, "balanced 7": 75.0, "13 classes": 70.5, "majority 7": 87.0, "strength": 76.9}
 """Of FER2013Valid, percent."""
@@ -48,14 +47,12 @@ class Labelled:
 class Sets:
     faces: Labelled
     framed: Labelled
-    logits: np.ndarray
-    emotion: np.ndarray
-    performer: np.ndarray
+    photographs: Photographs
 
     def rated(self, move: np.ndarray, rows: np.ndarray) -> tuple[float, float]:
         """7 classes and balanced 7 of these performers' photographs."""
-        guess = seven(softmax(self.logits[rows] + move[EMOTION_OF_KIND])).argmax(1)
-        truth = self.emotion[rows]
+        guess = seven(softmax(self.photographs.logits[rows] + move[EMOTION_OF_KIND])).argmax(1)
+        truth = self.photographs.emotion[rows]
         return 100 * (guess == truth).mean(), 100 * np.nanmean(recall(guess, truth, len(EMOTIONS)))
 
     def worth(self, move: np.ndarray, rows: np.ndarray) -> float:
@@ -83,9 +80,8 @@ class Sets:
 def labelled(lectern: Path, network: Path, folder: Path, data: Path) -> Labelled:
     labels, votes = read_labels(data), read_votes(data)
     files = [path for path in sorted(folder.glob("*.png")) if ("PublicTest", path.name) in votes]
-    answers = ask(lectern, "classify", files, "--classifier", str(network))
     return Labelled(
-        np.log([[answer["probabilities"][kind] for kind in KINDS] for answer in answers]),
+        logits_of(lectern, files, "--classifier", str(network)),
         np.array([labels.get(("PublicTest", path.name), DROPPED) for path in files]),
         np.array([votes["PublicTest", path.name] for path in files]),
     )
@@ -103,18 +99,14 @@ def main() -> None:
     if options.data is None:
         parser.error("no data folder: give --data or set LECTERN_DATA")
     data = Path(options.data)
-    with open(data / "rated_dev/ratings.csv", newline="") as file:
-        rows = [row for row in csv.DictReader(file) if row["label"]]
-    photographs = [data / "rated_dev" / row["file"] for row in rows]
-    found, probabilities = classify(options.lectern, photographs, "--classifier", str(options.network))
+    photographs = photographs_of(options.lectern, data, options.network)
     sets = Sets(
         labelled(options.lectern, options.network, options.faces, data / "fer2013plus"),
         labelled(options.lectern, options.network, options.framed, data / "fer2013plus"),
-        np.log(probabilities[found]),
-        np.array([EMOTIONS.index(row["label"]) for row in rows])[found],
-        np.array([row["performer"] for row in rows])[found],
+        photographs,
     )
-    everybody = np.ones(len(sets.emotion), bool)
+    emotion, performer = photographs.emotion, photographs.performer
+    everybody = np.ones(len(emotion), bool)
     chosen = sets.choose(everybody)
     print("moves of " + ", ".join(EMOTIONS) + ": " + json.dumps(chosen.round(2).tolist()) + "\n")
     names = ("7 classes", "balanced 7", "13 classes", "balanced 13", "majority 7")
@@ -124,13 +116,13 @@ def main() -> None:
             shares = part.shares(move)
             print(f"| {title} | {name} | " + " | ".join(f"{shares[each]:.2f}" for each in names) + " |")
         print(f"| {title} | rated_dev | " + " | ".join(f"{each:.2f}" for each in sets.rated(move, everybody)) + " | | | |")
-    guess = np.empty_like(sets.emotion)
+    guess = np.empty_like(emotion)
     for fold in range(FOLDS):
-        looked_at = np.isin(sets.performer, np.unique(sets.performer)[fold::FOLDS])
+        looked_at = np.isin(performer, np.unique(performer)[fold::FOLDS])
         move = sets.choose(~looked_at)
-        guess[looked_at] = seven(softmax(sets.logits[looked_at] + move[EMOTION_OF_KIND])).argmax(1)
-    balanced = np.nanmean(recall(guess, sets.emotion, len(EMOTIONS)))
-    print(f"| held out | rated_dev | {100 * (guess == sets.emotion).mean():.2f} | {100 * balanced:.2f} | | | |")
+        guess[looked_at] = seven(softmax(photographs.logits[looked_at] + move[EMOTION_OF_KIND])).argmax(1)
+    balanced = np.nanmean(recall(guess, emotion, len(EMOTIONS)))
+    print(f"| held out | rated_dev | {100 * (guess == emotion).mean():.2f} | {100 * balanced:.2f} | | | |")
 
 
 if __name__ == "__main__":

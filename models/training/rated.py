@@ -14,6 +14,7 @@ import json
 import os
 import subprocess
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -40,6 +41,17 @@ def ask(lectern: Path, what: str, files: list[Path], *more: str) -> list[dict]:
     return [json.loads(line) for line in output.splitlines()]
 
 
+def probabilities_of(lectern: Path, files: list[Path], *more: str) -> np.ndarray:
+    """Probabilities [n,13] of framed faces; `more` goes to `lectern eval classify`."""
+    answers = ask(lectern, "classify", files, *more)
+    return np.array([[answer["probabilities"][kind] for kind in KINDS] for answer in answers])
+
+
+def logits_of(lectern: Path, files: list[Path], *more: str) -> np.ndarray:
+    """Logits [n,13] of framed faces, but for a constant in each row; with `more` as above."""
+    return np.log(probabilities_of(lectern, files, *more))
+
+
 def classify(lectern: Path, files: list[Path], *more: str) -> tuple[np.ndarray, np.ndarray]:
     """Whether a face was found [n], and probabilities [n,13] (zeros where not); `more` goes to `lectern eval classify`."""
     answers = ask(lectern, "detect", files, "--min-face", str(SMALLEST))
@@ -52,9 +64,16 @@ def classify(lectern: Path, files: list[Path], *more: str) -> tuple[np.ndarray, 
             points = np.array(answers[row]["faces"][0]["landmarks"]) / luma.shape[::-1] * 2 - 1
             framed.append(Path(folder, f"{row:05}.png"))
             Image.fromarray(crop(luma[None], similarity(template(), points)[None], SIDE)[0]).save(framed[-1])
-        for row, answer in zip(np.flatnonzero(found), ask(lectern, "classify", framed, *more)):
-            probabilities[row] = [answer["probabilities"][kind] for kind in KINDS]
+        probabilities[found] = probabilities_of(lectern, framed, *more)
     return found, probabilities
+
+
+def rated_photographs(lectern: Path, data: Path, keep: Callable[[dict], object], *more: str) -> tuple[list[dict], np.ndarray]:
+    """The ratings of the photographs of `rated_dev/` that `keep` takes and in which a face is found, and logits [n,13]."""
+    with open(data / "rated_dev/ratings.csv", newline="") as file:
+        rows = [row for row in csv.DictReader(file) if keep(row)]
+    found, probabilities = classify(lectern, [data / "rated_dev" / row["file"] for row in rows], *more)
+    return [row for row, there in zip(rows, found) if there], np.log(probabilities[found])
 
 
 def figures_of(rows: np.ndarray, guess: np.ndarray, truth: np.ndarray, strong: np.ndarray, intensity: np.ndarray,

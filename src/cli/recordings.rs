@@ -38,7 +38,7 @@ pub struct Analyze {
     #[arg(long, value_name = "TIME")]
     pub start: Vec<Timestamp>,
 
-    /// Recordings to analyse side by side [default: one for each processor]
+    /// Recordings to analyse side by side, one for each core; a single one is decoded on so many [default: all cores]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     pub jobs: Option<u16>,
 
@@ -127,10 +127,7 @@ pub struct Report {
 }
 
 fn which_faces() -> impl TypedValueParser<Value = Faces> {
-    PossibleValuesParser::new(["largest", "all"]).map(|which| match which.as_str() {
-        "all" => Faces::All,
-        _ => Faces::Largest,
-    })
+    PossibleValuesParser::new(["largest", "all"]).try_map(|which| which.parse::<Faces>())
 }
 
 fn window(text: &str) -> Result<u32, String> {

@@ -1,6 +1,6 @@
 //! Files that are put in their place when they are whole: whoever looks sees the old content or the new one, never a part.
 
-use std::fs::{self, File};
+use std::fs::{self, File, Permissions};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
@@ -17,6 +17,8 @@ pub(super) struct Placed {
     place: PathBuf,
     /// Where it is written meanwhile; none where the place is no file, but a pipe, a terminal or a device.
     beside: Option<PathBuf>,
+    /// Those that it gets; none: those of what the place holds.
+    permissions: Option<Permissions>,
     writer: BufWriter<File>,
 }
 
@@ -41,6 +43,10 @@ impl Placed {
     /// # Errors
     /// When nothing can be written there; what `path` held is untouched.
     pub(super) fn open(path: &Path, folder: Option<&Path>) -> anyhow::Result<Self> {
+        Self::create(path, folder).with_context(|| cannot_write(path))
+    }
+
+    fn create(path: &Path, folder: Option<&Path>) -> io::Result<Self> {
         let (place, beside) = match place(path) {
             Some(place) => {
                 let beside = folder.map_or_else(|| unfinished(&place), |folder| folder.join("table"));
@@ -48,8 +54,8 @@ impl Placed {
             }
             None => (path.to_owned(), None),
         };
-        let file = File::create(beside.as_ref().unwrap_or(&place)).with_context(|| cannot_write(path))?;
-        Ok(Self { asked: path.to_owned(), place, beside, writer: BufWriter::new(file) })
+        let file = File::create(beside.as_ref().unwrap_or(&place))?;
+        Ok(Self { asked: path.to_owned(), place, beside, permissions: None, writer: BufWriter::new(file) })
     }
 
     /// Puts it in its place, on the disk.
@@ -64,8 +70,9 @@ impl Placed {
         self.writer.flush()?;
         let Some(beside) = &self.beside else { return Ok(()) };
         let file = self.writer.get_ref();
-        if let Ok(before) = fs::metadata(&self.place) {
-            file.set_permissions(before.permissions())?;
+        let before = || fs::metadata(&self.place).ok().map(|metadata| metadata.permissions());
+        if let Some(permissions) = self.permissions.take().or_else(before) {
+            file.set_permissions(permissions)?;
         }
         file.sync_all()?;
         fs::rename(beside, &self.place)?;
@@ -103,7 +110,16 @@ pub(super) fn cannot_write(path: &Path) -> String {
 /// # Errors
 /// When that fails; what it held before is untouched.
 pub(super) fn write(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
-    let mut placed = Placed::open(path, None)?;
-    placed.write_all(bytes).with_context(|| cannot_write(path))?;
-    placed.finish()
+    replace(path, bytes, None).with_context(|| cannot_write(path))
+}
+
+/// The same, with these permissions where some are given.
+///
+/// # Errors
+/// As [`write`], without the file's name.
+pub(super) fn replace(path: &Path, bytes: &[u8], permissions: Option<Permissions>) -> io::Result<()> {
+    let mut placed = Placed::create(path, None)?;
+    placed.permissions = permissions;
+    placed.write_all(bytes)?;
+    placed.put()
 }

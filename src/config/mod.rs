@@ -12,7 +12,7 @@ use crate::delivery::Broker;
 use crate::delivery::payload::MAX_BASIS_BYTES;
 use crate::delivery::topics::{Topics, check_level, check_root};
 use crate::rate::{DEFAULT_HZ, RANGE_HZ};
-use crate::vision::{Analysis, Faces, Region, SMALLEST_TOLD_PX};
+use crate::vision::{Analysis, Region, SMALLEST_TOLD_PX};
 pub use error::ConfigError;
 use layers::{Layer, key, last};
 
@@ -290,17 +290,8 @@ fn analysis(layers: &[Layer]) -> Result<Analysis, ConfigError> {
             },
         )?
         .unwrap_or(default.region),
-        faces: key(
-            layers,
-            "analysis.faces",
-            |f| &f.analysis.faces,
-            |faces: String| match faces.as_str() {
-                "largest" => Ok(Faces::Largest),
-                "all" => Ok(Faces::All),
-                other => Err(format!("must be \"largest\" or \"all\", not \"{other}\"")),
-            },
-        )?
-        .unwrap_or(default.faces),
+        faces: key(layers, "analysis.faces", |f| &f.analysis.faces, |faces: String| faces.parse())?
+            .unwrap_or(default.faces),
         min_confidence: key(
             layers,
             "analysis.min_confidence",

@@ -54,6 +54,18 @@ impl State {
     /// Every state.
     pub const ALL: [Self; 5] =
         [Self::Starting, Self::Watching, Self::CameraLost, Self::Stopping, Self::Offline];
+
+    /// As payloads name it.
+    ///
+    /// # Panics
+    /// Never: a state without fields is a string in JSON.
+    #[must_use]
+    pub fn name(self) -> String {
+        match serde_json::to_value(self) {
+            Ok(serde_json::Value::String(name)) => name,
+            other => unreachable!("a state is a string in JSON, not {other:?}"),
+        }
+    }
 }
 
 /// The content of the `minute` topic.

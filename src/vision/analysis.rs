@@ -44,6 +44,18 @@ pub enum Faces {
     All,
 }
 
+impl FromStr for Faces {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "largest" => Ok(Self::Largest),
+            "all" => Ok(Self::All),
+            other => Err(format!("must be \"largest\" or \"all\", not \"{other}\"")),
+        }
+    }
+}
+
 /// What an expression is measured from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]

@@ -8,7 +8,7 @@ use super::analysis::{Analysis, Baseline};
 use super::baseline::RestingFaces;
 use super::classifier::{Classifier, Probabilities, most_likely};
 use super::error::VisionError;
-use super::geometry::{BBox, Face, View, to_f32};
+use super::geometry::{BBox, Face, Point, View, to_f32};
 use super::models::ModelStore;
 use super::mtcnn::Detector;
 use super::tracker::Tracker;
@@ -117,12 +117,10 @@ impl Analyzer {
         self.seen.clear();
         self.resting.pass(self.period_s);
         let (left, top) = view.origin();
-        for Face { bbox, score, .. } in faces {
-            let bbox = BBox { x1: bbox.x1 + left, y1: bbox.y1 + top, x2: bbox.x2 + left, y2: bbox.y2 + top };
+        for face in faces {
+            let bbox = face.bbox.moved(Point { x: left, y: top });
             let (probabilities, sighting) = (None, Sighting::Uncertain);
-            self.seen.push(Seen { bbox, score: *score, probabilities, sighting });
-        }
-        for (face, seen) in faces.iter().zip(&mut self.seen) {
+            let mut seen = Seen { bbox, score: face.score, probabilities, sighting };
             if face.bbox.longer_side() >= to_f32(SMALLEST_TOLD_PX as usize) {
                 self.classifier.align(&view, face, &mut self.crop);
                 ended(Stage::Align);
@@ -143,6 +141,7 @@ impl Analyzer {
                 ended(Stage::Classify);
             }
             self.sightings.push(seen.sighting);
+            self.seen.push(seen);
         }
         self.crop.as_mut_slice().zeroize();
         Ok(&self.sightings)

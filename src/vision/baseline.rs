@@ -103,10 +103,9 @@ impl Known {
 
     /// How far a box is from where this face was, in its sides; none where it is another one's.
     fn step(&self, bbox: &BBox) -> Option<f32> {
-        let middle = |bbox: &BBox| ((bbox.x1 + bbox.x2) / 2.0, (bbox.y1 + bbox.y2) / 2.0);
-        let ((x, y), (was_x, was_y)) = (middle(bbox), middle(&self.place));
+        let (at, was_at) = (bbox.middle(), self.place.middle());
         let (side, was_side) = (bbox.longer_side(), self.place.longer_side());
-        let step = (x - was_x).hypot(y - was_y) / was_side;
+        let step = (at.x - was_at.x).hypot(at.y - was_at.y) / was_side;
         let is_same = self.away_s.is_finite()
             && step < SAME_STEP
             && side < was_side * SAME_SIDE

@@ -54,6 +54,12 @@ impl BBox {
         self.width().max(self.height())
     }
 
+    /// The centre.
+    #[must_use]
+    pub fn middle(&self) -> Point {
+        Point { x: (self.x1 + self.x2) / 2.0, y: (self.y1 + self.y2) / 2.0 }
+    }
+
     /// The square with the same centre whose side is the longer one.
     #[must_use]
     pub fn square(&self) -> Self {

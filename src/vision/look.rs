@@ -6,7 +6,7 @@ use super::analysis::{Analysis, Region};
 use super::error::VisionError;
 use super::geometry::{Affine, BBox, View, to_f32};
 use super::models::ModelStore;
-use super::mtcnn::Detector;
+use super::mtcnn::{CERTAIN, Detector};
 use crate::camera::Frame;
 
 /// The most that the smallest face has that is looked for, in pixels: it is smaller than any that is counted, so that a camera
@@ -15,9 +15,6 @@ const MOST_SMALLEST: u32 = 24;
 
 /// The least: P-Net sees no smaller ones.
 const LEAST_SMALLEST: u32 = 12;
-
-/// Probability from which something is a face that is smaller than those that are counted: some things look like one.
-const CERTAIN: f32 = 0.98;
 
 /// Side of the crop that is measured, in pixels: that of the classifier's input, so that blur which it cannot see
 /// does not count.
@@ -83,6 +80,7 @@ impl Looker {
     pub fn look(&mut self, frame: &Frame) -> Result<Look, VisionError> {
         let view = View::new(frame, self.region);
         let mut faces = self.detector.search(&view, self.smallest)?;
+        // Below the size that is counted some things look like a face.
         faces.retain(|face| face.bbox.longer_side() >= self.counted || face.score >= CERTAIN);
         let largest = faces.iter().max_by(|a, b| a.bbox.area().total_cmp(&b.bbox.area()));
         let whole = BBox { x1: 0.0, y1: 0.0, x2: to_f32(view.width), y2: to_f32(view.height) };

@@ -103,6 +103,11 @@ const BUILT_IN: [(&str, &[u8]); 5] = [
     ("expression.onnx", include_bytes!("../../models/expression.onnx")),
 ];
 
+/// A hash in hexadecimal digits.
+pub(crate) fn hex(hash: &[u8]) -> String {
+    hash.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 impl ModelStore {
     /// The models in `folder`, or those that are part of the program.
     ///
@@ -131,7 +136,7 @@ impl ModelStore {
     /// [`VisionError::Model`] when the file is missing or its hash is another.
     pub fn bytes(&self, model: &ModelFile) -> Result<Cow<'static, [u8]>, VisionError> {
         let bytes = read(self.folder.as_deref(), &model.file)?;
-        let found: String = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+        let found = hex(&Sha256::digest(&bytes));
         if found != model.sha256 {
             let problem = format!(
                 "has SHA-256 {found}, and the manifest says {}: the file is damaged or belongs to another \

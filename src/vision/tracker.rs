@@ -350,8 +350,7 @@ impl Tracker {
 
 /// How far a face has moved from one frame to the next; none where it must be another one's.
 fn step(before: &BBox, now: &BBox) -> Option<Point> {
-    let middle = |bbox: &BBox| Point { x: (bbox.x1 + bbox.x2) / 2.0, y: (bbox.y1 + bbox.y2) / 2.0 };
-    let (before_at, now_at) = (middle(before), middle(now));
+    let (before_at, now_at) = (before.middle(), now.middle());
     let step = Point { x: now_at.x - before_at.x, y: now_at.y - before_at.y };
     (step.x.hypot(step.y) < FURTHEST_STEP * before.longer_side()).then_some(step)
 }

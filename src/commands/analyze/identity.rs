@@ -14,7 +14,7 @@ use super::list::Recording;
 use crate::camera::stills;
 use crate::cli::Analyze;
 use crate::vision::Analysis;
-use crate::vision::models::{ModelFile, ModelStore};
+use crate::vision::models::{ModelFile, ModelStore, hex};
 
 /// How recordings are analysed; what is not in it changes no count.
 #[derive(Serialize)]
@@ -140,8 +140,4 @@ fn feed(hash: &mut Sha256, file: &Path) -> io::Result<()> {
             Err(e) => return Err(e),
         }
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -1,11 +1,11 @@
 //! What a run has finished so far, in a folder beside its first table, so that nothing is analysed twice.
 //!
-//! `TABLE.unfinished/` holds `KEY.json` for each finished recording, written as `KEY.new` and renamed; `table`, which becomes the
+//! `TABLE.unfinished/` holds `KEY.json` for each finished recording; `table`, which becomes the
 //! table; and `lock`, which the run holds. KEY is of all that the rows depend on, so that a recording that was changed, or is
 //! asked about differently, has none. A run that ends removes the folder, unless it was interrupted.
 
 use std::fs::{self, File, TryLockError};
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow};
@@ -95,14 +95,7 @@ impl Unfinished {
     /// When it cannot be written.
     pub(super) fn put(&self, key: &str, part: Part) -> anyhow::Result<Option<Part>> {
         let Some(folder) = &self.folder else { return Ok(Some(part)) };
-        let new = folder.join(format!("{key}.new"));
-        let write = || -> io::Result<()> {
-            let mut file = File::create(&new)?;
-            file.write_all(&serde_json::to_vec(&part)?)?;
-            file.sync_all()?;
-            fs::rename(&new, folder.join(format!("{key}.json")))
-        };
-        write().with_context(|| placed::cannot_write(&new))?;
+        placed::write(&folder.join(format!("{key}.json")), &serde_json::to_vec(&part)?)?;
         Ok(None)
     }
 

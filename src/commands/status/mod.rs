@@ -3,13 +3,15 @@
 mod board;
 mod prometheus;
 
+use std::fs::Permissions;
 use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use anyhow::Context;
 use serde::Serialize;
 
-use super::STANDARD_OUTPUT;
+use super::{STANDARD_OUTPUT, placed};
 use crate::cli::Status;
 use crate::clock::SystemClock;
 use crate::delivery::{LocalStatus, Silent};
@@ -71,9 +73,11 @@ fn tell_prometheus(
     };
     let text = prometheus::metrics(service.as_ref(), board);
     match out {
-        Some(file) => prometheus::replace(file, &text).with_context(|| {
-            format!("{} cannot be written; name a file in a folder that is there", file.display())
-        }),
+        // The collector is another user, whatever the mask; it reads `*.prom` alone.
+        Some(file) => placed::replace(file, text.as_bytes(), Some(Permissions::from_mode(0o644)))
+            .with_context(|| {
+                format!("{}; name a file in a folder that is there", placed::cannot_write(file))
+            }),
         None => std::io::stdout().write_all(text.as_bytes()).context(STANDARD_OUTPUT),
     }
 }
@@ -81,10 +85,7 @@ fn tell_prometheus(
 /// What the service told, for people.
 fn lines(service: &LocalStatus) -> Vec<String> {
     let LocalStatus { equipment, broker, spool, .. } = service;
-    let state = match serde_json::to_value(service.state) {
-        Ok(serde_json::Value::String(state)) => state.replace('_', " "),
-        _ => String::new(),
-    };
+    let state = service.state.name().replace('_', " ");
     let wanted = equipment.frames_per_second_wanted;
     let rate = service.frames_per_second.map_or_else(
         || format!("no rate yet, {wanted:.1} frames/s wanted"),

@@ -4,10 +4,6 @@
 //! integration.
 
 use std::fmt::{Display, Write as _};
-use std::fs::{self, File, Permissions};
-use std::io::{self, Write as _};
-use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 
@@ -27,19 +23,6 @@ pub(super) fn metrics(service: Option<&LocalStatus>, board: &Board) -> String {
     }
     text.board(board);
     text.0
-}
-
-/// Gives a file another content; whoever reads it has either the old one or the new one.
-pub(super) fn replace(file: &Path, text: &str) -> io::Result<()> {
-    // The collector reads `*.prom` alone.
-    let mut new = file.as_os_str().to_owned();
-    new.push(".new");
-    let new = PathBuf::from(new);
-    let mut opened = File::create(&new)?;
-    // The collector is another user, whatever the mask.
-    opened.set_permissions(Permissions::from_mode(0o644))?;
-    opened.write_all(text.as_bytes())?;
-    fs::rename(&new, file)
 }
 
 #[derive(Default)]
@@ -73,11 +56,8 @@ impl Text {
             .map(|(file, hash)| (vec![("file", file.clone()), ("sha256", hash.clone())], "1".to_owned()))
             .collect();
         self.family("lectern_model_info", "gauge", "The networks that run.", &models);
-        let states = State::ALL.map(|state| {
-            let name = serde_json::to_value(state).ok();
-            let name = name.as_ref().and_then(|name| name.as_str()).unwrap_or_default().to_owned();
-            (vec![("state", name)], u8::from(state == service.state).to_string())
-        });
+        let states = State::ALL
+            .map(|state| (vec![("state", state.name())], u8::from(state == service.state).to_string()));
         self.family("lectern_state", "gauge", "What the device is doing: one of these is 1.", &states);
         if let Some(rate) = service.frames_per_second {
             self.gauge("lectern_frames_per_second", "Frames analysed each second, of late.", rate);

@@ -28,7 +28,8 @@ const GROWTH: f32 = 1.1;
 /// The most candidates of a tile for R-Net and for O-Net.
 const MOST_IN_TILE: [usize; 2] = [16, 4];
 
-/// Probability from which something that nobody was followed to is a face: of so many tiles some look like one by chance.
+/// Probability from which something that nobody was followed to is a face: of so many tiles, and of small things, some look like one
+/// by chance.
 pub(super) const CERTAIN: f32 = 0.98;
 
 /// P-Net's boxes are rough: one whose side is less than so much of the largest known face's is a smaller face.

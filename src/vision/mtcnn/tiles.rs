@@ -121,7 +121,7 @@ pub(super) fn below(tiles: &[Tile], view: &View<'_>, point: Point) -> [Option<Ti
 /// The tiles around a place where a face of about this size should be.
 pub(super) fn around(view: &View<'_>, bbox: &BBox) -> impl Iterator<Item = Tile> {
     let (longest, limit) = (bbox.longer_side(), view.width.min(view.height));
-    let (x, y) = ((bbox.x1 + bbox.x2) / 2.0, (bbox.y1 + bbox.y2) / 2.0);
+    let Point { x, y } = bbox.middle();
     let (width, height) = (view.width, view.height);
     AROUND.into_iter().filter_map(move |part| {
         let cell = part * longest;
