@@ -38,12 +38,18 @@ as_root() {
     if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi
 }
 
+# Steps that run beside one another wait for apt's lock, also where the README's commands call apt.
+[ -e target/ci/apt.conf ] || echo 'DPkg::Lock::Timeout "600";' > target/ci/apt.conf
+export APT_CONFIG=$PWD/target/ci/apt.conf
+
 # apt's lists of packages, fetched once in an hour.
 package_lists() {
     command -v apt-get > /dev/null || skip "it needs a system with apt"
-    [ -z "$(find target/ci/package-lists -mmin -60 2> /dev/null)" ] || return 0
-    as_root apt-get update -qq
-    touch target/ci/package-lists
+    (
+        # Its timeout is not for the lock of the lists.
+        flock 9
+        [ -n "$(find target/ci/package-lists -mmin -60 2> /dev/null)" ] || { as_root apt-get update -qq && touch target/ci/package-lists; }
+    ) 9> target/ci/apt.lock
 }
 
 # packages NAME…: installs those Debian packages that are not there.

@@ -26,8 +26,14 @@ pub(super) struct Decoder {
 }
 
 impl Decoder {
-    /// Starts to decode; again from the start, and live, when `endless`.
-    pub(super) fn start(path: &Path, probe: &Probe, rate_hz: f64, endless: bool) -> io::Result<Self> {
+    /// Starts to decode, on so many `threads` or on as many as ffmpeg likes; again from the start, and live, when `endless`.
+    pub(super) fn start(
+        path: &Path,
+        probe: &Probe,
+        rate_hz: f64,
+        endless: bool,
+        threads: Option<usize>,
+    ) -> io::Result<Self> {
         let (times, tell_into) = io::pipe()?;
         let mut command = Command::new("ffmpeg");
         command.args(["-hide_banner", "-nostdin", "-v", "error"]).args(restrictions());
@@ -35,6 +41,9 @@ impl Decoder {
         command.arg("-max_pixels").arg(MOST_PIXELS.to_string());
         if endless {
             command.args(["-stream_loop", "-1"]);
+        }
+        if let Some(threads) = threads {
+            command.arg("-threads").arg(threads.to_string());
         }
         command.arg("-i").arg(file_url(path));
         let Probe { width, height, interval, .. } = *probe;

@@ -24,6 +24,6 @@ pub mod y4m;
 pub(crate) use frame::{BLACK, LUMA, mean_rgb};
 pub use frame::{Chroma, Frame, Pixels, Planes};
 pub use live::Live;
-pub use recording::{open_recording, open_recording_until};
+pub use recording::{open_recording, open_recording_among};
 pub use size::MOST_PIXELS;
 pub use source::{CameraError, Capture, FrameSource};

@@ -19,17 +19,28 @@ use crate::clock::Stop;
 /// [`CameraError::Recording`] when it is missing or unreadable, or when ffmpeg is not installed;
 /// [`CameraError::Lost`] when it is silent.
 pub fn open_recording(path: &Path, rate_hz: f64, endless: bool) -> Result<Box<dyn FrameSource>, CameraError> {
-    open_recording_until(path, rate_hz, endless, &Stop::default())
+    open(path, rate_hz, endless, None, &Stop::default())
 }
 
-/// The same; waiting for the bytes of a pipe ends with `stop`.
+/// Opens one of the recordings that are analysed side by side: ffmpeg decodes it on so many `threads`, and waiting for the bytes of a
+/// pipe ends with `stop`.
 ///
 /// # Errors
 /// As [`open_recording`].
-pub fn open_recording_until(
+pub fn open_recording_among(
+    path: &Path,
+    rate_hz: f64,
+    threads: usize,
+    stop: &Stop,
+) -> Result<Box<dyn FrameSource>, CameraError> {
+    open(path, rate_hz, false, Some(threads), stop)
+}
+
+fn open(
     path: &Path,
     rate_hz: f64,
     endless: bool,
+    threads: Option<usize>,
     stop: &Stop,
 ) -> Result<Box<dyn FrameSource>, CameraError> {
     if path.as_os_str() == "-" {
@@ -45,7 +56,7 @@ pub fn open_recording_until(
     } else if kind.is_file() && is_still(path) {
         Ok(Box::new(Stills::one(path, endless)))
     } else if kind.is_file() {
-        Ok(Box::new(Video::open(path, rate_hz, endless)?))
+        Ok(Box::new(Video::open(path, rate_hz, endless, threads)?))
     } else {
         Err(CameraError::recording(
             path,

@@ -35,15 +35,21 @@ pub struct Video {
 }
 
 impl Video {
-    /// Starts to decode `path`, sampled at `rate_hz` frames a second; again from its start when `endless`.
+    /// Starts to decode `path`, sampled at `rate_hz` frames a second; again from its start when `endless`. ffmpeg decodes on so many
+    /// `threads`, or on as many as it likes.
     ///
     /// # Errors
     /// [`CameraError::Recording`] when ffmpeg is not installed or finds no video in the file; [`CameraError::Lost`] when one that
     /// is `endless` is silent.
-    pub fn open(path: &Path, rate_hz: f64, endless: bool) -> Result<Self, CameraError> {
+    pub fn open(
+        path: &Path,
+        rate_hz: f64,
+        endless: bool,
+        threads: Option<usize>,
+    ) -> Result<Self, CameraError> {
         let probe = probe(path, endless)?;
-        let decoder =
-            Decoder::start(path, &probe, rate_hz, endless).map_err(|e| not_started(path, "ffmpeg", &e))?;
+        let decoder = Decoder::start(path, &probe, rate_hz, endless, threads)
+            .map_err(|e| not_started(path, "ffmpeg", &e))?;
         Ok(Self {
             path: path.to_owned(),
             rate_hz,

@@ -26,7 +26,7 @@ use self::results::{End, Results};
 use self::tables::Sheets;
 use self::unfinished::Part;
 use super::{Interrupted, outputs};
-use crate::camera::{CameraError, open_recording_until};
+use crate::camera::{CameraError, open_recording_among};
 use crate::cli::Analyze;
 use crate::clock::{SimulatedClock, Stop};
 use crate::delivery::payload::Identity;
@@ -59,8 +59,14 @@ pub fn run(arguments: &Analyze, models: Option<&Path>) -> anyhow::Result<()> {
     outputs::check(&asked, inputs)?;
     let store = ModelStore::open(models)?;
     let settings = identity::settings(arguments, &store)?;
+    let cores =
+        arguments.jobs.map_or_else(|| thread::available_parallelism().map_or(1, usize::from), usize::from);
+    let jobs = cores.min(list.recordings.len());
     let job = Job {
         arguments,
+        jobs,
+        // Several threads of one decoder cost more than one: worth it only where cores would be idle.
+        decoder_threads: cores / jobs.max(1),
         list: &list,
         namer: Namer::new(&settings, &list.recordings),
         settings: &settings,
@@ -93,6 +99,10 @@ pub fn run(arguments: &Analyze, models: Option<&Path>) -> anyhow::Result<()> {
 /// What the threads share.
 struct Job<'a> {
     arguments: &'a Analyze,
+    /// Recordings that are analysed side by side.
+    jobs: usize,
+    /// Threads on which each of them is decoded.
+    decoder_threads: usize,
     list: &'a List,
     namer: Namer<'a>,
     settings: &'a str,
@@ -107,9 +117,6 @@ struct Job<'a> {
 impl Job<'_> {
     /// Starts the threads and waits for their end, or for a signal first, whose number it answers.
     fn work(&self) -> anyhow::Result<Option<i32>> {
-        let most = self.list.recordings.len();
-        let processors = || thread::available_parallelism().map_or(1, usize::from);
-        let jobs = self.arguments.jobs.map_or_else(processors, usize::from).min(most);
         // `nohup` asked for that.
         let stays = is_ignored(HANGUP);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -119,7 +126,7 @@ impl Job<'_> {
         };
         thread::scope(|scope| {
             let (ended, mut all_ended) = mpsc::channel::<()>(1);
-            let threads: Vec<_> = (0..jobs)
+            let threads: Vec<_> = (0..self.jobs)
                 .map(|_| {
                     let ended = ended.clone();
                     scope.spawn(move || {
@@ -202,11 +209,12 @@ impl Job<'_> {
                 arguments.analysis(),
             )?),
         };
-        let mut source = match open_recording_until(&recording.path, arguments.rate, false, stop) {
-            Ok(source) => source,
-            Err(_) if stop.is_set() => return Ok(()),
-            Err(error) => return results.end(index, End::Nothing(Some(error.into()))),
-        };
+        let mut source =
+            match open_recording_among(&recording.path, arguments.rate, self.decoder_threads, stop) {
+                Ok(source) => source,
+                Err(_) if stop.is_set() => return Ok(()),
+                Err(error) => return results.end(index, End::Nothing(Some(error.into()))),
+            };
         // Without a time of day the labels are only offsets, so the clock is not a synchronised one.
         let start = recording.start.unwrap_or(Timestamp::UNIX_EPOCH);
         let clock = SimulatedClock::starting_at(start, recording.start.is_some());
