@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use common::device::{MINUTE, broker, reconcile, record, timing};
 use common::hostile::{Behaviour, HOSTILE, Hostile};
-use common::{Daemon, lectern, number, portrait_video};
+use common::{Daemon, PATIENCE, lectern, number, portrait_video};
 use lectern::delivery::spool::Spool;
 use lectern::delivery::{Report, Setup, Timing};
 use serde_json::Value;
@@ -91,20 +91,22 @@ fn a_broker_that_acknowledges_and_closes_each_time_gets_each_record() {
 }
 
 #[test]
-fn a_stop_takes_ten_seconds_at_most_whatever_the_peer_does() {
+fn a_stop_ends_whatever_the_peer_does() {
     for_each_behaviour(|behaviour| {
         let peer = Hostile::start(behaviour);
         let spool = Spool::in_memory(100).unwrap();
-        let timing = Timing { leave_within: Timing::default().leave_within, ..timing() };
+        let timing = Timing { leave_within: Duration::from_secs(1), ..timing() };
         let (reports, thread) =
             common::setup("cam1", broker(peer.port), &spool, timing).start(spool).unwrap();
         (0..3).for_each(|seq| reports.send(Report::Record(record(seq))));
         std::thread::sleep(Duration::from_millis(500));
-        let asked = Instant::now();
         drop(reports);
+        let limit = Instant::now() + PATIENCE;
+        while !thread.is_finished() {
+            assert!(Instant::now() < limit, "{behaviour:?} keeps it from stopping");
+            std::thread::sleep(Duration::from_millis(50));
+        }
         thread.join().unwrap();
-        // The limit, and a second for a machine with other work.
-        assert!(asked.elapsed() < Duration::from_secs(11), "{behaviour:?}: {:?}", asked.elapsed());
     });
 }
 
@@ -153,7 +155,7 @@ fn neither_the_log_nor_check_tells_the_password_and_no_peer_costs_much() {
 
 /// Holds the CPU time of a daemon before a misbehaving peer against a share of it.
 fn measure(peer: &Hostile, daemon: &Daemon, behaviour: Behaviour) {
-    let limit = Instant::now() + common::PATIENCE;
+    let limit = Instant::now() + PATIENCE;
     while peer.connections() == 0 {
         assert!(Instant::now() < limit, "{behaviour:?}: no connection");
         std::thread::sleep(Duration::from_millis(20));

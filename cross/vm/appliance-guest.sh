@@ -360,8 +360,8 @@ prove_large_picture() {
     promise "check: a webcam gives 1920 x 1080" grep -q '^ok *camera.*YUYV.* gives 1920 x 1080' /run/check.log
     mark
     systemctl start lectern
-    promise "the large picture is watched" state 240 watching
-    promise "a minute of it arrives" received 240 '"frames":[1-9]'
+    promise "the large picture is watched" state 900 watching
+    promise "a minute of it arrives" received 900 '"frames":[1-9]'
     tell_memory
     promise "in 45 MB" within_memory 45000
 }

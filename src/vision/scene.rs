@@ -211,3 +211,67 @@ fn belongs(width: usize, height: usize, at: usize, bbox: &BBox) -> bool {
     let aside = ASIDE * bbox.width();
     x > bbox.x1 - aside && x < bbox.x2 + aside && y > bbox.y1 - ABOVE * bbox.height()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::camera::Frame;
+    use crate::vision::analysis::Region;
+
+    const SIZE: (usize, usize) = (640, 480);
+
+    /// A grey room with a screen that is bright or dark, and perhaps somebody 48 pixels wide, whose head is 160 pixels below the top.
+    fn room(bright: bool, somebody_at: Option<usize>) -> Frame {
+        let level = |x: usize, y: usize| match somebody_at {
+            _ if x < 160 && y < 128 => 40 + 160 * u8::from(bright),
+            Some(left) if (left..left + 48).contains(&x) && y >= 160 => 220,
+            _ => 110,
+        };
+        let pixels = (0..SIZE.1).flat_map(|y| (0..SIZE.0).flat_map(move |x| [level(x, y); 3]));
+        Frame::from_rgb(SIZE.0, SIZE.1, pixels.collect()).unwrap()
+    }
+
+    /// Sees a frame; where the mover is in it.
+    fn see(scene: &mut Scene, frame: &Frame) -> Option<Point> {
+        let view = View::new(frame, Region::WHOLE);
+        scene.see(&view);
+        scene.news(&view, None, 4.0).count();
+        scene.mover(&view, 128)
+    }
+
+    #[test]
+    fn who_comes_into_a_quiet_place_is_told_from_a_screen_that_never_rests() {
+        let mut scene = Scene::default();
+        let empty = room(false, None);
+        scene.see(&View::new(&empty, Region::WHOLE));
+        scene.begin();
+        for number in 0..12 {
+            let moves = see(&mut scene, &room(number % 2 == 0, None));
+            assert!(number < 4 || moves.is_none(), "{moves:?} in frame {number}");
+        }
+        let Point { x, y } = see(&mut scene, &room(true, Some(400))).unwrap();
+        assert!((x - 424.0).abs() <= 16.0 && (y - 160.0).abs() <= 16.0, "{x} {y}");
+        // A step aside changes both places, of which the new one alone was quiet.
+        let Point { x, .. } = see(&mut scene, &room(false, Some(448))).unwrap();
+        assert!((x - 472.0).abs() <= 16.0, "{x}");
+        // Whoever stands still is no news.
+        assert!(see(&mut scene, &room(true, Some(448))).is_none());
+    }
+
+    #[test]
+    fn what_changes_at_the_person_of_a_known_face_is_no_news() {
+        let mut scene = Scene::default();
+        let empty = room(false, None);
+        let view = View::new(&empty, Region::WHOLE);
+        scene.see(&view);
+        scene.begin();
+        let somebody = room(false, Some(400));
+        let view = View::new(&somebody, Region::WHOLE);
+        scene.see(&view);
+        let face = BBox { x1: 400.0, y1: 160.0, x2: 448.0, y2: 220.0 };
+        assert_eq!(scene.news(&view, Some(face), 0.0).count(), 0);
+        // It was told, although nobody heard of it; nobody's coming is news.
+        scene.see(&View::new(&empty, Region::WHOLE));
+        assert!(scene.news(&view, None, 0.0).count() > 20);
+    }
+}

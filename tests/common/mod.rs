@@ -12,7 +12,8 @@ use std::io::{BufRead, BufReader};
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, mpsc};
+use std::sync::Arc;
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use lectern::clock::{Stop, SystemClock};
@@ -477,8 +478,14 @@ impl Daemon {
 
     /// Waits for its end: exit code and what it said on standard error.
     pub(crate) fn finish(mut self) -> (Option<i32>, String) {
-        let said = std::mem::take(&mut self.said);
-        let said = self.lines.iter().fold(said, |said, line| said + &line + "\n");
+        let mut said = std::mem::take(&mut self.said);
+        loop {
+            match self.lines.recv_timeout(PATIENCE) {
+                Ok(line) => said = said + &line + "\n",
+                Err(RecvTimeoutError::Disconnected) => break,
+                Err(RecvTimeoutError::Timeout) => panic!("it does not end, and has said:\n{said}"),
+            }
+        }
         (self.child.wait().unwrap().code(), said)
     }
 }

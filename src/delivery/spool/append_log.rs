@@ -354,6 +354,9 @@ impl Log {
     /// behind it would look lost.
     pub(super) fn sweep(&mut self) -> io::Result<()> {
         let all_named = self.segments.iter().all(|segment| !segment.late || segment.name.starts_with(LATE));
+        // The oldest first: a file system keeps the order, so that after a power loss nothing is missing between two that are there
+        // again.
+        self.obsolete.sort_by_cached_key(|name| segment::parse(name).map(|(from, _)| from));
         let mut failed = Ok(());
         let storage = &mut self.storage;
         self.obsolete.retain(|name| {

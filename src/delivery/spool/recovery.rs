@@ -90,11 +90,21 @@ impl Spool {
             let disk = spool.disk.as_ref().filter(|_| same_boot)?;
             Key::of(&disk.newest()?.payload)
         });
+        let before = old.boot.clone();
         let (boot, open) = old.boot.go_on(kernel_boot, newest.as_ref())?;
-        spool.state.boot = boot;
         match open {
-            Some(entry) => spool.accept(entry),
-            None => spool.settle(),
+            Some(entry) => {
+                // Others may have new positions. They are noted before this one gets the next: if the process died between the two,
+                // all before it would count as dropped.
+                spool.state.boot = before;
+                spool.settle();
+                spool.state.boot = boot;
+                spool.accept(entry);
+            }
+            None => {
+                spool.state.boot = boot;
+                spool.settle();
+            }
         }
         Ok(spool)
     }

@@ -1153,6 +1153,54 @@ fn a_crash_while_waiting_records_get_new_positions_counts_none_of_them_as_droppe
 }
 
 #[test]
+fn a_crash_while_an_open_window_is_recovered_counts_nothing_as_dropped() {
+    for writes in 0..16 {
+        let model = live(&[
+            // What waits is on the disk alone, which is away at the next start.
+            Event::RuntimeFailsIn(0),
+            Event::ReadsFail { disk: 4, runtime: 0 },
+            Event::Burst,
+            Event::Push,
+            Event::Acknowledge(1),
+            Event::Store,
+            Event::KillProcess,
+            Event::KeepOpen,
+            Event::DieIn { writes, starting: true },
+        ]);
+        assert_eq!(model.spool.dropped(), 0, "died after {writes} writes");
+        model.finish();
+    }
+}
+
+#[test]
+fn a_power_loss_after_a_late_file_was_delivered_counts_nothing_as_dropped() {
+    for luck in [0, 64, 128, 192, 255] {
+        let model = live(&[
+            Event::Push,
+            // The first file is passed over, and cannot get the name that says so.
+            Event::ReadsFail { disk: 3, runtime: 0 },
+            Event::Store,
+            Event::DiskFailsIn(2),
+            Event::Acknowledge(1),
+            Event::Push,
+            Event::Store,
+            Event::Wait(70),
+            Event::Mend,
+            Event::Push,
+            Event::Store,
+            Event::Wait(1),
+            Event::Acknowledge(1),
+            Event::KillProcess,
+            // With it both files are needed no more.
+            Event::Acknowledge(1),
+            Event::LosePower { luck, zeroes: false },
+        ]);
+        assert_eq!(model.spool.dropped(), 0, "luck {luck}");
+        model.finish();
+    }
+}
+
+#[test]
 fn what_a_failed_write_left_behind_older_files_does_not_settle_them() {
     live(&[
         Event::Burst,

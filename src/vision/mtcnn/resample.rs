@@ -180,7 +180,7 @@ fn gray(planes: &mut [f32], size: usize) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::camera::Frame;
+    use crate::camera::{Frame, decode};
     use crate::vision::analysis::Region;
 
     fn area(view: &View<'_>, cut: Cut, width: usize, height: usize) -> Vec<f32> {
@@ -213,6 +213,40 @@ mod tests {
             let view = View::new(&frame, Region::WHOLE);
             assert_eq!(area(&view, Cut::whole(&view), 1, 1), [255.0; 3], "{height}");
             assert_eq!(area(&view, Cut::whole(&view), 1, 2), [255.0; 6], "{height}");
+        }
+    }
+    #[test]
+    fn a_picture_in_luma_and_colour_gives_what_it_gives_in_rgb() {
+        // Slow changes without a colour that RGB cannot show.
+        let (width, height) = (64, 48);
+        let level = |from: usize, x: usize, y: usize| u8::try_from(from + x / 2 + y / 3).unwrap();
+        let yuyv: Vec<u8> = (0..height)
+            .flat_map(|y| (0..width).flat_map(move |x| [level(80, x, y), level([100, 120][x % 2], x / 2, y)]))
+            .collect();
+        let nv12: Vec<u8> = (0..height)
+            .flat_map(|y| (0..width).map(move |x| level(80, x, y)))
+            .chain(
+                (0..height / 2).flat_map(|y| (0..width).map(move |x| level([100, 120][x % 2], x / 2, 2 * y))),
+            )
+            .collect();
+        let grey: Vec<u8> = (0..height).flat_map(|y| (0..width).map(move |x| level(80, x, y))).collect();
+        let frames = || {
+            [
+                decode::yuyv(&yuyv, width, height, 2 * width, None).unwrap(),
+                decode::nv12(&nv12, width, height, width, None).unwrap(),
+                decode::grey(&grey, width, height, width, None).unwrap(),
+            ]
+        };
+        for (number, (planes, rgb)) in frames().iter().zip(frames().map(Frame::into_rgb)).enumerate() {
+            let (planes, rgb) = (View::new(planes, Region::WHOLE), View::new(&rgb, Region::WHOLE));
+            for (x, y) in [(0, 0), (7, 5), (20, 13)] {
+                for (side, to) in [(24, 12), (25, 12), (31, 7), (12, 24)] {
+                    let cut = Cut { x, y, width: side, height: side };
+                    let both = area(&planes, cut, to, to).into_iter().zip(area(&rgb, cut, to, to));
+                    let most = both.map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+                    assert!(most < 1.5, "{most} in frame {number}, {cut:?} to {to}");
+                }
+            }
         }
     }
 }
