@@ -32,7 +32,7 @@ struct Group<'a> {
 struct Totals {
     name: String,
     source: String,
-    minutes: usize,
+    minutes: String,
     frames: u32,
     no_face: String,
     uncertain: String,
@@ -116,7 +116,7 @@ pub(super) fn page(lectures: &[Lecture]) -> anyhow::Result<String> {
     let page = environment.get_template("page")?.render(context! {
         version => env!("CARGO_PKG_VERSION"),
         count => lectures.len(),
-        minutes => lectures.iter().map(|lecture| lecture.minutes.len()).sum::<usize>(),
+        minutes => minutes(lectures.iter().map(|lecture| lecture.total().seconds).sum()),
         totals => groups.iter().map(totals).collect::<Vec<_>>(),
         seven => drawn(&Chart::Shares(&seven, &rows), "Shares of 7 kinds")?,
         thirteen => drawn(&Chart::Shares(&thirteen, &rows), "Shares of 13 kinds")?,
@@ -174,13 +174,19 @@ fn totals(group: &Group<'_>) -> Totals {
             [_] => "1 lecture".to_owned(),
             lectures => format!("{} lectures", lectures.len()),
         },
-        minutes: group.lectures.iter().map(|lecture| lecture.minutes.len()).sum(),
+        minutes: minutes(total.seconds),
         frames: counts.frames,
         no_face: part(counts.no_face),
         uncertain: part(counts.uncertain),
         corrupt: counts.corrupt,
         faces: counts.faces(),
     }
+}
+
+/// Whole ones, or with a decimal.
+fn minutes(seconds: u32) -> String {
+    let decimals = usize::from(!seconds.is_multiple_of(60));
+    format!("{:.decimals$}", f64::from(seconds) / 60.0)
 }
 
 fn share_rows<'a>(
