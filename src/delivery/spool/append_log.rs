@@ -8,13 +8,13 @@
 //! Invariants: bytes once written are never changed; positions rise from record to record and from file to file in order;
 //! a file is removed only as a whole, when none of its records is needed any more and the state says so.
 //!
-//! What a crash leaves behind. Of the process: everything appended. Of the machine: everything up to the last
-//! `sync`, and after it anything: a torn record, zeroes, nothing. A reader looks for the next marker with a right
-//! checksum (the marker begins with FF, which is in no UTF-8), so it skips what is torn or damaged and finds what comes
-//! after, also where a file was appended to after a torn record. A gap in the positions counts what was skipped, unless the
-//! file behind it says `after` which position it comes (or `jump`, where that was not known). A removed file may be there again, and its entries, which the broker has, are published once
-//! more. But it is not there beside a file begun later: the folder is synced with the name of each new file. Else the entries
-//! between the two, which were never written, would count as skipped.
+//! What a crash leaves behind. Of the process: everything appended. Of the machine: everything up to the last `sync`, and after
+//! it anything: a torn record, zeroes, nothing. A reader looks for the next marker with a right checksum (the marker begins with
+//! FF, which is in no UTF-8), so it skips what is torn or damaged and finds what comes after, also where a file was appended to
+//! after a torn record. A gap in the positions counts what was skipped, unless the file behind it says `after` which position it
+//! comes (or `jump`, where that was not known). A removed file may be there again, and its entries, which the broker has, are
+//! published once more. But it is not there beside a file begun later: the folder is synced with the name of each new file. Else
+//! the entries between the two, which were never written, would count as skipped.
 //!
 //! Damage is what was read and does not check. What cannot be read is not damaged: it is tried again every second, and the
 //! order is held for it for [`super::Patience::hold_order`]. Then the file is passed over and tried every [`super::Patience::try_late`];
@@ -348,14 +348,11 @@ impl Log {
         }
     }
 
-    /// Removes the files that hold nothing that is needed; what cannot be removed now is tried again.
-    ///
-    /// None in order is while a file that was passed over has not the name that says so: without the state, what was delivered
-    /// behind it would look lost.
+    /// Removes the files that hold nothing that is needed, the oldest first: so nothing is missing between two that a power loss
+    /// brings back. What cannot be removed now is tried again. None in order is removed while a file that was passed over has not
+    /// the name that says so: without the state, what was delivered behind it would look lost.
     pub(super) fn sweep(&mut self) -> io::Result<()> {
         let all_named = self.segments.iter().all(|segment| !segment.late || segment.name.starts_with(LATE));
-        // The oldest first: a file system keeps the order, so that after a power loss nothing is missing between two that are there
-        // again.
         self.obsolete.sort_by_cached_key(|name| segment::parse(name).map(|(from, _)| from));
         let mut failed = Ok(());
         let storage = &mut self.storage;
