@@ -215,6 +215,7 @@ mod tests {
             assert_eq!(area(&view, Cut::whole(&view), 1, 2), [255.0; 6], "{height}");
         }
     }
+
     #[test]
     fn a_picture_in_luma_and_colour_gives_what_it_gives_in_rgb() {
         // Slow changes without a colour that RGB cannot show.
@@ -223,13 +224,10 @@ mod tests {
         let yuyv: Vec<u8> = (0..height)
             .flat_map(|y| (0..width).flat_map(move |x| [level(80, x, y), level([100, 120][x % 2], x / 2, y)]))
             .collect();
-        let nv12: Vec<u8> = (0..height)
-            .flat_map(|y| (0..width).map(move |x| level(80, x, y)))
-            .chain(
-                (0..height / 2).flat_map(|y| (0..width).map(move |x| level([100, 120][x % 2], x / 2, 2 * y))),
-            )
-            .collect();
         let grey: Vec<u8> = (0..height).flat_map(|y| (0..width).map(move |x| level(80, x, y))).collect();
+        let colour =
+            (0..height / 2).flat_map(|y| (0..width).map(move |x| level([100, 120][x % 2], x / 2, 2 * y)));
+        let nv12: Vec<u8> = grey.iter().copied().chain(colour).collect();
         let frames = || {
             [
                 decode::yuyv(&yuyv, width, height, 2 * width, None).unwrap(),
