@@ -38,8 +38,12 @@ def ask(query):
 def unique(path, wanted=""):
     """The records in lines of `TOPIC JSON`, each once; how many lines there were."""
     found, lines = {}, 0
-    for line in path.read_text().splitlines() if path.exists() else []:
+    # Somebody may be writing the last line.
+    whole, _, _ = (path.read_text() if path.exists() else "").rpartition("\n")
+    for line in whole.splitlines():
         topic, brace, rest = line.partition("{")
+        if not brace:  # mosquitto_sub's own, while there is no broker
+            continue
         record = json.loads(brace + rest)
         if wanted in topic and "seq" in record:
             lines += 1
