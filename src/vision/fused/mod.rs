@@ -5,6 +5,7 @@
 //! over channels are taken in order. All data is f32, NCHW, batch 1. One file an operator: the rule that finds its place in a
 //! graph, and what it computes. What the rules ask of a graph is in `graph`.
 
+mod border;
 mod by_plane;
 mod direct;
 mod graph;
@@ -26,9 +27,13 @@ pub(super) fn replace(model: &mut TypedModel) -> TractResult<()> {
         .with_rule_for("prelu-pool", |(), model, node, name, pool| {
             prelu::rule_before_pool(model, node, name, pool)
         })
+        .with_rule_for("border", |(), model, node, name, conv| border::rule(model, node, name, conv))
         .with_rule_for("by-plane", |(), model, node, name, mul| by_plane::rule(model, node, name, mul))
         .with_rule_for("mean-pool", |(), model, node, name, pool| mean_pool::rule(model, node, name, pool))
         .with_rule_for("reduce", |(), model, node, name, reduce| reduction::rule(model, node, name, reduce))
+        .with_rule_for("reduce-rows", |(), model, node, name, pool| {
+            reduction::rule_over_rows(model, node, name, pool)
+        })
         .rewrite(&(), model)
 }
 
@@ -83,8 +88,18 @@ mod tests {
         }
         agree("rnet.onnx", &[1, 3, 24, 24], &[("Prelu", 1), ("PreluMaxPool", 2), ("MaxPool", 0)]);
         agree("onet.onnx", &[1, 3, 48, 48], &[("Prelu", 1), ("PreluMaxPool", 3), ("MaxPool", 0)]);
-        let attention =
-            [("Relu", 10), ("ByPlane", 4), ("LargestPixel", 4), ("SumOfChannels", 4), ("MeanPool", 2)];
+        let attention = [
+            ("Border", 14),
+            ("Pad", 0),
+            ("Relu", 10),
+            ("ByPlane", 4),
+            ("LargestPixel", 4),
+            ("SumOfPixels", 5),
+            ("LargestChannel", 4),
+            ("MaxPool", 0),
+            ("SumOfChannels", 4),
+            ("MeanPool", 2),
+        ];
         agree("expression.onnx", &[1, 1, 48, 48], &attention);
     }
 }
