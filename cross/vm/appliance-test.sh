@@ -11,6 +11,7 @@
 #   --deb FILE           the package (default: made by cross/package.sh)
 #   --clip FILE          what the camera sees: any video or picture (default: the public-domain portrait)
 #   --short              minutes instead of a quarter of an hour, for continuous integration
+#   --large              only installation, counting, and a camera of 1920 x 1080 with its memory
 #
 # The kernel's virtual camera (vivid) plays the pictures. It needs root, Debian 12, no hardware virtualisation, and
 #   apt-get install qemu-system-arm qemu-system-x86 qemu-user-static mmdebstrap kmod cpio e2fsprogs ffmpeg
@@ -22,7 +23,7 @@ set -euo pipefail
 here=$(dirname "$(readlink -f "$0")")
 invoked=$PWD
 cd "$here/../.."
-arch=arm64 deb='' clip=tests/fixtures/portrait.png short=''
+arch=arm64 deb='' clip=tests/fixtures/portrait.png short='' large=''
 PATH=$PATH:/usr/sbin:/sbin
 
 fail() {
@@ -38,6 +39,7 @@ while [ $# -gt 0 ]; do
         --deb) deb=$(in_caller "$2"); shift ;;
         --clip) clip=$(in_caller "$2"); shift ;;
         --short) short=yes ;;
+        --large) large=yes ;;
         *) sed -n '2,/^set /{/^set /d;s/^# \{0,1\}//;p}' "$0"; exit 2 ;;
     esac
     shift
@@ -70,7 +72,7 @@ echo "  - bytes: package $(stat -c %s "$deb"), program $(stat -c %s "$work/newer
     "$(dpkg-deb --field "$deb" Installed-Size) KiB"
 rm -rf "$work/newer"
 cp "$here/appliance-guest.sh" "$payload/run.sh"
-echo "short=$short" > "$payload/settings"
+echo "short=$short large=$large" > "$payload/settings"
 # 4 pictures, 720 x 576 YUYV: the size of the virtual camera's loop. A still is shown as it is.
 loop=()
 case $clip in *.png | *.jpg | *.jpeg) loop=(-loop 1 -framerate 25) ;; esac

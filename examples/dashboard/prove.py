@@ -9,10 +9,12 @@ and minutes are published a second time. Exit code 1 unless all sums are equal a
 """
 
 import argparse
+import contextlib
 import json
 import os
 import pathlib
 import signal
+import socket
 import sqlite3
 import subprocess
 import sys
@@ -33,6 +35,11 @@ def ask(query):
     with urllib.request.urlopen(f"http://127.0.0.1:{STORE}/query", body, timeout=20) as answer:
         series = json.load(answer)["results"][0].get("series")
     return dict(zip(series[0]["columns"], series[0]["values"][0])) if series else {}
+
+
+def listens(port):
+    with socket.socket() as connection:
+        return connection.connect_ex(("127.0.0.1", port)) == 0
 
 
 def unique(path, wanted=""):
@@ -71,8 +78,34 @@ class Account:
         return {name: sum(record[name] for record in self.published.values()) for name in NUMBERS}
 
     def equal(self):
+        """Whether all three agree, kind by kind."""
         stored = {name: self.stored.get(name) for name in NUMBERS}
         return len(self.published) == self.counted == self.stored.get("records") and self.sums() == self.sqlite == stored
+
+
+@contextlib.contextmanager
+def stopped(*processes):
+    """Holds processes still, and lets them go on whatever happens meanwhile."""
+    for process in processes:
+        os.kill(process, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for process in processes:
+            os.kill(process, signal.SIGCONT)
+
+
+def settle(proof, seconds):
+    """The account when all three agree, or when nothing has arrived for so many seconds."""
+    before = None
+    while True:
+        account = Account(proof)
+        now = (len(account.published), account.counted, account.stored.get("records"))
+        if now != before:
+            before, limit = now, time.monotonic() + seconds
+        if account.equal() or time.monotonic() > limit:
+            return account
+        time.sleep(0.2)
 
 
 class Devices:
@@ -141,7 +174,7 @@ def main():
                       "--folder", folder, "--mqtt-port", str(MQTT), "--store-port", str(STORE), "--page-port", str(PAGE),
                       "--ledger", proof / "ledger", output="start.log")
         limit = time.monotonic() + 300
-        while "mosquitto" not in ((folder / "processes.json").read_text() if (folder / "processes.json").exists() else ""):
+        while not listens(MQTT):
             assert whole.poll() is None and time.monotonic() < limit, (proof / "start.log").read_text()
             time.sleep(0.2)
         # Before the rooms begin; both with a session that the broker keeps.
@@ -159,25 +192,16 @@ def main():
         step = options.seconds / 5
         time.sleep(step)
 
-        def publishers(number):
-            for process in [pid("rooms"), *(process.pid for process in devices.running.values())]:
-                os.kill(process, number)
-
         # What a broker has accepted and neither delivered nor saved dies with it: nothing is under way when it is killed.
-        for attempt in range(20):
-            publishers(signal.SIGSTOP)
-            limit = time.monotonic() + 5
-            while not (settled := Account(proof).equal()) and time.monotonic() < limit:
-                time.sleep(0.2)
-            if settled:
-                break
-            publishers(signal.SIGCONT)
+        for _ in range(20):
+            with stopped(pid("rooms"), *(process.pid for process in devices.running.values())):
+                if arrived := settle(proof, 5).equal():
+                    os.kill(pid("mosquitto"), signal.SIGUSR1)  # saves the sessions, as it does by itself every 10 s
+                    time.sleep(1.5)
+                    os.kill(pid("mosquitto"), signal.SIGKILL)
+                    break
             time.sleep(0.3)
-        assert settled, "what is published does not arrive"
-        os.kill(pid("mosquitto"), signal.SIGUSR1)  # saves the sessions, as it does by itself every 10 s
-        time.sleep(1.5)
-        os.kill(pid("mosquitto"), signal.SIGKILL)
-        publishers(signal.SIGCONT)
+        assert arrived, "what is published does not arrive"
         print("the broker was killed", flush=True)
         time.sleep(step)
         os.kill(pid("influxd"), signal.SIGKILL)
@@ -197,12 +221,7 @@ def main():
         os.kill(pid("rooms"), signal.SIGUSR2)
         devices.stop()
 
-        limit = time.monotonic() + 60
-        while True:
-            account = Account(proof)
-            if account.equal() or time.monotonic() > limit:
-                break
-            time.sleep(1)
+        account = settle(proof, 60)
         published, arrived, sqlite, stored, sums = account.published, account.arrived, account.sqlite, account.stored, account.sums()
         print(f"{'':<16} {'published':>10} {'SQLite':>10} {'InfluxDB':>10}")
         print(f"{'records':<16} {len(published):>10} {account.counted:>10} {stored.get('records', 0):>10}")
