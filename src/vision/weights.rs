@@ -27,7 +27,9 @@ pub(super) fn dequantise(model: &mut ModelProto) -> TractResult<()> {
 fn weight(graph: &GraphProto, node: &NodeProto) -> TractResult<Option<TensorProto>> {
     let stored = |name: &String| graph.initializer.iter().find(|tensor| tensor.name == *name);
     let inputs: Vec<_> = node.input.iter().map(stored).collect();
-    let ("DequantizeLinear", &[Some(x), Some(scale), Some(zero)]) = (&*node.op_type, &inputs[..]) else {
+    let ("DequantizeLinear", &[Some(x), Some(scale), Some(zero)], [name]) =
+        (&*node.op_type, &inputs[..], &node.output[..])
+    else {
         return Ok(None);
     };
     let axis: usize = node.get_attr_opt("axis")?.unwrap_or(1);
@@ -44,7 +46,7 @@ fn weight(graph: &GraphProto, node: &NodeProto) -> TractResult<Option<TensorProt
         .flat_map(|(part, (zero, scale))| part.iter().map(move |value| (value - zero) * scale))
         .collect();
     Ok(Some(TensorProto {
-        name: node.output[0].clone(),
+        name: name.clone(),
         dims: x.dims.clone(),
         data_type: DataType::Float.into(),
         float_data,
