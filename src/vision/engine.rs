@@ -21,9 +21,7 @@ impl Network {
     /// [`VisionError::Model`] when the file is no ONNX graph, takes another shape, or tract cannot run it.
     pub(super) fn new(name: &str, bytes: &[u8], shape: Option<&[usize]>) -> Result<Self, VisionError> {
         let build = || -> TractResult<Self> {
-            let mut file = onnx().proto_model_for_read(&mut &*bytes)?;
-            weights::dequantise(&mut file)?;
-            let mut model = onnx().model_for_proto_model(&file)?;
+            let mut model = weights::read(bytes)?;
             if let Some(shape) = shape {
                 model = model.with_input_fact(0, f32::fact(shape).into())?;
             }

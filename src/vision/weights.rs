@@ -8,11 +8,18 @@ use tract_onnx::pb::{GraphProto, ModelProto, NodeProto, TensorProto};
 use tract_onnx::prelude::*;
 use tract_onnx::tensor::load_tensor;
 
-/// Puts f32 tensors in the place of the `DequantizeLinear` nodes whose inputs all stand in the file.
+/// Reads an ONNX file.
 ///
 /// # Errors
-/// What tract says of a tensor or an attribute that cannot be read.
-pub(super) fn dequantise(model: &mut ModelProto) -> TractResult<()> {
+/// What tract says of bytes that are no ONNX file, or that it cannot run.
+pub(super) fn read(bytes: &[u8]) -> TractResult<InferenceModel> {
+    let mut file = onnx().proto_model_for_read(&mut &*bytes)?;
+    dequantise(&mut file)?;
+    onnx().model_for_proto_model(&file)
+}
+
+/// Puts f32 tensors in the place of the `DequantizeLinear` nodes whose inputs all stand in the file.
+fn dequantise(model: &mut ModelProto) -> TractResult<()> {
     let Some(graph) = &mut model.graph else { return Ok(()) };
     for node in std::mem::take(&mut graph.node) {
         match weight(graph, &node)? {
