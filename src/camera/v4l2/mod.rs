@@ -23,8 +23,9 @@ use super::{decode, jpeg};
 /// Pixel formats that can be decoded, the cheapest and richest first.
 const FORMATS: [&[u8; 4]; 5] = [b"YUYV", b"NV12", b"RGB3", b"MJPG", b"GREY"];
 
-/// Buffers shared with the driver; three let it capture while one is decoded. Each holds a whole picture: 4 MB at 1920x1080.
-const BUFFERS: u32 = 3;
+/// Buffers shared with the driver: one to capture into while the other is copied. Each holds a whole picture, 4 MB at 1920x1080; a driver
+/// that needs more of them makes more.
+const BUFFERS: u32 = 2;
 
 /// A camera that shows nothing for this long is lost. A webcam needs up to two seconds for its first frame.
 const SILENCE: Duration = Duration::from_secs(4);
