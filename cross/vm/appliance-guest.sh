@@ -365,7 +365,7 @@ prove_large_picture() {
     systemctl start lectern
     promise "the large picture is watched" state 120 watching
     promise "a minute of it arrives" received 120 '"frames":[1-9]'
-    sleep 90
+    sleep 90 # what a few windows and their delivery touch counts as well
     tell_memory
     promise "in 45 MB" within_memory 45000
 }

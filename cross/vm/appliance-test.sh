@@ -38,8 +38,8 @@ while [ $# -gt 0 ]; do
         --arch) arch=$2; shift ;;
         --deb) deb=$(in_caller "$2"); shift ;;
         --clip) clip=$(in_caller "$2"); shift ;;
-        --short) short=yes ;;
-        --large) large=yes ;;
+        --short) short=yes large='' ;;
+        --large) large=yes short='' ;;
         *) sed -n '2,/^set /{/^set /d;s/^# \{0,1\}//;p}' "$0"; exit 2 ;;
     esac
     shift

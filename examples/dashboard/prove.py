@@ -174,9 +174,13 @@ def main():
                       "--folder", folder, "--mqtt-port", str(MQTT), "--store-port", str(STORE), "--page-port", str(PAGE),
                       "--ledger", proof / "ledger", output="start.log")
         limit = time.monotonic() + 300
-        while not listens(MQTT):
-            assert whole.poll() is None and time.monotonic() < limit, (proof / "start.log").read_text()
-            time.sleep(0.2)
+
+        def until(holds):
+            while not holds():
+                assert whole.poll() is None and time.monotonic() < limit, (proof / "start.log").read_text()
+                time.sleep(0.2)
+
+        until(lambda: listens(MQTT))
         # Before the rooms begin; both with a session that the broker keeps.
         subscriber = start(sys.executable, HERE.parent / "subscriber.py", proof / "minutes.db", "127.0.0.1", str(MQTT), output="subscriber.log")
         seen = proof / "seen"
@@ -185,9 +189,7 @@ def main():
             return start("mosquitto_sub", "-p", str(MQTT), "-c", "-i", "proof", "-q", "1", "-t", "lectern/v1/+/+/+/+/minute", "-F", "%t %p", output="seen")
 
         watch()
-        while "open http" not in (proof / "start.log").read_text():
-            assert whole.poll() is None and time.monotonic() < limit, (proof / "start.log").read_text()
-            time.sleep(0.2)
+        until(lambda: "open http" in (proof / "start.log").read_text())
         devices = Devices(options.lectern, proof, real)
         step = options.seconds / 5
         time.sleep(step)

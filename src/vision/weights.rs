@@ -32,20 +32,22 @@ fn dequantise(model: &mut ModelProto) -> TractResult<()> {
 
 /// `(x - zero) * scale`, with a zero and a scale for each index of an axis; other forms are left to tract.
 fn weight(graph: &GraphProto, node: &NodeProto) -> TractResult<Option<TensorProto>> {
-    let stored = |name: &String| graph.initializer.iter().find(|tensor| tensor.name == *name);
-    let inputs: Vec<_> = node.input.iter().map(stored).collect();
-    let ("DequantizeLinear", &[Some(x), Some(scale), Some(zero)], [name]) =
-        (&*node.op_type, &inputs[..], &node.output[..])
-    else {
-        return Ok(None);
-    };
-    let axis: usize = node.get_attr_opt("axis")?.unwrap_or(1);
-    let [values, scales, zeros] = [numbers(x)?, numbers(scale)?, numbers(zero)?];
-    let Some((&channels, rest)) = x.dims.get(axis..).and_then(<[i64]>::split_first) else { return Ok(None) };
-    let each: usize = rest.iter().product::<i64>().try_into()?;
-    if each == 0 || [scales.len(), zeros.len()] != [usize::try_from(channels)?; 2] {
+    if node.op_type != "DequantizeLinear" {
         return Ok(None);
     }
+    let stored = |name: &String| graph.initializer.iter().find(|tensor| tensor.name == *name);
+    let inputs: Vec<_> = node.input.iter().map(stored).collect();
+    let (&[Some(x), Some(scale), Some(zero)], [name]) = (&inputs[..], &node.output[..]) else {
+        return Ok(None);
+    };
+    let axis = node.get_attr_opt::<i64>("axis")?.unwrap_or(1);
+    let after = usize::try_from(axis).ok().and_then(|axis| x.dims.get(axis..)?.split_first());
+    let Some((&channels, rest)) = after else { return Ok(None) };
+    let each: usize = rest.iter().product::<i64>().try_into()?;
+    if each == 0 || scale.dims != [channels] || zero.dims != [channels] {
+        return Ok(None);
+    }
+    let [values, scales, zeros] = [numbers(x)?, numbers(scale)?, numbers(zero)?];
     let channels = zeros.iter().zip(&scales).cycle();
     let float_data = values
         .chunks_exact(each)
