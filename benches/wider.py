@@ -3,7 +3,7 @@
 
     benches/wider.py --data "$LECTERN_DATA/wider_dev" --lectern target/release/lectern
     benches/wider.py --data "$LECTERN_DATA/wider_dev" --detections lines.jsonl
-    benches/wider.py --data "$LECTERN_DATA/wider_dev" --lectern target/release/lectern --side 640 --min-face 24 --heights 24,40 [--clear]
+    benches/wider.py --data "$LECTERN_DATA/wider_dev" --lectern target/release/lectern --side 640 --min-face 24 --heights 24,40 [--clear] [--square]
 
 The detections are the JSON lines of `lectern eval detect --min-face 40 IMAGE…`:
 {"file", "faces": [{"x", "y", "w", "h", "score", "landmarks"}]}, boxes in the image's own pixels. A line's file is
@@ -14,6 +14,8 @@ How a detection is judged, image by image:
 - A labelled face counts if it is not flagged invalid and, once the longer side of the image is 640 px, is 40 px high or
   more, or as high as `--heights` says, without the second of them; with `--clear` only if it is neither strongly blurred nor
   strongly covered. All other labelled faces are ignorable: nobody asks for them and nobody is blamed for finding them.
+- With `--square`, `--heights` means the side of the square with the box's area: the detector's own boxes are square, and
+  labelled ones a third higher than wide.
 - With `--side` the detector gets the images shrunk so far, and heights are those once the longer side has so many pixels.
 - Detections are taken by descending score. Each takes the free countable face that it overlaps most, if their IoU
   (intersection over union) is .4 or more: a hit. A face can be taken once.
@@ -48,12 +50,13 @@ def overlap(a, b):
     return both / (a["w"] * a["h"] + b["w"] * b["h"] - both)
 
 
-def judge(image, detections, threshold, heights, side=SIDE, clear=False):
+def judge(image, detections, threshold, heights, side=SIDE, clear=False, square=False):
     """Countable faces, hits and false alarms of one image."""
     scale = side / max(image["width"], image["height"])
     wanted, ignorable = [], []
     for face in image["faces"]:
-        counts = not face["invalid"] and heights[0] <= face["h"] * scale < heights[1]
+        size = (face["w"] * face["h"]) ** 0.5 if square else face["h"]
+        counts = not face["invalid"] and heights[0] <= size * scale < heights[1]
         # WIDER's flags: 2 of 0 to 2.
         counts = counts and not (clear and (face["blur"] == 2 or face["occlusion"] == 2))
         (wanted if counts else ignorable).append(face)
@@ -123,6 +126,7 @@ def main():
                         default=[SMALLEST, float("inf")], help="which labelled faces count [default: 40 and more]")
     parser.add_argument("--side", type=int, metavar="PX", help="shrink the images so far first (needs ffmpeg)")
     parser.add_argument("--clear", action="store_true", help="count no face that is strongly blurred or covered")
+    parser.add_argument("--square", action="store_true", help="take the side of a square of the same area for a face's height")
     parser.add_argument("--iou", type=float, default=0.4)
     options = parser.parse_args()
 
@@ -150,7 +154,7 @@ def main():
         faces, side = found[image["file"]], options.side or SIDE
         if options.side:
             faces = enlarge(faces, max(image["width"], image["height"]) / side)
-        counts = judge(image, faces, options.iou, options.heights, side, options.clear)
+        counts = judge(image, faces, options.iou, options.heights, side, options.clear, options.square)
         wanted, hits, alarms = wanted + counts[0], hits + counts[1], alarms + counts[2]
     recall, precision = hits / max(wanted, 1), hits / max(hits + alarms, 1)
     print(f"images {len(images)}  faces {wanted}  hits {hits}  false alarms {alarms}  "
