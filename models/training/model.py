@@ -20,7 +20,7 @@ SIDE = 48
 
 @dataclass(frozen=True)
 class Shape:
-    """The network's dimensions. `blocks` is (channels, stride) of each residual block."""
+    """The network's dimensions. `blocks` is (channels, stride) of each residual block; a `spatial_kernel` of 0 means no CBAM."""
 
     stem: int = 32
     second: int = 48
@@ -100,7 +100,9 @@ class Residual(nn.Module):
         super().__init__()
         self.first = conv_bn(inputs, outputs, 3, stride)
         self.second = conv_bn(outputs, outputs, 3)
-        self.attention = Cbam(outputs, shape.spatial_kernel, shape.reduction)
+        self.attention: nn.Module = nn.Identity()
+        if shape.spatial_kernel:
+            self.attention = Cbam(outputs, shape.spatial_kernel, shape.reduction)
         self.shortcut: nn.Module = nn.Identity()
         if stride != 1 or inputs != outputs:
             pool = nn.AvgPool2d(stride) if stride != 1 else nn.Identity()

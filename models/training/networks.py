@@ -25,9 +25,10 @@ class AnyShape(Protocol):
 
 SHAPES: dict[str, Shape] = {
     "device": Shape(),
+    "bare": Shape(spatial_kernel=0),
     "tiny": Shape(stem=8, second=8, blocks=((16, 2),)),
 }
-"""`device` ships, `tiny` is for tests."""
+"""`device` ships, `bare` is the same without attention, `tiny` is for tests."""
 
 
 def build(shape: AnyShape) -> nn.Module:

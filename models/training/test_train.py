@@ -56,6 +56,15 @@ def curve(folder: Path, cache: Path, *more: str) -> list[list[str]]:
     return [row[:1] + row[2:] for row in rows]
 
 
+def test_what_is_added_while_it_learns_is_how_often_each_kind_is_drawn() -> None:
+    random = np.random.default_rng(13)
+    label = random.choice(3, 200, p=[0.7, 0.2, 0.1])
+    targets, weights = torch.eye(3)[label], train.draw_weights(label, 0.5)
+    shares = train.leaning_of(targets, weights).softmax(0)
+    drawn = torch.multinomial(weights, 100_000, replacement=True)
+    assert (shares - targets[drawn].mean(0)).abs().max() < 0.01
+
+
 def wait_for_ever(_rank: int, _arguments: None) -> None:
     """A worker's part that never ends."""
     os.write(sys.stdout.fileno(), b"waiting\n")

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 import parallel
-from augment import FULL, GENTLE, Strength, augment
+from augment import FULL, GENTLE, WIDE, Strength, augment
 from data import KINDS, Faces, load
 from figures import Judged, figures
 from model import count
@@ -82,6 +82,16 @@ def draw_weights(label: np.ndarray, power: float) -> Tensor:
     return torch.from_numpy(np.bincount(label)[label] ** -power)
 
 
+def leaning_of(targets: Tensor, weights: Tensor) -> Tensor:
+    """The logits [13] of a network that has learnt no more than how often each kind is drawn.
+
+    Added while it learns, they need not be learnt, and the answer does not lean on FER-2013's shares (logit adjustment,
+    Menon et al. 2021).
+    """
+    drawn = (targets * weights[:, None]).sum(0)
+    return (drawn / drawn.sum()).log().float()
+
+
 def learning_rate(progress: float, peak: float, warm: float) -> float:
     """A linear rise over the first share `warm` of the training, then half a cosine to nearly 0."""
     if progress < warm:
@@ -140,6 +150,12 @@ class Trainer:
             self.targets = refine(self.targets, self.train, teachers, options.teacher_share)
         self.targets = firm(self.targets, self.train.label, options.firm)
         self.weights = draw_weights(self.train.label, options.balance)
+        self.leaning = torch.zeros(len(KINDS))
+        if options.adjust:
+            self.leaning = options.adjust * leaning_of(self.targets, self.weights)
+        if options.frames:
+            with np.load(options.frames) as arrays:
+                self.frames = torch.from_numpy(arrays["FER2013Train/matrix"])
         self.shape = self.shapes[options.shape]
         self.network = build(self.shape)
         if options.start:
@@ -154,20 +170,30 @@ class Trainer:
 
     def batch(self, rows: Tensor, strength: Strength) -> tuple[Tensor, Tensor]:
         """Those faces, augmented, and their targets."""
-        faces, targets = augment(self.images[rows].float(), self.targets[rows], strength, self.shape.side)
+        frames = None
+        if self.options.frames:
+            framed = torch.rand(len(rows), 1, 1) < self.options.framed_share
+            frames = torch.where(framed, self.frames[rows], torch.eye(2, 3))
+        faces, targets = augment(self.images[rows].float(), self.targets[rows], strength, self.shape.side, frames)
         return faces.contiguous(memory_format=torch.channels_last), targets
 
     def batch_loss(self, rows: Tensor, strength: Strength) -> Tensor:
         faces, targets = self.batch(rows, strength)
         with torch.autocast("cpu", torch.bfloat16):
             logits = self.network(faces)
-        return loss_of(logits.float(), targets, self.options.seven, self.options.strength)
+        return loss_of(logits.float() + self.leaning, targets, self.options.seven, self.options.strength)
+
+    def augmentation(self) -> Strength:
+        """How much this epoch's faces are augmented."""
+        if self.options.wide:
+            return WIDE
+        return GENTLE if self.epoch >= (1 - self.options.gentle) * self.options.epochs else FULL
 
     def train_epoch(self) -> float:
         """One pass over as many drawn faces as there are; the mean loss of this worker."""
         self.network.train()
         workers = self.options.workers
-        gentle = self.epoch >= (1 - self.options.gentle) * self.options.epochs
+        strength = self.augmentation()
         torch.manual_seed(self.options.seed * 10_000 + self.epoch)
         drawn = torch.multinomial(self.weights, self.steps * self.options.batch, replacement=True)
         torch.manual_seed(self.options.seed * 10_000 + self.epoch + 1_000_000 * (self.rank + 1))
@@ -177,7 +203,7 @@ class Trainer:
             progress = done / (self.options.epochs * self.steps)
             for group in self.optimizer.param_groups:
                 group["lr"] = learning_rate(progress, self.options.rate, self.options.warm)
-            loss = self.batch_loss(rows[self.rank :: workers], GENTLE if gentle else FULL)
+            loss = self.batch_loss(rows[self.rank :: workers], strength)
             self.optimizer.zero_grad()
             loss.backward()
             parallel.average_gradients(self.network)
@@ -276,6 +302,10 @@ def arguments(description: str, shapes: dict[str, AnyShape]) -> argparse.Argumen
                         help="how far weak and strong go by the label alone: 0 to 1")  # fmt: skip
     parser.add_argument("--balance", type=float, default=0.25, help="0: as counted, 1: all kinds alike")
     parser.add_argument("--gentle", type=float, default=0.4, help="last share of the epochs with gentle augmentation")
+    parser.add_argument("--wide", action="store_true", help="augment as other cameras would, in all epochs")
+    parser.add_argument("--adjust", type=float, default=0.0, help="logit adjustment: 0 none, 1 all of FER-2013's shares")
+    parser.add_argument("--frames", type=Path, help="frames.npz of frames.py: also train on the product's own crops")
+    parser.add_argument("--framed-share", type=float, default=0.3, help="the share of such crops, where there is one")
     parser.add_argument("--workers", type=int, default=2, help="processes of one thread each")
     parser.add_argument("--seed", type=int, default=13)
     parser.add_argument("--resume", action="store_true", help="go on from last.pt in --out")

@@ -31,7 +31,7 @@ def curve(out: Path, cache: Path, *more: str | Path) -> list[str]:
     return (out / "log.csv").read_text().splitlines()[1].split(",")[2:]
 
 
-def test_a_live_teacher_and_the_products_frames_change_what_is_learnt() -> None:
+def test_each_source_of_knowledge_changes_what_is_learnt() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         cache, frames = folder / "faces.npz", folder / "frames.npz"
@@ -44,11 +44,12 @@ def test_a_live_teacher_and_the_products_frames_change_what_is_learnt() -> None:
         learnt = [
             curve(folder / f"{number}", cache, *plain, *more)
             for number, more in enumerate(
-                ((), (), ("--live", teacher), ("--teacher", teacher), ("--frames", frames, "--framed-share", "1"))
-            )
+                ((), (), ("--live", teacher), ("--teacher", teacher), ("--frames", frames, "--framed-share", "1"),
+                 ("--adjust", "1"), ("--wide",))
+            )  # fmt: skip
         ]
         assert learnt[0] == learnt[1]
-        assert len({tuple(each) for each in learnt}) == 4
+        assert len({tuple(each) for each in learnt}) == 6
 
 
 def test_the_trunk_begins_as_dlibs_network() -> None:

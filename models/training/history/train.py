@@ -1,8 +1,7 @@
-"""Train with what the runs before the fourth needed beside ../train.py: teacher, trunk, and the product's framing.
+"""Train with what the runs before the fourth needed beside ../train.py: another network's weights, and live teachers.
 
-`python -m history.train --cache faces.npz --out FOLDER …` takes every option of train.py. Three more sources of
-knowledge: weights that begin as dlib's (`--identity`), teachers that are asked about each augmented face (`--live`),
-and faces framed as the product frames them (`--frames`).
+`python -m history.train --cache faces.npz --out FOLDER …` takes every option of train.py. Two more sources of
+knowledge: weights that begin as dlib's (`--identity`), and teachers that are asked about each augmented face (`--live`).
 """
 
 from __future__ import annotations
@@ -10,18 +9,17 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from augment import Strength, augment
+from augment import Strength
 from history.networks import SHAPES, network_of
 from history.trunk import begin
 from train import Trainer, arguments, launch, work
 
 
 class TaughtTrainer(Trainer):
-    """A run of any of the shapes, with those three."""
+    """A run of any of the shapes, with those two."""
 
     shapes = SHAPES
     network_of = staticmethod(network_of)
@@ -33,19 +31,9 @@ class TaughtTrainer(Trainer):
             begin(self.network, self.shape, options.identity, sample)
             self.average.load_state_dict(self.network.state_dict())
         self.live = [network_of(teacher) for teacher in options.live]
-        if options.frames:
-            with np.load(options.frames) as arrays:
-                self.frames = torch.from_numpy(arrays["FER2013Train/matrix"])
 
     def batch(self, rows: Tensor, strength: Strength) -> tuple[Tensor, Tensor]:
-        frames = None
-        if self.options.frames:
-            framed = torch.rand(len(rows), 1, 1) < self.options.framed_share
-            frames = torch.where(framed, self.frames[rows], torch.eye(2, 3))
-        faces, targets = augment(
-            self.images[rows].float(), self.targets[rows], strength, self.shape.side, frames
-        )
-        faces = faces.contiguous(memory_format=torch.channels_last)
+        faces, targets = super().batch(rows, strength)
         with torch.autocast("cpu", torch.bfloat16), torch.no_grad():
             answers = [teacher(faces).float().softmax(1) for teacher in self.live]
         if answers:
@@ -64,8 +52,6 @@ def main() -> None:
     parser.add_argument("--live", type=Path, nargs="*", default=[],
                         help="best.pt files that are asked about each augmented face")  # fmt: skip
     parser.add_argument("--live-share", type=float, default=0.6, help="the share of their answers in the targets")
-    parser.add_argument("--frames", type=Path, help="frames.npz of frames.py: also train on the product's own crops")
-    parser.add_argument("--framed-share", type=float, default=0.3, help="the share of such crops, where there is one")
     launch(parser.parse_args(), work_taught)
 
 

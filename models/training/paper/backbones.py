@@ -17,6 +17,7 @@ from torch.nn import functional as F
 from torchvision import models
 
 from model import ExpressionNet, Shape
+from networks import SHAPES
 
 
 @dataclass
@@ -236,21 +237,18 @@ def inception_v3() -> Backbone:
 
 
 class Gray(nn.Module):
-    """The device's blocks, which take one channel and have CBAM inside; `bare` takes it out."""
+    """The blocks of a device's network, which take one channel."""
 
-    def __init__(self, bare: bool) -> None:
+    def __init__(self, shape: Shape) -> None:
         super().__init__()
-        self.features = ExpressionNet(Shape()).features
-        for block in self.features if bare else ():
-            if hasattr(block, "attention"):
-                block.attention = nn.Identity()
+        self.features = ExpressionNet(shape).features
 
     def forward(self, x: Tensor) -> Tensor:
         return self.features(x[:, :1])
 
 
-def device(bare: bool) -> Backbone:
-    return Backbone(Gray(bare), Shape().blocks[-1][0], 16)
+def device(shape: Shape) -> Backbone:
+    return Backbone(Gray(shape), shape.blocks[-1][0], 16)
 
 
 BACKBONES: dict[str, Callable[[], Backbone]] = {
@@ -260,8 +258,8 @@ BACKBONES: dict[str, Callable[[], Backbone]] = {
     "xception": xception,
     "inceptionresnetv2": inception_resnet_v2,
     "efficientnet_lite0": efficientnet_lite0,
-    "device": lambda: device(bare=False),
-    "device_bare": lambda: device(bare=True),
+    "device": lambda: device(SHAPES["device"]),
+    "device_bare": lambda: device(SHAPES["bare"]),
 }
 """`device` has its own CBAM in every block: compare it with `device_bare`, both with --kernel 0."""
 

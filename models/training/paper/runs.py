@@ -4,6 +4,7 @@
     python -m paper.runs evaluate --cache faces.npz RUN --pictures FOLDER
     python -m paper.runs export RUN --out paper.onnx
     python -m paper.runs compare RUN RUN … --curves curves.png
+    python -m paper.runs pairs RUN_A RUN_B RUN_A RUN_B …
 
 `train` writes `log.csv`, `last.pt` (for --resume) and `best.pt` (highest accuracy over 13 kinds on
 FER2013Valid). Defaults are the paper's where it gives a number; PaperNet says where it does not.
@@ -21,6 +22,7 @@ import numpy as np
 import onnx
 import onnxruntime
 import torch
+from scipy import stats
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -242,13 +244,18 @@ def difference_to_onnx(network: PaperNet, face: Tensor, path: Path) -> float:
     return float(np.abs(session.run(None, {"face": face.numpy()})[0] - expected).max())
 
 
+def read_log(run: Path) -> list[dict[str, float]]:
+    """Every epoch of a run of this or of train.py."""
+    with open(run / "log.csv", newline="") as file:
+        return [{name: float(value or "nan") for name, value in row.items()} for row in csv.DictReader(file)]
+
+
 def compare(options: argparse.Namespace) -> None:
-    """Print each run's best epoch (of this or of train.py) as a table; draw the accuracy of every epoch."""
+    """Print each run's best epoch as a table; draw the accuracy of every epoch."""
     print("| run | epochs | best | 7 classes, % | 13 classes, % | strength, % | n | minutes |\n" + "|---" * 8 + "|")
     _, axes = pyplot.subplots(figsize=(6.4, 4))
     for run in options.runs:
-        with open(run / "log.csv", newline="") as file:
-            rows = [{name: float(value or "nan") for name, value in row.items()} for row in csv.DictReader(file)]
+        rows = read_log(run)
         best = max(rows, key=lambda row: row["13 classes"])
         cells = " | ".join(f"{best[name]:.1f}" for name in ("7 classes", "13 classes", "strength"))
         minutes = sum(row["seconds"] for row in rows) / 60
@@ -260,6 +267,29 @@ def compare(options: argparse.Namespace) -> None:
     axes.grid(alpha=0.3)
     if options.curves:
         axes.figure.savefig(options.curves, dpi=80, bbox_inches="tight")
+
+
+def pairs(options: argparse.Namespace) -> None:
+    """Print how the first of each two runs ended beside the second, and what is left of it over all pairs.
+
+    The last epoch, so that nothing is chosen. The interval is Student's, over the pairs' differences.
+    """
+    if len(options.runs) % 2 or len(options.runs) < 4:
+        raise SystemExit("give two pairs of runs or more: A B A B …")
+    ends = [read_log(run)[-1] for run in options.runs]
+    shown = ("7 classes", "balanced 7", "13 classes", "balanced 13", "strength", "majority 7")
+    print("| pair | " + " | ".join(shown) + " |\n" + "|---" * (len(shown) + 1) + "|")
+    for name, at in zip(options.runs[::2], range(0, len(ends), 2)):
+        cells = (f"{ends[at][each]:.1f}, {ends[at + 1][each]:.1f}" for each in shown)
+        print(f"| {name.name}, {options.runs[at + 1].name} ({ends[at]['epoch']:.0f} epochs) | " + " | ".join(cells) + " |")
+    first, second = (np.array([[end[each] for each in shown] for end in ends[side::2]]) for side in (0, 1))
+    gain, count = first - second, len(first)
+    reach = stats.t.ppf(0.975, count - 1) * gain.std(0, ddof=1) / count**0.5
+    for title, side in (("first", first), ("second", second)):
+        print(f"| {title}, mean ± standard deviation | " + " | ".join(
+            f"{mean:.2f} ± {spread:.2f}" for mean, spread in zip(side.mean(0), side.std(0, ddof=1))) + " |")  # fmt: skip
+    print("| first less second (95 %) | " + " | ".join(
+        f"{mean:+.2f} ({mean - half:+.2f} to {mean + half:+.2f})" for mean, half in zip(gain.mean(0), reach)) + " |")  # fmt: skip
 
 
 def add_train_options(parser: argparse.ArgumentParser) -> None:
@@ -308,6 +338,9 @@ def main() -> None:
     comparing.add_argument("runs", type=Path, nargs="+")
     comparing.add_argument("--curves", type=Path, help="PNG to write")
     comparing.set_defaults(run_command=compare)
+    pairing = commands.add_parser("pairs", help=pairs.__doc__)
+    pairing.add_argument("runs", type=Path, nargs="+")
+    pairing.set_defaults(run_command=pairs)
     options = parser.parse_args()
     options.run_command(options)
 
