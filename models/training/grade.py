@@ -3,8 +3,8 @@
 `python grade.py --lectern target/release/lectern --faces FER2013Valid` prints Markdown. The strength of an expression is how
 much more probable strong is than weak, and `--lead` times how much more probable the emotion is than neutral, in logarithms
 (`grade` in `src/vision/classifier.rs`). Its rank correlation with the intensity that people rated (`rated_dev/`) is looked
-at beside the proxy's strength and 13 classes of FER2013Valid, which may not fall below `--least`. The borders go into the
-manifest. Held out: five folds of performers choose, the others are looked at; FER2013Valid always chooses.
+at beside the proxy's strength and 13 classes of FER2013Valid, and with `--framed` 13 classes of the same faces framed by the
+program, which may not fall below `--least`. The borders go into the manifest. Held out: five folds of performers choose, the others are looked at; FER2013Valid always chooses.
 """
 
 from __future__ import annotations
@@ -13,15 +13,16 @@ import argparse
 import json
 import os
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from data import DROPPED, EMOTIONS, read_labels, read_votes
+from data import EMOTIONS
 from figures import Judged, figures, spearman
 from person import FOLDS, NETWORK, softmax
-from rated import LEAST_SHARE, MOST_NEUTRAL, logits_of, rated_photographs
+from prior import Labelled, labelled
+from rated import LEAST_SHARE, MOST_NEUTRAL, rated_photographs
 
 LEAD = 0.5
 """As in `classifier.rs`."""
@@ -73,15 +74,19 @@ class Rated:
 
 @dataclass(frozen=True)
 class Chooser:
-    logits: np.ndarray
-    label: np.ndarray
-    votes: np.ndarray
+    faces: Labelled
+    framed: Labelled | None
     rated: Rated
     lead: float
-    least: tuple[float, float]
+    least: tuple[float, float, float]
 
     def proxy(self, borders: np.ndarray) -> dict[str, float]:
-        judged = Judged.of(graded(self.logits, self.lead, borders), self.label, self.votes)
+        """The figures of the faces in percent, and 13 classes of the framed ones."""
+        shares = self.shares(self.faces, borders)
+        return shares | {"framed": self.shares(self.framed, borders)["13 classes"] if self.framed else float("nan")}
+
+    def shares(self, faces: Labelled, borders: np.ndarray) -> dict[str, float]:
+        judged = Judged.of(graded(faces.logits, self.lead, borders), faces.label, faces.votes)
         return {name: 100 * share for name, (share, _) in figures(judged).items()}
 
     def worth(self, borders: np.ndarray, rows: np.ndarray) -> float:
@@ -89,7 +94,8 @@ class Chooser:
         less what the proxy misses."""
         own, share = self.rated.own(self.lead, borders)[rows], self.rated.share(self.lead, borders)[rows]
         intensity, proxy = self.rated.intensity[rows], self.proxy(borders)
-        missing = sum(max(0.0, least - proxy[name]) for name, least in zip(("strength", "13 classes"), self.least))
+        names = ("strength", "13 classes", "framed") if self.framed else ("strength", "13 classes")
+        missing = sum(max(0.0, least - proxy[name]) for name, least in zip(names, self.least))
         side = ((own > 0) == (intensity > MIDDLE)).mean()
         return float(spearman(own, intensity) + spearman(share, intensity) + 0.3 * side - 0.3 * missing)
 
@@ -111,7 +117,7 @@ class Chooser:
 def line(name: str, own: np.ndarray, share: np.ndarray, rated: Rated, proxy: dict[str, float] | None) -> str:
     cells = [f"{spearman(each, rated.intensity):.3f}" for each in (own, share)]
     cells.append(f"{100 * ((own > 0) == (rated.intensity > MIDDLE)).mean():.1f}")
-    cells += [f"{proxy[each]:.2f}" if proxy else "" for each in ("strength", "13 classes", "balanced 13")]
+    cells += [f"{proxy[each]:.2f}" if proxy else "" for each in ("strength", "13 classes", "balanced 13", "framed")]
     return f"| {name} | " + " | ".join(cells) + " |"
 
 
@@ -122,14 +128,18 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=os.environ.get("LECTERN_DATA"),
                         help="folder with the labels and rated_dev/ (default: $LECTERN_DATA)")  # fmt: skip
     parser.add_argument("--lead", type=float, default=LEAD)
-    parser.add_argument("--least", type=float, nargs=2, default=(77.05, 70.55), help="strength and 13 classes, percent")
+    parser.add_argument("--framed", type=Path, help="the same faces, framed by the product: also hold their 13 classes")
+    parser.add_argument("--least", type=float, nargs=3, default=(77.05, 70.55, 71.85), metavar="PERCENT",
+                        help="strength, 13 classes, and those of the framed faces")  # fmt: skip
     options = parser.parse_args()
     if options.data is None:
         parser.error("no data folder: give --data or set LECTERN_DATA")
     data, plain = Path(options.data), ("--classifier", str(NETWORK))
 
-    labels, votes = read_labels(data / "fer2013plus"), read_votes(data / "fer2013plus")
-    faces = [path for path in sorted(options.faces.glob("*.png")) if labels.get(("PublicTest", path.name), DROPPED) >= 0]
+    faces, framed = (
+        labelled(options.lectern, NETWORK, folder, data / "fer2013plus") if folder else None
+        for folder in (options.faces, options.framed)
+    )
     rows, logits = rated_photographs(
         options.lectern, data,
         lambda row: float(row["neutral_share"]) < MOST_NEUTRAL and float(row["most_share"]) >= LEAST_SHARE, *plain,
@@ -140,22 +150,17 @@ def main() -> None:
         np.array([float(row["intensity"]) for row in rows]),
         np.array([row["performer"] for row in rows]),
     )
-    chooser = Chooser(
-        logits_of(options.lectern, faces, *plain),
-        np.array([labels["PublicTest", path.name] for path in faces]),
-        np.array([votes["PublicTest", path.name] for path in faces]),
-        rated, options.lead, tuple(options.least),
-    )  # fmt: skip
+    chooser = Chooser(faces, framed, rated, options.lead, tuple(options.least))
     borders = chooser.choose(np.ones(len(rated.intensity), bool))
     print("borders of " + ", ".join(EMOTIONS[1:]) + ": " + json.dumps(borders.round(2).tolist()) + "\n")
-    print(f"| {len(rated.intensity)} rated, {len(faces)} labelled faces | rho, emotion known | rho, share of strong "
-          "| right side of 3.5, % | strength | 13 classes | balanced 13 |\n" + "|---" * 7 + "|")  # fmt: skip
+    print(f"| {len(rated.intensity)} rated, {(faces.label >= 0).sum()} labelled faces | rho, emotion known | rho, share of strong "
+          "| right side of 3.5, % | strength | 13 classes | balanced 13 | 13 classes, framed |\n" + "|---" * 8 + "|")  # fmt: skip
     zeros = np.zeros(6)
-    before = Chooser(chooser.logits, chooser.label, chooser.votes, rated, 0.0, chooser.least)
+    before = replace(chooser, lead=0.0)
     print(line("strong against weak", rated.own(0, zeros), rated.share(0, zeros), rated, before.proxy(zeros)))
     shipped = shipped_borders()
     print(line("shipped", rated.own(LEAD, shipped), rated.share(LEAD, shipped), rated,
-               Chooser(chooser.logits, chooser.label, chooser.votes, rated, LEAD, chooser.least).proxy(shipped)))  # fmt: skip
+               replace(chooser, lead=LEAD).proxy(shipped)))  # fmt: skip
     print(line("chosen", rated.own(options.lead, borders), rated.share(options.lead, borders), rated, chooser.proxy(borders)))
     own, share = np.empty(len(rated.intensity)), np.empty(len(rated.intensity))
     for fold in range(FOLDS):
