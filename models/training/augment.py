@@ -158,6 +158,7 @@ def augment(
 ) -> tuple[Tensor, Tensor]:
     """Faces float [n,1,S,S] of 0 to 255 and targets [n,13] to new ones of `side` px, drawn from torch's seed."""
     faces = light(warp(faces, strength, side, frames), strength)
+    # Not even a random number is drawn without a share: runs before it draw what they drew.
     if strength.sharpen_share:
         faces = sharpen(faces, strength)
     faces = erase(degrade(faces, strength), strength)

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from data import Faces, load
-from figures import Judged, figures
+from figures import Judged, shares_of
 from networks import network_of
 from train import predict, softmax
 
@@ -49,11 +49,6 @@ def temperature_of(logits: np.ndarray, label: np.ndarray) -> float:
 
 def judged_of(logits: np.ndarray, faces: Faces) -> Judged:
     return Judged.of(softmax(logits), faces.label, faces.votes)
-
-
-def shares_of(judged: Judged) -> dict[str, float]:
-    """Every figure in percent."""
-    return {name: 100 * share for name, (share, _) in figures(judged).items()}
 
 
 @dataclass(frozen=True)

@@ -77,6 +77,11 @@ def figures(judged: Judged) -> dict[str, tuple[float, int]]:
     }
 
 
+def shares_of(judged: Judged) -> dict[str, float]:
+    """Every figure in percent."""
+    return {name: 100 * share for name, (share, _) in figures(judged).items()}
+
+
 def intervals(judged: Judged, draws: int, seed: int) -> dict[str, tuple[float, float]]:
     """Bootstrap 95 % interval of each figure, over faces drawn with replacement."""
     random = np.random.default_rng(seed)

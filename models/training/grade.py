@@ -4,7 +4,8 @@
 much more probable strong is than weak, and `--lead` times how much more probable the emotion is than neutral, in logarithms
 (`grade` in `src/vision/classifier.rs`). Its rank correlation with the intensity that people rated (`rated_dev/`) is looked
 at beside the proxy's strength and 13 classes of FER2013Valid, and with `--framed` 13 classes of the same faces framed by the
-program, which may not fall below `--least`. The borders go into the manifest. Held out: five folds of performers choose, the others are looked at; FER2013Valid always chooses.
+program, which may not fall below `--least`. The borders go into the manifest. Held out: five folds of performers choose, the
+others are looked at; FER2013Valid always chooses.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from data import EMOTIONS
-from figures import Judged, figures, spearman
+from figures import Judged, shares_of, spearman
 from person import FOLDS, NETWORK, softmax
 from prior import Labelled, labelled
 from rated import LEAST_SHARE, MOST_NEUTRAL, rated_photographs
@@ -87,7 +88,7 @@ class Chooser:
 
     def shares(self, faces: Labelled, borders: np.ndarray) -> dict[str, float]:
         judged = Judged.of(graded(faces.logits, self.lead, borders), faces.label, faces.votes)
-        return {name: 100 * share for name, (share, _) in figures(judged).items()}
+        return shares_of(judged)
 
     def worth(self, borders: np.ndarray, rows: np.ndarray) -> float:
         """Rank correlation of both measures of strength, and how many are on the side of the border where raters see them,

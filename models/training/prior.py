@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from data import DROPPED, EMOTION_OF_KIND, EMOTIONS, read_labels, read_votes
-from figures import Judged, figures, recall, seven
+from figures import Judged, recall, seven, shares_of
 from person import FOLDS, NETWORK, Photographs, photographs_of, softmax
 from rated import logits_of
 
@@ -40,7 +40,7 @@ class Labelled:
 
     def shares(self, move: np.ndarray) -> dict[str, float]:
         judged = Judged.of(softmax(self.logits + move[EMOTION_OF_KIND]), self.label, self.votes)
-        return {name: 100 * share for name, (share, _) in figures(judged).items()}
+        return shares_of(judged)
 
 
 @dataclass(frozen=True)

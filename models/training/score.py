@@ -19,7 +19,7 @@ from typing import TextIO
 import numpy as np
 
 from data import DROPPED, FOLDER_OF_USAGE, KINDS, read_labels, read_votes
-from figures import Judged, figures, report
+from figures import Judged, report, shares_of
 
 USAGE_OF_FOLDER = {folder: usage for usage, folder in FOLDER_OF_USAGE.items()}
 
@@ -82,7 +82,7 @@ def main() -> None:
 
         labelled = judged.rows(judged.label != DROPPED)
         draw_both(labelled.probabilities, labelled.label, options.pictures, "confusion")
-    shares = {name: 100 * share for name, (share, _) in figures(judged).items()}
+    shares = shares_of(judged)
     below = [f"{name} is {shares[name]:.2f} %, below {least} %" for name, least in options.floor if shares[name] < least]
     if below:
         raise SystemExit("; ".join(below))

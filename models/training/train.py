@@ -22,7 +22,7 @@ from torch.nn import functional as F
 import parallel
 from augment import FULL, GENTLE, WIDE, Strength, augment
 from data import KINDS, Faces, load
-from figures import Judged, figures
+from figures import Judged, shares_of
 from model import count
 from networks import SHAPES, AnyShape, build, checkpoint_of, network_of
 
@@ -219,7 +219,7 @@ class Trainer:
         with torch.autocast("cpu", torch.bfloat16):
             logits = predict(self.average, self.valid.images)
         judged = Judged.of(softmax(logits), self.valid.label, self.valid.votes)
-        shares = {name: 100 * share for name, (share, _) in figures(judged).items()}
+        shares = shares_of(judged)
         loss = F.cross_entropy(torch.from_numpy(logits), torch.from_numpy(self.valid.label)).item()
         return shares | {"mean": float(np.mean(list(shares.values()))), "valid loss": loss}
 

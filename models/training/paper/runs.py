@@ -276,13 +276,13 @@ def pairs(options: argparse.Namespace) -> None:
     """
     if len(options.runs) % 2 or len(options.runs) < 4:
         raise SystemExit("give two pairs of runs or more: A B A B …")
-    ends = [read_log(run)[-1] for run in options.runs]
+    ends = {run: read_log(run)[-1] for run in options.runs}
     shown = ("7 classes", "balanced 7", "13 classes", "balanced 13", "strength", "majority 7")
     print("| pair | " + " | ".join(shown) + " |\n" + "|---" * (len(shown) + 1) + "|")
-    for name, at in zip(options.runs[::2], range(0, len(ends), 2)):
-        cells = (f"{ends[at][each]:.1f}, {ends[at + 1][each]:.1f}" for each in shown)
-        print(f"| {name.name}, {options.runs[at + 1].name} ({ends[at]['epoch']:.0f} epochs) | " + " | ".join(cells) + " |")
-    first, second = (np.array([[end[each] for each in shown] for end in ends[side::2]]) for side in (0, 1))
+    for one, other in zip(options.runs[::2], options.runs[1::2]):
+        cells = (f"{ends[one][each]:.1f}, {ends[other][each]:.1f}" for each in shown)
+        print(f"| {one.name}, {other.name} ({ends[one]['epoch']:.0f} epochs) | " + " | ".join(cells) + " |")
+    first, second = (np.array([[ends[run][each] for each in shown] for run in options.runs[side::2]]) for side in (0, 1))
     gain, count = first - second, len(first)
     reach = stats.t.ppf(0.975, count - 1) * gain.std(0, ddof=1) / count**0.5
     for title, side in (("first", first), ("second", second)):
