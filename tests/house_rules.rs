@@ -53,7 +53,7 @@ fn without_tests(text: &str) -> Vec<&str> {
     lines[..begin].iter().chain(rest).copied().collect()
 }
 
-/// Every Rust file of a folder, without those that are tests alone.
+/// Every Rust file of a folder, without those that are tests alone: `tests.rs` and what is in a folder `tests`.
 fn sources(folder: &str) -> Vec<Source> {
     let mut found = Vec::new();
     collect(Path::new(folder), Path::new(folder), &mut found);
@@ -63,15 +63,15 @@ fn sources(folder: &str) -> Vec<Source> {
 }
 
 fn collect(path: &Path, root: &Path, found: &mut Vec<Source>) {
-    if path.is_dir() {
-        for entry in fs::read_dir(path).unwrap() {
-            collect(&entry.unwrap().path(), root, found);
-        }
-    } else if path.ends_with("tests.rs") {
+    if path != root && path.file_stem().is_some_and(|name| name == "tests") {
         let owner = fs::read_to_string(path.with_file_name("mod.rs")).unwrap();
         let mut lines = owner.lines().skip_while(|line| *line != "#[cfg(test)]");
         let module = lines.find(|line| !line.starts_with("#["));
         assert_eq!(module, Some("mod tests;"), "{}: is no test module", path.display());
+    } else if path.is_dir() {
+        for entry in fs::read_dir(path).unwrap() {
+            collect(&entry.unwrap().path(), root, found);
+        }
     } else if path.extension().is_some_and(|e| e == "rs") {
         let text = fs::read_to_string(path).unwrap();
         found.push(Source { path: path.strip_prefix(root).unwrap().to_owned(), text });
