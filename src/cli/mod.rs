@@ -69,8 +69,9 @@ pub enum Command {
     ///
     /// Prints one line each for the configuration, the camera, the light, the models, the broker, the clock, the disk
     /// and the unit: `ok`, `warning`, `failed` or `skipped`, and what to do. The exit code is 1 if any failed. Run it as
-    /// root, so that it can read what the service reads. It publishes a test message on the device's topic `check` and
-    /// waits for it to come back. It keeps and shows no picture.
+    /// root, so that it can read what the service reads. It publishes a test message, not
+    /// retained, on each topic of the device (with `mqtt.discovery` the announcement, too) and waits for it to come back. It
+    /// keeps and shows no picture.
     Check(Check),
     /// Tell how the running service does: camera, broker, waiting minutes, clock, heat; never a count
     ///
@@ -108,7 +109,7 @@ pub enum Command {
     ///
     /// Reads tables that `lectern analyze --csv` wrote, and writes one HTML file that needs no network. Shares have 95 %
     /// intervals from a bootstrap over blocks of minutes, because neighbouring minutes are alike; a difference that the
-    /// classifier's known errors could make alone is marked. Fewer minutes than two blocks have no interval.
+    /// classifier's known errors could make alone is marked. A lecture of less than four blocks of 10 minutes has no interval.
     Report(Report),
     /// Measure what a frame costs on this device, stage by stage
     ///
@@ -158,7 +159,7 @@ pub enum Part {
     Light,
     /// The networks' hashes, and a test run
     Models,
-    /// Connection, login, and a test message that should come back
+    /// Connection, login, and test messages that should come back
     Broker,
     /// Whether the clock is synchronised
     Clock,

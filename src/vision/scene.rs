@@ -107,9 +107,9 @@ impl Scene {
         self.searched = self.now;
     }
 
-    /// Takes this frame as known: nothing of it has changed.
-    pub(super) fn begin(&mut self) {
-        self.told = self.now;
+    /// Begins anew. If news will be asked for, this frame is taken as known; otherwise no such frame is kept.
+    pub(super) fn begin(&mut self, wants_news: bool) {
+        self.told = if wants_news { self.now } else { [0.0; ACROSS * DOWN] };
     }
 
     /// Where in the picture something has changed since this was last said of the same place, however slowly, away from the person of
@@ -244,7 +244,7 @@ mod tests {
         let mut scene = Scene::default();
         let empty = room(false, None);
         scene.see(&View::new(&empty, Region::WHOLE));
-        scene.begin();
+        scene.begin(true);
         for number in 0..12 {
             let moves = see(&mut scene, &room(number % 2 == 0, None));
             assert!(number < 4 || moves.is_none(), "{moves:?} in frame {number}");
@@ -264,7 +264,7 @@ mod tests {
         let empty = room(false, None);
         let view = View::new(&empty, Region::WHOLE);
         scene.see(&view);
-        scene.begin();
+        scene.begin(true);
         let somebody = room(false, Some(400));
         let view = View::new(&somebody, Region::WHOLE);
         scene.see(&view);

@@ -133,7 +133,7 @@ impl Tracker {
     ) -> Result<&[Face], VisionError> {
         self.scene.see(view);
         if detector.plan(view, min_face_px) {
-            self.scene.begin();
+            self.scene.begin(!detector.tiles().is_empty());
             self.sweep.begin(detector.tiles().len());
         }
         if !detector.tiles().is_empty() {
@@ -310,8 +310,9 @@ impl Tracker {
         let Some((place, frames)) = &mut self.missing else { return Ok(()) };
         let (place, since) = (*place, seconds(*frames));
         *frames = frames.saturating_add(1);
-        let now_and_then = since < MISSING_LONG && since % MISSING_PAUSE < 1.0 / rate_hz;
-        if since < MISSING || now_and_then {
+        if since >= MISSING_LONG {
+            self.missing = None;
+        } else if since < MISSING || since % MISSING_PAUSE < 1.0 / rate_hz {
             self.found.clear();
             detector.look_around(view, &place, &mut self.found)?;
             self.take_found(Faces::Largest);
