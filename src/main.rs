@@ -1,6 +1,6 @@
 //! The program: parse the command line, call one command, map errors to exit codes.
 
-use std::io;
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -42,7 +42,7 @@ fn main() -> ExitCode {
             // Errors repeat what files, brokers and programs said.
             complain(&error);
             for cause in error.chain().skip(1) {
-                eprintln!("  because: {}", Printable(cause));
+                let _ = writeln!(io::stderr(), "  because: {}", Printable(cause));
             }
             if let Some(interrupted) = error.downcast_ref::<commands::Interrupted>() {
                 return ExitCode::from(u8::try_from(128 + interrupted.number).unwrap_or(u8::MAX));

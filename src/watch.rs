@@ -8,6 +8,7 @@
 //!    └──── CameraError::Lost ─┘── End of the recording, or a stop ──▶ partial window, done
 //! ```
 
+use std::ops::Range;
 use std::time::Duration;
 
 use crate::camera::{CameraError, Capture, FrameSource};
@@ -62,6 +63,9 @@ pub struct Watch<'a> {
     pub grid: Grid,
     /// Frames analysed each second.
     pub rate_hz: f64,
+    /// Whether each frame of the source lies `1 / rate_hz` seconds after the one before, as a recording's: ticks then go on across
+    /// windows. A camera shows what there is, and ticks begin anew with each window.
+    pub evenly: bool,
     /// The `seq` of the first window to end.
     pub first_seq: u64,
 }
@@ -87,6 +91,9 @@ impl Watch<'_> {
         loop {
             // Where the last one ended, however late it is by now: no second may belong to no window.
             let mut window = Window::open(self.grid, self.rate_hz, self.clock, opens);
+            if self.evenly {
+                window = window.with_ticks_from(began);
+            }
             opens = window.ends();
             let outcome = session.watch_window(&mut window, seq);
             let ended_early = !matches!(outcome, Ok(Next::Window));
@@ -116,16 +123,15 @@ struct Session<'a> {
 }
 
 impl Session<'_> {
-    /// Fills one window. Ticks lie at whole multiples of the period after its start; the ones that pass while
-    /// a frame is being analysed are skipped, not caught up.
+    /// Fills one window. The ticks that pass while a frame is being analysed are skipped, not caught up.
     fn watch_window(&mut self, window: &mut Window, seq: u64) -> Result<Next, WatchError> {
-        let Watch { clock, stop, rate_hz, .. } = *self.watch;
-        let period = Duration::from_secs_f64(1.0 / rate_hz);
+        let Watch { clock, stop, .. } = *self.watch;
+        let Range { start, end } = window.ticks();
         // A window that is over already, because the machine slept, has no tick left.
-        let mut tick = next_tick(window.opened(), window.opened(), clock.boot(), period);
+        let mut number = start.max(window.last_tick(clock.boot()));
         let mut told = window.opened();
-        // Half a period of grace, so that a window's last tick is not one that rounding put before its end.
-        while tick + period / 2 <= window.ends() {
+        while number < end {
+            let tick = window.tick(number);
             clock.sleep_until(tick, stop);
             if stop.is_set() {
                 return Ok(Next::Stop);
@@ -135,7 +141,10 @@ impl Session<'_> {
                     window.add_frame(self.analyzer.analyze(&frame)?);
                     let size = (frame.width(), frame.height());
                     self.source.recycle(frame);
-                    self.complaint = None;
+                    // Not before: a camera may be there again and give nothing.
+                    if self.complaint.take().is_some() {
+                        events::camera_back();
+                    }
                     self.observer.faces(tick - self.began, self.analyzer.seen(), size);
                     self.observer.frame(tick - self.began, Some(self.analyzer.sightings()));
                 }
@@ -163,7 +172,7 @@ impl Session<'_> {
                 told = now;
                 self.observer.open_window(window.record_at(now, seq, clock));
             }
-            tick = next_tick(window.opened(), tick + period, now, period);
+            number = (number + 1).max(window.last_tick(now));
         }
         clock.sleep_until(window.ends(), stop);
         Ok(if stop.is_set() { Next::Stop } else { Next::Window })
@@ -174,10 +183,7 @@ impl Session<'_> {
         let Watch { clock, stop, .. } = *self.watch;
         while !stop.is_set() && clock.boot() < until {
             match self.source.reopen() {
-                Ok(()) => {
-                    events::camera_back();
-                    break;
-                }
+                Ok(()) => break,
                 Err(away @ CameraError::Lost { .. }) => {
                     self.observer.camera_away();
                     self.complain(&away);
@@ -202,13 +208,4 @@ impl Session<'_> {
 enum Next {
     Window,
     Stop,
-}
-
-/// The tick at `following`, or the last one that has begun by boot time `now` where that one is already over.
-fn next_tick(opened: BootTime, following: BootTime, now: BootTime, period: Duration) -> BootTime {
-    if now < following + period {
-        return following;
-    }
-    let passed = now.saturating_sub(opened).as_secs_f64() / period.as_secs_f64();
-    opened + period.mul_f64(passed.floor())
 }

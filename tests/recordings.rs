@@ -359,6 +359,70 @@ fn an_output_never_overwrites_an_input_or_another_output() {
 }
 
 #[test]
+fn no_frame_in_a_window_is_wrong_usage() {
+    let folder = tempfile::tempdir().unwrap();
+    let clip = clip(folder.path(), "clip.mkv", "5", 1);
+    let output = analyze(&["--rate".as_ref(), "0.1".as_ref(), "--window".as_ref(), "5".as_ref(), &clip]);
+    assert_eq!(output.status.code(), Some(2), "{}", said(&output));
+    assert!(said(&output).contains("--rate 0.1 gives no frame in --window 5"), "{}", said(&output));
+}
+
+#[test]
+fn windows_that_hold_no_whole_number_of_frames_keep_time_with_the_recording() {
+    let folder = tempfile::tempdir().unwrap();
+    let clip = clip(folder.path(), "clip.mkv", "10", 60);
+    for (rate, window, windows) in [("2.5", "1", 60), ("0.3", "5", 12), ("0.142857", "60", 1)] {
+        let table = folder.path().join("frames.csv");
+        let options = ["--rate", rate, "--window", window, "--frames-csv"].map(Path::new);
+        let output = analyze(&[&options[..], &[&table, &clip]].concat());
+        assert!(output.status.success(), "{}", said(&output));
+        let (frames, hz) = (sum(&output, "frames"), rate.parse::<f64>().unwrap());
+        assert_eq!((frames, lines(&output).len()), (sum(&output, "frames_expected"), windows), "{rate}");
+        // The picture that a frame shows is that many periods from the start.
+        let rows =
+            csv::Reader::from_path(&table).unwrap().into_records().map(Result::unwrap).collect::<Vec<_>>();
+        let column = csv::Reader::from_path(&table)
+            .unwrap()
+            .headers()
+            .unwrap()
+            .iter()
+            .position(|name| name == "seconds");
+        for (number, row) in (0_u32..).zip(&rows) {
+            let seconds: f64 = row[column.unwrap()].parse().unwrap();
+            assert!((seconds - f64::from(number) / hz).abs() < 0.002, "{rate}: frame {number} at {seconds}");
+        }
+        assert!((f64::from(u32::try_from(rows.len()).unwrap()) / hz - 60.0).abs() < 1.0 / hz, "{rate}");
+    }
+}
+
+#[test]
+fn standard_error_that_nobody_reads_ends_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let (good, missing) = (clip(folder.path(), "good.mkv", "5", 1), folder.path().join("missing.mkv"));
+    let table = folder.path().join("minutes.csv");
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let mut analyze = lectern();
+    analyze.args([
+        "analyze".as_ref(),
+        good.as_os_str(),
+        missing.as_os_str(),
+        "--csv".as_ref(),
+        table.as_os_str(),
+    ]);
+    let code = analyze
+        .stdout(std::process::Stdio::null())
+        .stderr(writer.try_clone().unwrap())
+        .status()
+        .unwrap()
+        .code();
+    assert_eq!((code, table.is_file()), (Some(1), true));
+    let mut run = lectern();
+    run.args(["run", "--config", "/nowhere/lectern.toml"]);
+    assert_eq!(run.stderr(writer).status().unwrap().code(), Some(2));
+}
+
+#[test]
 fn a_live_source_that_is_silent_is_lost_and_opened_again() {
     let folder = tempfile::tempdir().unwrap();
     let pipe = folder.path().join("camera.y4m");
@@ -374,8 +438,19 @@ fn a_live_source_that_is_silent_is_lost_and_opened_again() {
     live.reopen().unwrap();
     assert!(matches!(live.next(), Ok(Capture::Frame(_))));
     let error = live.next().err().unwrap();
-    assert!(error.to_string().contains("nothing for 4 s; see whether what writes it still runs"), "{error}");
+    assert!(error.to_string().contains("none for 4 s; see whether what writes it still runs"), "{error}");
     std::io::Write::write_all(&mut writer, stream).unwrap();
     live.reopen().unwrap();
     assert!(matches!(live.next(), Ok(Capture::Frame(_))));
+    // A byte now and then ends that frame, and is too slow for the next one.
+    let (stop, stopped) = std::sync::mpsc::channel::<()>();
+    let trickle = std::thread::spawn(move || {
+        while stopped.recv_timeout(std::time::Duration::from_millis(500)).is_err() {
+            std::io::Write::write_all(&mut writer, b"F").unwrap();
+        }
+    });
+    assert!(matches!(live.next(), Ok(Capture::Frame(_))));
+    assert!(matches!(live.next(), Err(CameraError::Lost { .. })));
+    stop.send(()).unwrap();
+    trickle.join().unwrap();
 }

@@ -97,6 +97,26 @@ fn a_configuration_that_camera_or_networks_refuse_leaves_the_old_one_in_use() {
     assert_one_gapless_boot(&messages);
 }
 
+#[test]
+fn a_stop_during_a_reload_still_tells_of_windows_that_are_lost() {
+    let folder = tempfile::tempdir().unwrap();
+    let video = portrait_video(folder.path(), "lecture.mkv", 3);
+    let state = tempfile::tempdir().unwrap();
+    // Nobody listens, and there is neither a disk nor a runtime directory.
+    fs::write(state.path().join("run"), "no folder").unwrap();
+    let text = Daemon::configuration(state.path(), common::free_port(), &video, 1);
+    let text = text.split("[spool]").next().unwrap();
+    let mut daemon = Daemon::start_with(state, text, "info", &[]);
+    daemon.wait_until_it_says("Connection refused");
+    std::thread::sleep(std::time::Duration::from_secs(2));
+    daemon.hang_up();
+    std::thread::sleep(std::time::Duration::from_secs(1));
+    daemon.terminate();
+    let (code, said) = daemon.finish();
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("are lost with this process"), "{said}");
+}
+
 /// The configuration is a FIFO, so that the process is caught where it has only begun to start.
 #[test]
 fn a_hangup_during_the_start_is_a_reload_and_not_the_end() {

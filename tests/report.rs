@@ -49,6 +49,18 @@ fn report(table: &Path, out: &Path) -> String {
 }
 
 #[test]
+fn a_minute_that_two_tables_hold_is_one_minute() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    table(&path("minutes.csv"), &[("Art", "Müller", CALM, 5)], 45);
+    let once = report(&path("minutes.csv"), &path("once.html"));
+    let arguments = ["report", "--out", "twice.html", "minutes.csv", "minutes.csv"];
+    let output = lectern().args(arguments).current_dir(&folder).output().unwrap();
+    assert!(output.status.success(), "{}", said(&output));
+    assert_eq!(fs::read_to_string(path("twice.html")).unwrap(), once);
+}
+
+#[test]
 fn a_page_holds_no_picture_and_loads_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name);

@@ -47,6 +47,27 @@ fn a_stopped_ffmpeg_is_a_lost_camera_and_is_replaced() {
 }
 
 #[test]
+fn a_recording_that_ffmpeg_only_complains_of_is_a_lost_camera() {
+    let folder = tempfile::tempdir().unwrap();
+    let whole = portrait_video(folder.path(), "lecture.mp4", 3);
+    let mut bytes = std::fs::read(&whole).unwrap();
+    let (from, to) = (bytes.windows(4).position(|it| it == b"mdat").unwrap() + 4, bytes.len());
+    let end = bytes
+        .windows(4)
+        .rposition(|it| it == b"moov")
+        .filter(|moov| *moov > from)
+        .map_or(to, |moov| moov - 4);
+    bytes[from..end].fill(0xa5);
+    let damaged = folder.path().join("damaged.mp4");
+    std::fs::write(&damaged, bytes).unwrap();
+    let broker = Mosquitto::start();
+    let subscriber = Subscriber::start(broker.port);
+    let daemon = Daemon::start(broker.port, &damaged, 60);
+    subscriber.until(|_, payload| payload["state"] == "camera_lost");
+    stops(daemon);
+}
+
+#[test]
 fn a_pipe_that_nobody_fills_does_not_keep_the_daemon_from_stopping() {
     let folder = tempfile::tempdir().unwrap();
     let pipe = folder.path().join("camera");
@@ -56,6 +77,9 @@ fn a_pipe_that_nobody_fills_does_not_keep_the_daemon_from_stopping() {
     let mut daemon = Daemon::start(broker.port, &pipe, 60);
     subscriber.until(|_, payload| payload["state"] == "camera_lost");
     daemon.wait_until_it_says("see whether what writes it still runs");
+    // Long enough to be opened again, and to be silent again.
+    std::thread::sleep(Duration::from_secs(8));
     let said = stops(daemon);
     assert!(said.contains("publishing the open window"), "{said}");
+    assert!(!said.contains("is back"), "{said}");
 }

@@ -87,12 +87,20 @@ impl Observer for Seen {
 
 /// Runs a script from 10:15:00 on, in windows of five seconds with two ticks a second.
 fn watch(steps: impl IntoIterator<Item = Step>) -> (Seen, Result<u64, WatchError>) {
-    let clock = SimulatedClock::starting_at("2026-11-23T10:15:00Z".parse().unwrap(), true);
+    watch_from("2026-11-23T10:15:00Z", 5, steps)
+}
+
+fn watch_from(
+    start: &str,
+    seconds: u32,
+    steps: impl IntoIterator<Item = Step>,
+) -> (Seen, Result<u64, WatchError>) {
+    let clock = SimulatedClock::starting_at(start.parse().unwrap(), true);
     let mut source = Script { steps: steps.into_iter().collect(), clock: clock.clone(), away: 0 };
     let mut analyzer = Analyzer::new(&ModelStore::open(None).unwrap(), None, Analysis::default()).unwrap();
-    let grid = Grid { seconds: 5, origin: Timestamp::UNIX_EPOCH };
+    let grid = Grid { seconds, origin: Timestamp::UNIX_EPOCH };
     let stop = Stop::default();
-    let watch = Watch { clock: &clock, stop: &stop, grid, rate_hz: 2.0, first_seq: 0 };
+    let watch = Watch { clock: &clock, stop: &stop, grid, rate_hz: 2.0, evenly: false, first_seq: 0 };
     let mut seen = Seen::default();
     let outcome = watch.run(&mut source, &mut analyzer, &mut seen);
     (seen, outcome)
@@ -115,6 +123,17 @@ fn a_recording_of_whole_windows_has_no_partial_one() {
     let records: Vec<_> = seen.records.iter().map(summary).collect();
     assert_eq!(records, [(0, 5, 10, 10, false), (5, 5, 10, 10, false)]);
     assert_eq!(seen.frames.last(), Some(&Duration::from_millis(9_500)));
+}
+
+#[test]
+fn a_window_that_opens_just_before_its_line_expects_the_frames_that_it_has() {
+    for start in ["2026-11-23T10:14:58.1Z", "2026-11-23T10:15:01.9Z"] {
+        let (seen, _) = watch_from(start, 60, frames(300));
+        for record in &seen.records {
+            assert_eq!(record.counts.frames, record.frames_expected, "{start}");
+        }
+        assert_eq!((seen.records[0].seconds, seen.records[0].partial), (60, false), "{start}");
+    }
 }
 
 #[test]

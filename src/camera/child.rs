@@ -4,9 +4,8 @@ use std::io::{self, PipeReader, Read};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, ChildStderr, ChildStdout, Command, Stdio};
-use std::time::Duration;
 
-use super::patience::{self, wait};
+use super::patience::{Deadline, SILENCE, wait};
 use super::probe::{Probe, file_url, restrictions, take};
 use super::size::MOST_PIXELS;
 use super::timeline::{self, Shown, Timeline};
@@ -21,8 +20,10 @@ pub(super) struct Decoder {
     /// The line of `times` that has not ended yet.
     line: Vec<u8>,
     timeline: Timeline,
-    /// How long it may be silent; without, it is waited for.
-    patience: Option<Duration>,
+    /// Whether it must give a picture within [`SILENCE`]; otherwise it is waited for.
+    live: bool,
+    /// Until when, if so. What it complains of is no progress: a damaged recording in a loop does nothing else.
+    deadline: Option<Deadline>,
 }
 
 impl Decoder {
@@ -62,12 +63,14 @@ impl Decoder {
             said: Vec::new(),
             line: Vec::new(),
             timeline: Timeline::new(rate_hz, interval),
-            patience: endless.then_some(patience::SILENCE),
+            live: endless,
+            deadline: None,
         })
     }
 
     /// Fills `picture` with the next one and says where it belongs; none at the end, whole or not.
     pub(super) fn next(&mut self, picture: &mut [u8]) -> io::Result<Option<Shown>> {
+        self.renew();
         let mut filled = 0;
         while filled < picture.len() {
             match self.read(&mut picture[filled..])? {
@@ -85,6 +88,11 @@ impl Decoder {
         }
     }
 
+    /// It has got on, or is asked for more.
+    fn renew(&mut self) {
+        self.deadline = self.live.then(|| Deadline::after(SILENCE));
+    }
+
     /// Waits for pixels, and listens meanwhile, or ffmpeg would block on a full pipe; 0 at their end.
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         while !self.listen(true)? {}
@@ -96,21 +104,24 @@ impl Decoder {
         let pixels = self.pixels.as_ref().filter(|_| for_pixels);
         // One that has ended is replaced by one that is waited for anyway.
         let ready = match (pixels, &self.times, &self.complaints) {
-            (Some(pixels), Some(times), Some(said)) => wait([pixels, times, said], self.patience)?,
+            (Some(pixels), Some(times), Some(said)) => wait([pixels, times, said], self.deadline)?,
             (Some(pixels), Some(times), None) => {
-                wait([pixels, times], self.patience).map(|[p, t]| [p, t, false])?
+                wait([pixels, times], self.deadline).map(|[p, t]| [p, t, false])?
             }
             (Some(pixels), None, Some(said)) => {
-                wait([pixels, said], self.patience).map(|[p, s]| [p, false, s])?
+                wait([pixels, said], self.deadline).map(|[p, s]| [p, false, s])?
             }
-            (Some(pixels), None, None) => wait([pixels], self.patience).map(|[p]| [p, false, false])?,
+            (Some(pixels), None, None) => wait([pixels], self.deadline).map(|[p]| [p, false, false])?,
             (None, Some(times), Some(said)) => {
-                wait([times, said], self.patience).map(|[t, s]| [false, t, s])?
+                wait([times, said], self.deadline).map(|[t, s]| [false, t, s])?
             }
-            (None, Some(times), None) => wait([times], self.patience).map(|[t]| [false, t, false])?,
-            (None, None, Some(said)) => wait([said], self.patience).map(|[s]| [false, false, s])?,
+            (None, Some(times), None) => wait([times], self.deadline).map(|[t]| [false, t, false])?,
+            (None, None, Some(said)) => wait([said], self.deadline).map(|[s]| [false, false, s])?,
             (None, None, None) => return Ok(true),
         };
+        if ready[0] || ready[1] {
+            self.renew();
+        }
         let mut piece = [0; 4096];
         if ready[1]
             && !self
@@ -131,6 +142,7 @@ impl Decoder {
     pub(super) fn finish(mut self, cut: bool) -> (bool, String) {
         // Closed first, or a child that still writes would never end.
         self.pixels = None;
+        self.renew();
         if cut {
             let _ = self.child.kill();
         }

@@ -4,6 +4,7 @@ use std::io::Cursor;
 
 use image::codecs::jpeg::JpegDecoder;
 use image::{DynamicImage, ImageDecoder, RgbImage};
+use zeroize::{Zeroize, Zeroizing};
 
 use super::frame::Frame;
 use super::size::is_too_large;
@@ -28,7 +29,8 @@ fn decode(bytes: &[u8], fits: impl FnOnce(usize, usize) -> bool) -> Option<Frame
     let picture = if segment(&bytes[..scan], 0xc4).is_some() {
         decode_whole(bytes, fits)?
     } else {
-        decode_whole(&[&bytes[..scan], &standard_huffman_tables(), &bytes[scan..]].concat(), fits)?
+        let whole = [&bytes[..scan], &standard_huffman_tables(), &bytes[scan..]].concat();
+        decode_whole(&Zeroizing::new(whole), fits)?
     };
     let (width, height) = (picture.width() as usize, picture.height() as usize);
     Frame::from_rgb(width, height, picture.into_raw())
@@ -41,7 +43,14 @@ fn decode_whole(bytes: &[u8], fits: impl FnOnce(usize, usize) -> bool) -> Option
     if !fits(width as usize, height as usize) {
         return None;
     }
-    Some(DynamicImage::from_decoder(decoder).ok()?.into_rgb8())
+    Some(match DynamicImage::from_decoder(decoder).ok()? {
+        DynamicImage::ImageRgb8(picture) => picture,
+        grey => {
+            let picture = grey.to_rgb8();
+            grey.into_bytes().zeroize();
+            picture
+        }
+    })
 }
 
 /// Where the first segment with this marker begins, walking from segment to segment.

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::patience::{self, wait};
+use super::patience::{self, Deadline, wait};
 use super::size::check_size;
 use super::source::CameraError;
 
@@ -126,9 +126,11 @@ fn answer(path: &Path, mut command: Command, patience: Duration) -> Result<(Vec<
     let mut piece = [0; 4096];
     let outcome = loop {
         let ready = match open {
-            [true, true] => wait([&results, &complaints], Some(patience)),
-            [true, false] => wait([&results], Some(patience)).map(|[ready]| [ready, false]),
-            [false, true] => wait([&complaints], Some(patience)).map(|[ready]| [false, ready]),
+            [true, true] => wait([&results, &complaints], Some(Deadline::after(patience))),
+            [true, false] => wait([&results], Some(Deadline::after(patience))).map(|[ready]| [ready, false]),
+            [false, true] => {
+                wait([&complaints], Some(Deadline::after(patience))).map(|[ready]| [false, ready])
+            }
             [false, false] => break Ok(()),
         };
         let ready = match ready {

@@ -1,17 +1,18 @@
 //! Uncompressed video in the YUV4MPEG2 (Y4M) container, from a file or from standard input.
 
+use std::cell::Cell;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Seek};
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::rc::Rc;
 
 use rustix::fs::{Mode, OFlags};
 use zeroize::{Zeroize, Zeroizing};
 
 use super::decode;
 use super::frame::{Chroma, Frame};
-use super::patience::{self, Patient, SILENCE};
+use super::patience::{self, Deadline, Patient, SILENCE};
 use super::size::check_size;
 use super::source::{CameraError, Capture, FrameSource};
 use crate::clock::Stop;
@@ -25,6 +26,8 @@ const RATES: std::ops::RangeInclusive<f64> = 0.1..=1000.0;
 /// A Y4M stream, sampled at the analysis rate.
 pub struct Y4m {
     reader: BufReader<Box<dyn Read>>,
+    /// Until when the next frame is waited for, where it is live.
+    deadline: Option<Rc<Cell<Option<Deadline>>>>,
     /// The same file, to go back to its start at its end.
     again: Option<File>,
     path: PathBuf,
@@ -63,7 +66,7 @@ impl Y4m {
             true => Some(file.try_clone().map_err(cannot)?),
             false => None,
         };
-        Self::patient(file, again, path, rate_hz, endless.then_some(SILENCE), stop)
+        Self::patient(file, again, path, rate_hz, endless, stop)
     }
 
     /// Reads the header from standard input. Waiting for bytes ends with `stop`.
@@ -74,7 +77,7 @@ impl Y4m {
         let path = Path::new("-");
         let input = io::stdin().as_fd().try_clone_to_owned();
         let input = input.map_err(|e| CameraError::recording(path, format!("cannot be read: {e}")))?;
-        Self::patient(File::from(input), None, path, rate_hz, None, stop)
+        Self::patient(File::from(input), None, path, rate_hz, false, stop)
     }
 
     /// Reads the header of any stream; `path` names it in errors.
@@ -90,10 +93,13 @@ impl Y4m {
         again: Option<File>,
         path: &Path,
         rate_hz: f64,
-        patience: Option<Duration>,
+        live: bool,
         stop: &Stop,
     ) -> Result<Self, CameraError> {
-        Self::new(Box::new(Patient { file, patience, stop: stop.clone() }), again, path, rate_hz)
+        let deadline = Rc::new(Cell::new(live.then(|| Deadline::after(SILENCE))));
+        let patient = Patient { file, deadline: Rc::clone(&deadline), stop: stop.clone() };
+        let y4m = Self::new(Box::new(patient), again, path, rate_hz)?;
+        Ok(Self { deadline: live.then_some(deadline), ..y4m })
     }
 
     fn new(
@@ -106,11 +112,15 @@ impl Y4m {
         let header = Header::read(&mut reader).map_err(|e| failed(path, e, |e| e))?;
         let step = header.frames_per_second / rate_hz;
         let last = Zeroizing::new(vec![0; header.chroma.frame_bytes(header.width, header.height)]);
-        Ok(Self { reader, again, path: path.to_owned(), header, step, last, spare: None, read: 0, shown: 0 })
+        let path = path.to_owned();
+        Ok(Self { reader, deadline: None, again, path, header, step, last, spare: None, read: 0, shown: 0 })
     }
 
     /// Reads the next frame's bytes into `last`; false at the end of the stream.
     fn read_frame(&mut self) -> Result<bool, CameraError> {
+        if let Some(deadline) = &self.deadline {
+            deadline.set(Some(Deadline::after(SILENCE)));
+        }
         let cut_off = |e: io::Error| {
             failed(&self.path, e, |what| format!("is cut off ({what}); what could be read is counted"))
         };

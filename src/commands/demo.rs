@@ -23,6 +23,7 @@ use crate::delivery::{Broker, Report, Reports, Setup, Timing};
 use crate::expression::Sighting;
 use crate::rate;
 use crate::service::health::Health;
+use crate::service::printable::complain;
 use crate::tally::{Grid, MinuteRecord};
 use crate::vision::models::ModelStore;
 use crate::vision::{Analysis, Analyzer};
@@ -43,9 +44,9 @@ pub fn run(arguments: &Demo, models: Option<&Path>) -> anyhow::Result<()> {
     let mut analyzer = Analyzer::new(&ModelStore::open(models)?, None, Analysis::default())?;
     let mut source = Staged::new(RATE_HZ)?;
     let port = start_broker()?;
-    eprintln!(
-        "lectern: an embedded broker listens on 127.0.0.1:{port}; a second client subscribes to {ROOT}/#"
-    );
+    complain(format_args!(
+        "an embedded broker listens on 127.0.0.1:{port}; a second client subscribes to {ROOT}/#"
+    ));
     let subscriber = Subscriber::start(port)?;
 
     let grid = Grid { seconds: WINDOW, origin: jiff::Timestamp::UNIX_EPOCH };
@@ -75,7 +76,7 @@ pub fn run(arguments: &Demo, models: Option<&Path>) -> anyhow::Result<()> {
     let frames = u64::from(arguments.minutes) * u64::from(WINDOW) * 2;
     let bar = progress_bar(Some(frames), "frames").with_message("watching");
     let mut staging = Staging { reports, stop: &stop, bar: &bar, minutes: arguments.minutes, seen: 0 };
-    let watch = Watch { clock: &*clock, stop: &stop, grid, rate_hz: RATE_HZ, first_seq: 0 };
+    let watch = Watch { clock: &*clock, stop: &stop, grid, rate_hz: RATE_HZ, evenly: true, first_seq: 0 };
     let outcome = watch.run(&mut source, &mut analyzer, &mut staging);
     bar.finish_and_clear();
     staging.reports.send(Report::State(State::Stopping));
@@ -87,7 +88,7 @@ pub fn run(arguments: &Demo, models: Option<&Path>) -> anyhow::Result<()> {
     if received < arguments.minutes {
         bail!("{received} of {} minutes arrived at the subscriber", arguments.minutes);
     }
-    eprintln!("lectern: {received} minutes arrived; nothing else left the program");
+    complain(format_args!("{received} minutes arrived; nothing else left the program"));
     Ok(())
 }
 
@@ -216,7 +217,7 @@ impl Observer for Staging<'_> {
     fn window(&mut self, record: MinuteRecord) {
         self.reports.send(Report::Record(record));
         self.seen += 1;
-        self.bar.suspend(|| eprintln!("lectern: minute {} of {} watched", self.seen, self.minutes));
+        self.bar.suspend(|| complain(format_args!("minute {} of {} watched", self.seen, self.minutes)));
         if self.seen == self.minutes {
             self.stop.set();
         }

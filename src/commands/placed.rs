@@ -31,6 +31,10 @@ pub(super) fn unfinished(path: &Path) -> PathBuf {
 
 /// What an output stands for behind all links, if that is a file or nothing yet.
 pub(super) fn place(path: &Path) -> Option<PathBuf> {
+    // A pipe of the shell's (`>(…)`) has a name that leads nowhere.
+    if fs::metadata(path).is_ok_and(|metadata| !metadata.is_file()) {
+        return None;
+    }
     let place = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     // A link to what is not there yet stays a link.
     let place = fs::read_link(&place).map_or(place.clone(), |target| place.with_file_name("").join(target));
@@ -54,7 +58,10 @@ impl Placed {
             }
             None => (path.to_owned(), None),
         };
-        let file = File::create(beside.as_ref().unwrap_or(&place))?;
+        let file = match &beside {
+            Some(beside) => anew(beside)?,
+            None => File::create(&place)?,
+        };
         Ok(Self { asked: path.to_owned(), place, beside, permissions: None, writer: BufWriter::new(file) })
     }
 
@@ -101,6 +108,16 @@ impl Write for Placed {
     }
 }
 
+/// Makes a file in the place of what an earlier run left. Where others may write into the folder, a link that one of them has put
+/// there is removed and not followed.
+fn anew(path: &Path) -> io::Result<File> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    File::create_new(path)
+}
+
 pub(super) fn cannot_write(path: &Path) -> String {
     format!("{} cannot be written", path.display())
 }
@@ -122,4 +139,34 @@ pub(super) fn replace(path: &Path, bytes: &[u8], permissions: Option<Permissions
     placed.permissions = permissions;
     placed.write_all(bytes)?;
     placed.put()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::fd::AsRawFd;
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    #[test]
+    fn a_planted_link_is_not_followed() {
+        let folder = tempfile::tempdir().unwrap();
+        let [out, victim] = ["metrics.prom", "victim"].map(|name| folder.path().join(name));
+        fs::write(&victim, "as it was").unwrap();
+        symlink(&victim, unfinished(&out)).unwrap();
+        write(&out, b"new").unwrap();
+        assert_eq!(fs::read_to_string(&victim).unwrap(), "as it was");
+        assert_eq!(fs::read_to_string(&out).unwrap(), "new");
+        assert!(out.symlink_metadata().unwrap().is_file());
+    }
+
+    #[test]
+    fn a_pipe_of_the_shells_is_written_into() {
+        let (mut reader, writer) = io::pipe().unwrap();
+        let name = PathBuf::from(format!("/proc/self/fd/{}", writer.as_raw_fd()));
+        assert_eq!(place(&name), None);
+        write(&name, b"table").unwrap();
+        drop(writer);
+        assert_eq!(io::read_to_string(&mut reader).unwrap(), "table");
+    }
 }

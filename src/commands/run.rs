@@ -187,7 +187,14 @@ impl Round {
             .context("the deliver thread did not start")?;
         notify::ready();
         let grid = Grid { seconds: settings.window_seconds, origin: Timestamp::UNIX_EPOCH };
-        let watch = Watch { clock: &SystemClock, stop: &stop, grid, rate_hz: settings.rate_hz, first_seq };
+        let watch = Watch {
+            clock: &SystemClock,
+            stop: &stop,
+            grid,
+            rate_hz: settings.rate_hz,
+            evenly: false,
+            first_seq,
+        };
         let pulse = Pulse::new(health, notify::watchdog());
         let mut reporter = Reporter { reports, state: State::Starting, pulse, told_of_pause: false };
         let outcome = watch.run(source.as_mut(), analyzer, &mut reporter);
@@ -202,18 +209,22 @@ impl Round {
         let stopped = stop.is_set();
         let (summary, event_loop) = thread.join_loop()?;
         self.event_loop = Some(event_loop);
+        // Asked again, for SIGTERM may have come while the last windows were published.
+        let new = asked.new_settings();
+        if reloading && new.is_none() {
+            notify::stopping();
+        }
         outcome?;
         if !stopped {
             bail!("the recording in camera.device has ended: it cannot be played in a loop");
         }
-        if summary.undelivered > 0 && !summary.kept && !reloading {
+        if summary.undelivered > 0 && !summary.kept && new.is_none() {
             bail!(
                 "windows that ended while the broker was away are lost with this process; spool.directory would keep them"
             );
         }
         self.spool = Some(summary.spool);
-        // Looked at again, for SIGTERM may have come while the last windows were published.
-        Ok(asked.new_settings())
+        Ok(new)
     }
 
     /// Has the spool opened anew, unless that would lose what waits in memory alone. Before anything else is started,

@@ -2,6 +2,7 @@
 //! that we print, and a line break or an escape sequence in them would write lines of their own.
 
 use std::fmt::{Display, Formatter, Result, Write};
+use std::io::{self, Write as _};
 
 /// Prints like its content, but with each character that a terminal would obey, or that would break or turn round
 /// the line, written as an escape: `\n`, `\u{1b}`, `\u{202e}`.
@@ -12,7 +13,8 @@ pub struct Printable<T>(pub T);
 
 /// Says something on standard error, as this program.
 pub fn complain(words: impl Display) {
-    eprintln!("lectern: {}", Printable(words));
+    // Who closed standard error, or has no room for it, hears nothing; the work goes on.
+    let _ = writeln!(io::stderr(), "lectern: {}", Printable(words));
 }
 
 impl<T: Display> Display for Printable<T> {

@@ -2,6 +2,7 @@
 
 mod record;
 
+use std::ops::Range;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -33,6 +34,8 @@ pub struct Window {
     opened: BootTime,
     /// Boot time at which it ends.
     ends: BootTime,
+    /// Boot time of tick number 0.
+    ticks_from: BootTime,
     start: Timestamp,
     /// Whether it began on the grid rather than between two lines.
     whole: bool,
@@ -60,10 +63,42 @@ impl Window {
             rate_hz,
             opened: at,
             ends: at + Duration::from_nanos(left),
+            ticks_from: at,
             start: Timestamp::from_nanosecond(grid.origin.as_nanosecond() + line).unwrap_or(Timestamp::MIN),
             whole: (now - line).abs() <= slack,
             counts: Counts::default(),
         }
+    }
+
+    /// The same window with ticks that began at boot time `from`, before it, instead of with it.
+    #[must_use]
+    pub fn with_ticks_from(self, from: BootTime) -> Self {
+        Self { ticks_from: from, ..self }
+    }
+
+    /// The numbers of the ticks that belong to this window. One that is nearer to its end than half a period belongs to the next.
+    #[must_use]
+    pub fn ticks(&self) -> Range<u64> {
+        let before = |at| to_u64(self.ticks_at(at).round());
+        before(self.opened)..before(self.ends)
+    }
+
+    /// Boot time of a tick.
+    #[must_use]
+    #[expect(clippy::cast_precision_loss, reason = "2^53 ticks are longer than any watch")]
+    pub fn tick(&self, number: u64) -> BootTime {
+        self.ticks_from + Duration::from_secs_f64(number as f64 / self.rate_hz)
+    }
+
+    /// The number of the last tick that has begun at boot time `at`.
+    #[must_use]
+    pub fn last_tick(&self, at: BootTime) -> u64 {
+        to_u64((self.ticks_at(at) + ROUNDING).floor())
+    }
+
+    /// How many periods have passed at boot time `at`.
+    fn ticks_at(&self, at: BootTime) -> f64 {
+        at.saturating_sub(self.ticks_from).as_secs_f64() * self.rate_hz
     }
 
     /// Boot time at which this window opened.
@@ -96,15 +131,14 @@ impl Window {
         // Whole windows differ from their nominal length only by what the clock was slewed.
         let whole = self.whole && at == self.ends;
         let seconds = if whole { f64::from(self.grid.seconds) } else { watched };
-        // Ticks lie at whole multiples of the period from the start on. The one nearest to the window's end
-        // belongs to the next window; a watch that ends early has had every tick before its end.
-        let ticks = seconds * self.rate_hz;
-        let frames_expected = if at == self.ends { ticks.round() } else { (ticks - 1e-6).ceil() };
+        let ticks = self.ticks();
+        // A watch that ends early has had every tick before its end.
+        let last = if at == self.ends { ticks.end } else { to_u64((self.ticks_at(at) - ROUNDING).ceil()) };
         MinuteRecord {
             seq,
             start: self.start,
             seconds: to_u32(seconds.round()),
-            frames_expected: to_u32(frames_expected),
+            frames_expected: u32::try_from(last.saturating_sub(ticks.start)).unwrap_or(u32::MAX),
             counts: self.counts.clone(),
             clock_synced: clock.synced(),
             partial: !whole,
@@ -116,6 +150,15 @@ impl Window {
 fn slack(grid: Grid) -> i128 {
     let largest = i128::from(grid.seconds) * 1_000_000_000 / 30;
     i128::try_from(SLACK.as_nanos()).unwrap_or(largest).min(largest)
+}
+
+/// In ticks: what a sum of periods may be off by.
+const ROUNDING: f64 = 1e-6;
+
+/// A number that is whole already.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "no watch is as long")]
+fn to_u64(value: f64) -> u64 {
+    value as u64
 }
 
 /// A number that is whole already.

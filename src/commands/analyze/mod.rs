@@ -25,7 +25,7 @@ use self::recorder::{Notes, Recorder};
 use self::results::{End, Results};
 use self::tables::Sheets;
 use self::unfinished::Part;
-use super::{Interrupted, outputs};
+use super::{Interrupted, UsageError, outputs};
 use crate::camera::{CameraError, open_recording_among};
 use crate::cli::Analyze;
 use crate::clock::{SimulatedClock, Stop};
@@ -43,10 +43,17 @@ const HANGUP: i32 = 1;
 /// Analyses all recordings, several side by side.
 ///
 /// # Errors
-/// [`super::UsageError`] when the list cannot be used, or when an output would overwrite an input, another output, or what an
+/// [`UsageError`] when no frame falls into a window, when the list cannot be used, or when an output would overwrite an input, another output, or what an
 /// earlier run has finished; [`Interrupted`] after a signal; when a network cannot be used or an output cannot be written; when a
 /// recording is missing, damaged or without a single picture, after all others are analysed.
 pub fn run(arguments: &Analyze, models: Option<&Path>) -> anyhow::Result<()> {
+    let Analyze { rate, window, .. } = arguments;
+    if rate * f64::from(*window) < 1.0 {
+        let problem = format!(
+            "--rate {rate} gives no frame in --window {window}; give a longer window or a higher rate"
+        );
+        return Err(UsageError(problem).into());
+    }
     let list = List::of(arguments)?;
     let inputs = list.recordings.iter().map(|it| it.path.as_path());
     let inputs = inputs.chain(arguments.classifier.as_deref()).chain(arguments.manifest.as_deref());
@@ -219,7 +226,7 @@ impl Job<'_> {
         let start = recording.start.unwrap_or(Timestamp::UNIX_EPOCH);
         let clock = SimulatedClock::starting_at(start, recording.start.is_some());
         let grid = Grid { seconds: arguments.window, origin: start };
-        let watch = Watch { clock: &clock, stop, grid, rate_hz: arguments.rate, first_seq: 0 };
+        let watch = Watch { clock: &clock, stop, grid, rate_hz: arguments.rate, evenly: true, first_seq: 0 };
         let Recording { label, source: named, carried, .. } = recording;
         let names = [identity.device.clone(), identity.boot.clone(), label.clone(), named.clone()];
         let mut recorder = Recorder {

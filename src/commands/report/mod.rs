@@ -12,6 +12,7 @@ mod page;
 mod statistics;
 mod table;
 
+use std::collections::HashSet;
 use std::path::Path;
 
 use anyhow::Context;
@@ -29,10 +30,10 @@ use crate::cli::Report;
 pub fn run(arguments: &Report) -> anyhow::Result<()> {
     let asked = [("--out", Some(arguments.out.as_path())), ("--chart", arguments.chart.as_deref())];
     outputs::check(&asked, arguments.tables.iter().map(AsRef::as_ref))?;
-    let mut lectures = Vec::new();
+    let (mut known, mut lectures) = (HashSet::new(), Vec::new());
     for path in &arguments.tables {
         let bytes = std::fs::read(path).with_context(|| format!("{} cannot be read", path.display()))?;
-        table::read(&bytes, &mut lectures)
+        table::read(&bytes, &mut known, &mut lectures)
             .map_err(|problem| UsageError(format!("{}: {problem}", path.display())))?;
     }
     if lectures.is_empty() {
@@ -50,7 +51,7 @@ pub fn run(arguments: &Report) -> anyhow::Result<()> {
 /// When it cannot be written.
 pub(super) fn chart_of(table: &[u8], path: &Path) -> anyhow::Result<()> {
     let mut lectures = Vec::new();
-    table::read(table, &mut lectures).map_err(anyhow::Error::msg)?;
+    table::read(table, &mut HashSet::new(), &mut lectures).map_err(anyhow::Error::msg)?;
     write_chart(&lectures, path)
 }
 

@@ -41,11 +41,16 @@ impl Lecture {
     }
 }
 
-/// Adds the lectures of a table to `lectures`; minutes that are there already are left out.
+/// Adds the lectures of a table to `lectures`, but for the minutes that are `known`, and makes those of the table known: the same
+/// minute twice, in one table or in two, is one minute. A minute has a device, a boot and a `seq`.
 ///
 /// # Errors
 /// What of the table cannot be used.
-pub(super) fn read(table: &[u8], lectures: &mut Vec<Lecture>) -> Result<(), String> {
+pub(super) fn read(
+    table: &[u8],
+    known: &mut HashSet<[String; 3]>,
+    lectures: &mut Vec<Lecture>,
+) -> Result<(), String> {
     let mut reader = csv::Reader::from_reader(table);
     let header = reader.headers().map_err(|e| e.to_string())?.clone();
     let position = |name: &str| header.iter().position(|column| column == name);
@@ -58,14 +63,12 @@ pub(super) fn read(table: &[u8], lectures: &mut Vec<Lecture>) -> Result<(), Stri
     let counts = counts.map(must).into_iter().collect::<Result<Vec<_>, _>>()?;
     let kinds = Expression::ALL.map(|kind| must(kind.name())).into_iter().collect::<Result<Vec<_>, _>>()?;
     let (seq, settings, teacher) = (must("seq")?, must("settings")?, position("teacher"));
-    let mut known: HashSet<(String, String, String)> = HashSet::new();
     for row in reader.records() {
         let row = row.map_err(|e| e.to_string())?;
         let [device, boot, label, source] = names.map(|at| row[at].to_owned());
         let number = |at: usize| number(&row, at);
         let at = lectures.iter().rposition(|it| (&it.device, &it.boot) == (&device, &boot));
-        // The same minute twice is the same minute, in one table or in two.
-        if !known.insert((device.clone(), boot.clone(), row[seq].to_owned())) {
+        if !known.insert([device.clone(), boot.clone(), row[seq].to_owned()]) {
             continue;
         }
         let all = counts.iter().map(|at| number(*at)).collect::<Result<Vec<_>, _>>()?;
