@@ -21,6 +21,10 @@ KINDS = ["neutral"] + [
 NUMBERS = ["seconds", "frames_expected", "frames", "corrupt", "no_face", "uncertain", "faces", *KINDS]
 
 
+# What a message that is none of Lectern's raises. Not OperationalError: what a full disk refuses must not be acknowledged.
+NO_RECORD = (ValueError, KeyError, TypeError, OverflowError, sqlite3.InterfaceError, sqlite3.ProgrammingError)
+
+
 def open_table(path):
     table = sqlite3.connect(path)
     columns = ", ".join(f"{name} INTEGER NOT NULL" for name in NUMBERS)
@@ -52,15 +56,20 @@ def store(table, lines):
     answers = []
     for line in lines:
         topic, brace, rest = line.partition("{")
-        if brace:
-            answers.append(keep(table, topic.strip(), brace + rest))
+        try:
+            if brace:
+                answers.append(keep(table, topic.strip(), brace + rest))
+        except NO_RECORD as error:
+            print(f"no record: {error!r}", file=sys.stderr)
     print(f"{answers.count(True)} new records, {answers.count(False)} that were known", file=sys.stderr)
 
 
 def report(table, begin, end):
     sums = ", ".join(f"SUM({name})" for name in NUMBERS)
     # Times are written alike, so that they sort as text.
-    query = f"SELECT device, COUNT(*), {sums} FROM minutes WHERE start >= ? AND start < ? GROUP BY device ORDER BY device"
+    # Two rooms may have devices of the same name.
+    name = "COALESCE(place || '/', '') || device"
+    query = f"SELECT {name}, COUNT(*), {sums} FROM minutes WHERE start >= ? AND start < ? GROUP BY 1 ORDER BY 1"
     for device, records, *values in table.execute(query, (begin, end)):
         total = dict(zip(NUMBERS, values))
         print(f"{device}: {records} records, {total['seconds'] / 3600:.2f} hours, {total['faces']} faces in "

@@ -12,7 +12,7 @@ import sys
 
 import paho.mqtt.client as mqtt
 
-from minutes import keep, open_table
+from minutes import NO_RECORD, keep, open_table
 
 database, host, port, root = (sys.argv[1:] + ["127.0.0.1", "1883", "lectern/v1"][len(sys.argv) - 2:])[:4]
 table, gaps = open_table(database), {}
@@ -23,7 +23,7 @@ def on_message(client, userdata, message):
     """paho sends the PUBACK when this returns: a record that was not committed before a crash comes again."""
     try:
         record, new = json.loads(message.payload), keep(table, message.topic, message.payload)
-    except (ValueError, KeyError, TypeError) as error:  # nothing of Lectern's; without a PUBACK it would come for ever
+    except NO_RECORD as error:  # nothing of Lectern's; without a PUBACK it would come for ever
         return print(f"{message.topic}: no record: {error!r}", flush=True)
     if new is None:
         return None

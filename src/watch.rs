@@ -150,6 +150,7 @@ impl Session<'_> {
                 }
                 Ok(Capture::Corrupt) => {
                     window.add_corrupt();
+                    self.analyzer.skip();
                     self.observer.frame(tick - self.began, None);
                 }
                 Ok(Capture::Missing) => {

@@ -177,3 +177,20 @@ fn a_small_face_that_nothing_announced_is_found_within_ten_seconds() {
     });
     assert!(found);
 }
+
+#[test]
+fn what_was_watched_before_does_not_change_what_is_found() {
+    let person = Person::new();
+    let mut random = fastrand::Rng::with_seed(5);
+    let empty: Vec<_> = (0..24).map(|_| room(&mut random, &person, None).0).collect();
+    let with_somebody: Vec<_> = (0..24).map(|_| room(&mut random, &person, Some((900, 500))).0).collect();
+    let mut analyzer = Analyzer::new(&ModelStore::open(None).unwrap(), None, Analysis::default()).unwrap();
+    let mut watch = |frames: &[Frame]| -> Vec<Vec<Sighting>> {
+        analyzer.forget();
+        frames.iter().map(|frame| analyzer.analyze(frame).unwrap().to_vec()).collect()
+    };
+    let alone = watch(&with_somebody);
+    assert!(alone.iter().any(|sightings| !sightings.is_empty()));
+    watch(&empty);
+    assert_eq!(watch(&with_somebody), alone);
+}

@@ -393,3 +393,37 @@ fn twelve_recordings_that_are_killed_ten_times_give_the_tables_of_one_run() {
         assert!(table("whole") == table("killed"), "{kind}");
     }
 }
+
+#[test]
+fn a_table_outlives_a_run_that_could_read_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let table = folder.path().join("minutes.csv");
+    fs::write(&table, "old").unwrap();
+    let missing = folder.path().join("mistyped.mkv");
+    let output = lectern().arg("analyze").arg(&missing).arg("--csv").arg(&table).output().unwrap();
+    assert_eq!(output.status.code(), Some(1), "{}", said(&output));
+    assert_eq!(fs::read_to_string(&table).unwrap(), "old");
+    assert_eq!(fs::read_dir(&folder).unwrap().count(), 1, "something is left behind");
+}
+
+#[test]
+fn what_another_run_left_beside_a_table_is_replaced_or_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let video = portrait_video(folder.path(), "lecture.mkv", 1);
+    let path = |name: &str| folder.path().join(name);
+    let analyze = |tables: &[(&str, &str)]| {
+        let mut command = lectern();
+        command.arg("analyze").arg(&video);
+        for (option, name) in tables {
+            command.arg(option).arg(path(name));
+        }
+        command.output().unwrap()
+    };
+    fs::write(path("frames.csv.unfinished"), "a table that was not whole").unwrap();
+    let output = analyze(&[("--frames-csv", "frames.csv")]);
+    assert!(output.status.success(), "{}", said(&output));
+    fs::create_dir(path("frames.csv.unfinished")).unwrap();
+    let output = analyze(&[("--csv", "minutes.csv"), ("--frames-csv", "frames.csv")]);
+    assert_eq!(output.status.code(), Some(1), "{}", said(&output));
+    assert!(said(&output).contains("go on with it (--resume), or remove that folder"), "{}", said(&output));
+}

@@ -155,3 +155,15 @@ fn what_was_analysed_differently_is_told_and_what_is_no_table_is_refused() {
         assert!(said(&output).contains(told), "{}", said(&output));
     }
 }
+
+#[test]
+fn a_chart_of_a_label_with_control_characters_can_be_opened() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    table(&path("minutes.csv"), &[("a\u{1b}[31m\u{b}", "Müller", CALM, 5)], 45);
+    let arguments = ["report", "minutes.csv", "--out", "page.html", "--chart", "chart.svg"];
+    let output = lectern().args(arguments).current_dir(&folder).output().unwrap();
+    assert!(output.status.success(), "{}", said(&output));
+    let text = fs::read_to_string(path("chart.svg")).unwrap();
+    assert!(!text.chars().any(|c| c.is_control() && c != '\n'), "{text}");
+}

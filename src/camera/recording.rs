@@ -56,6 +56,8 @@ fn open(
     } else if kind.is_file() && is_still(path) {
         Ok(Box::new(Stills::one(path, endless)))
     } else if kind.is_file() {
+        // ffmpeg keeps some pictures for each thread: with eight of them the unit's memory would not suffice.
+        let threads = threads.or(endless.then_some(1));
         Ok(Box::new(Video::open(path, rate_hz, endless, threads)?))
     } else {
         Err(CameraError::recording(

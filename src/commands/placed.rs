@@ -111,6 +111,13 @@ impl Write for Placed {
 /// Makes a file in the place of what an earlier run left. Where others may write into the folder, a link that one of them has put
 /// there is removed and not followed.
 fn anew(path: &Path) -> io::Result<File> {
+    if path.is_dir() {
+        let problem = format!(
+            "{} holds what an earlier run has finished; go on with it (--resume), or remove that folder",
+            path.display()
+        );
+        return Err(io::Error::other(problem));
+    }
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}

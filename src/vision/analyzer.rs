@@ -116,8 +116,9 @@ impl Analyzer {
         self.sightings.clear();
         self.seen.clear();
         self.resting.pass(self.period_s);
+        self.resting.assign(faces.iter().map(|face| face.bbox));
         let (left, top) = view.origin();
-        for face in faces {
+        for (number, face) in faces.iter().enumerate() {
             let bbox = face.bbox.moved(Point { x: left, y: top });
             let (probabilities, sighting) = (None, Sighting::Uncertain);
             let mut seen = Seen { bbox, score: face.score, probabilities, sighting };
@@ -126,7 +127,7 @@ impl Analyzer {
                 ended(Stage::Align);
                 let mut logits = self.classifier.logits(&self.crop)?;
                 let resting = match baseline {
-                    Baseline::Person => self.resting.of(&face.bbox),
+                    Baseline::Person => self.resting.of(number),
                     Baseline::None => None,
                 };
                 if let Some(resting) = resting {
@@ -170,6 +171,11 @@ impl Analyzer {
     #[must_use]
     pub fn searches(&self) -> u64 {
         self.tracker.searches()
+    }
+
+    /// A frame came that cannot be read: time has passed for those who are known.
+    pub fn skip(&mut self) {
+        self.resting.pass(self.period_s);
     }
 
     /// Forgets where faces were, and how they look at rest; to be called when the picture jumps.

@@ -85,6 +85,8 @@ impl Drop for RestingFace {
 pub(super) struct RestingFaces {
     /// Never grows, so that no copy is left behind.
     known: Box<[Known]>,
+    /// Whose each face of this frame is, by its number among `known`.
+    given: Vec<Option<usize>>,
 }
 
 struct Known {
@@ -121,7 +123,8 @@ impl RestingFaces {
             place: BBox { x1: 0.0, y1: 0.0, x2: 0.0, y2: 0.0 },
             away_s: f32::INFINITY,
         };
-        Self { known: std::iter::repeat_with(nobody).take(MOST_FACES).collect() }
+        let known = std::iter::repeat_with(nobody).take(MOST_FACES).collect();
+        Self { known, given: Vec::with_capacity(MOST_FACES) }
     }
 
     /// A frame has come, so many seconds after the one before.
@@ -134,24 +137,42 @@ impl RestingFaces {
         }
     }
 
-    /// The resting face of whoever has this box in this frame; none where more are seen than can be known.
-    pub(super) fn of(&mut self, bbox: &BBox) -> Option<&mut RestingFace> {
-        // Those with 0 have their box of this frame already.
-        let free = || self.known.iter().enumerate().filter(|(_, known)| known.away_s > 0.0);
-        let nearest = free()
-            .filter_map(|(at, known)| Some((at, known.step(bbox)?)))
-            .min_by(|(_, a), (_, b)| a.total_cmp(b));
-        let at = match nearest {
-            Some((at, _)) => at,
-            None => {
-                let (at, _) = free().max_by(|(_, a), (_, b)| a.away_s.total_cmp(&b.away_s))?;
+    /// Tells whose the faces of this frame are that have these boxes, after [`RestingFaces::pass`].
+    ///
+    /// The nearest go first, so that whoever comes does not take the resting face of whoever is there. The others are new.
+    pub(super) fn assign(&mut self, boxes: impl ExactSizeIterator<Item = BBox> + Clone) {
+        self.given.clear();
+        self.given.resize(boxes.len(), None);
+        loop {
+            let pairs = boxes.clone().enumerate().filter(|(face, _)| self.given[*face].is_none()).flat_map(
+                // Those with 0 have their box of this frame already.
+                |(face, bbox)| {
+                    let free = self.known.iter().enumerate().filter(|(_, known)| known.away_s > 0.0);
+                    free.filter_map(move |(at, known)| Some((known.step(&bbox)?, at, face, bbox)))
+                },
+            );
+            let Some((_, at, face, bbox)) = pairs.min_by(|(a, ..), (b, ..)| a.total_cmp(b)) else { break };
+            self.give(at, face, bbox);
+        }
+        for (face, bbox) in boxes.enumerate() {
+            let free = self.known.iter().enumerate().filter(|(_, known)| known.away_s > 0.0);
+            let longest_away = free.max_by(|(_, a), (_, b)| a.away_s.total_cmp(&b.away_s)).map(|(at, _)| at);
+            if let (None, Some(at)) = (self.given[face], longest_away) {
                 self.known[at].forget();
-                at
+                self.give(at, face, bbox);
             }
-        };
-        let known = &mut self.known[at];
-        (known.place, known.away_s) = (*bbox, 0.0);
-        Some(&mut known.face)
+        }
+    }
+
+    fn give(&mut self, at: usize, face: usize, bbox: BBox) {
+        self.given[face] = Some(at);
+        (self.known[at].place, self.known[at].away_s) = (bbox, 0.0);
+    }
+
+    /// The resting face of the face with this number; none where more are seen than can be known.
+    pub(super) fn of(&mut self, face: usize) -> Option<&mut RestingFace> {
+        let at = (*self.given.get(face)?)?;
+        Some(&mut self.known[at].face)
     }
 
     /// Forgets everybody.
@@ -191,7 +212,8 @@ mod tests {
     fn watched(faces: &mut RestingFaces, bbox: &BBox, seconds: f32) -> Logits {
         let mut logits = sad();
         faces.pass(seconds);
-        faces.of(bbox).unwrap().adapt(&mut logits, &NOBODY, seconds);
+        faces.assign([*bbox].into_iter());
+        faces.of(0).unwrap().adapt(&mut logits, &NOBODY, seconds);
         logits
     }
 
@@ -252,12 +274,30 @@ mod tests {
     fn two_faces_of_a_frame_do_not_share_and_more_than_can_be_known_are_left_alone() {
         let mut faces = RestingFaces::new();
         faces.pass(0.5);
+        faces.assign([at(100.0, 50.0); MOST_FACES + 1].into_iter());
         for number in 0..MOST_FACES {
             let mut logits = sad();
-            let face = faces.of(&at(100.0, 50.0)).expect("one more");
-            face.adapt(&mut logits, &NOBODY, 0.5);
+            faces.of(number).expect("one more").adapt(&mut logits, &NOBODY, 0.5);
             assert_eq!(logits, sad(), "face {number} is new");
         }
-        assert!(faces.of(&at(100.0, 50.0)).is_none());
+        assert!(faces.of(MOST_FACES).is_none());
+    }
+
+    #[test]
+    fn who_comes_and_stands_nearby_does_not_take_the_resting_face_of_who_is_there() {
+        let mut faces = RestingFaces::new();
+        for _ in 0..600 {
+            watched(&mut faces, &at(100.0, 50.0), 0.5);
+        }
+        faces.pass(0.5);
+        // Told first, because the detector is surer of it.
+        faces.assign([at(190.0, 50.0), at(101.0, 50.0)].into_iter());
+        let [comes, stays] = [0, 1].map(|number| {
+            let mut logits = sad();
+            faces.of(number).unwrap().adapt(&mut logits, &NOBODY, 0.5);
+            logits
+        });
+        assert_eq!(comes, sad());
+        assert!(stays[9] < sad()[9] - 2.0, "{stays:?}");
     }
 }

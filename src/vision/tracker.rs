@@ -70,6 +70,8 @@ pub(super) struct Tracker {
     rate_hz: f64,
     /// Frames since the last search; none before the first one.
     age: Option<u32>,
+    /// Whether the next frame is the first of a new picture.
+    begins: bool,
     searches: u64,
     /// The tiles of a large picture.
     sweep: Sweep,
@@ -91,6 +93,7 @@ impl Tracker {
             faces: Vec::new(),
             rate_hz,
             age: None,
+            begins: true,
             searches: 0,
             sweep: Sweep::default(),
             found: Vec::new(),
@@ -105,10 +108,13 @@ impl Tracker {
         self.rate_hz = rate_hz;
     }
 
-    /// Forgets all faces: the next frame is searched.
+    /// Forgets all that it has seen: the next frame is searched, and tiles are looked at as those of a new picture.
     pub(super) fn forget(&mut self) {
         self.faces.clear();
         self.age = None;
+        self.begins = true;
+        self.scene = Scene::default();
+        self.unconfirmed = 0;
         self.missing = None;
         self.step = None;
     }
@@ -132,7 +138,7 @@ impl Tracker {
         which: Faces,
     ) -> Result<&[Face], VisionError> {
         self.scene.see(view);
-        if detector.plan(view, min_face_px) {
+        if detector.plan(view, min_face_px) | std::mem::take(&mut self.begins) {
             self.scene.begin(!detector.tiles().is_empty());
             self.sweep.begin(detector.tiles().len());
         }

@@ -103,19 +103,28 @@ impl Results {
         lock(&self.lines).end(index)
     }
 
-    /// Puts the tables in place, and says what was wrong with which recording.
+    /// Puts the tables in place, unless not one recording came to anything, and says what was wrong with which recording.
     ///
     /// # Errors
     /// When something cannot be written; then the places hold what they held.
     pub(super) fn finish(self, carried: &[String], cut_short: bool) -> anyhow::Result<Vec<anyhow::Error>> {
         let Self { unfinished, mut tables, chart, lines, ends } = self;
         lines.into_inner().unwrap_or_else(PoisonError::into_inner).flush()?;
+        let ends = ends.into_inner().unwrap_or_else(PoisonError::into_inner);
+        // What the places hold is worth more than nothing: a name that was mistyped, a drive that is not mounted.
+        if ends.iter().all(|end| matches!(end, End::Nothing(_))) {
+            drop(tables);
+            unfinished.close(cut_short)?;
+            let reasons =
+                ends.into_iter().map(|end| if let End::Nothing(reason) = end { reason } else { None });
+            return Ok(reasons.flatten().collect());
+        }
         let mut minutes = Kind::Minutes.header(carried)?;
         for (kind, path, table) in &mut tables {
             table.write_all(&kind.header(carried)?).with_context(|| placed::cannot_write(path))?;
         }
         let mut failures = Vec::new();
-        for end in ends.into_inner().unwrap_or_else(PoisonError::into_inner) {
+        for end in ends {
             let part = match end {
                 End::Nothing(reason) => {
                     failures.extend(reason);

@@ -46,6 +46,10 @@ impl Unfinished {
             return Ok(Self { folder: None, _lock: None });
         };
         let folder = placed::unfinished(table);
+        // What a run left whose first table was another one.
+        if folder.symlink_metadata().is_ok_and(|found| !found.is_dir()) {
+            fs::remove_file(&folder).with_context(|| placed::cannot_write(table))?;
+        }
         match fs::create_dir(&folder) {
             Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
             made => made.with_context(|| placed::cannot_write(table))?,

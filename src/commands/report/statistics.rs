@@ -46,7 +46,7 @@ pub(super) struct Distance {
     pub(super) by_chance: Option<f64>,
 }
 
-/// The shares of lectures taken together; blocks never reach from one into another.
+/// The shares of lectures taken together; no block reaches from one into another.
 pub(super) fn shares(lectures: &[&Lecture], division: &Division) -> Shares {
     let minutes: Vec<Vec<Vec<f64>>> = lectures
         .iter()
@@ -90,20 +90,26 @@ fn block_length(lecture: &Lecture) -> usize {
     BLOCK_SECONDS.div_ceil(window) as usize
 }
 
-/// Draws lectures of the same lengths from blocks, and tells by how much their shares differ from `mean`.
+/// Draws as many minutes in blocks, each from any of the lectures, and tells by how much their shares differ from `mean`. A lecture
+/// that is hardly longer than a block tells how it differs from the others, not how it varies itself.
 fn bootstrap(minutes: &[Vec<Vec<f64>>], lengths: &[usize], mean: &[f64]) -> Vec<Vec<f64>> {
     let mut random = fastrand::Rng::with_seed(SEED);
+    // Each minute may begin a block.
+    let places: Vec<(usize, usize)> = minutes
+        .iter()
+        .enumerate()
+        .flat_map(|(lecture, it)| (0..it.len()).map(move |at| (lecture, at)))
+        .collect();
     let mut draws = Vec::new();
     for _ in 0..DRAWS {
         let mut total = vec![0.0; mean.len()];
-        for (minutes, length) in minutes.iter().zip(lengths) {
-            let mut left = minutes.len();
-            while left > 0 {
-                let start = random.usize(0..minutes.len());
-                let taken = left.min(*length);
-                (start..start + taken).for_each(|at| add(&mut total, &minutes[at % minutes.len()]));
-                left -= taken;
-            }
+        let mut left = places.len();
+        while left > 0 {
+            let (lecture, start) = places[random.usize(0..places.len())];
+            let minutes = &minutes[lecture];
+            let taken = left.min(lengths[lecture]).min(minutes.len());
+            (start..start + taken).for_each(|at| add(&mut total, &minutes[at % minutes.len()]));
+            left -= taken;
         }
         let faces: f64 = total.iter().sum();
         if faces > 0.0 {
@@ -255,6 +261,25 @@ mod tests {
         assert!(shares(&[&short], &Division::seven()).of.iter().all(|share| share.interval.is_none()));
         let empty = Lecture { minutes: vec![Minute::default(); 60], ..Lecture::default() };
         assert!(shares(&[&empty], &Division::seven()).of.iter().all(|share| share.share == 0.0));
+    }
+
+    /// Among them some of a single block, which a bootstrap of each lecture by itself could only turn round.
+    #[test]
+    fn short_lectures_of_one_process_are_not_farther_apart_than_chance_makes_them() {
+        let division = Division::seven();
+        for minutes in [10, 15, 20] {
+            let mut random = fastrand::Rng::with_seed(3);
+            let far = (0..100).filter(|_| {
+                let [one, other] = [0, 1].map(|_| {
+                    let lectures = [(); 6].map(|()| simulated(&mut random, minutes, 0.5));
+                    shares(&lectures.each_ref(), &division)
+                });
+                let Distance { distance, by_chance } = distance(&one, &other);
+                distance > by_chance.unwrap()
+            });
+            let far = far.count();
+            assert!(far <= 20, "{far} of 100 with {minutes} minutes");
+        }
     }
 
     #[test]
