@@ -309,7 +309,12 @@ prove_reload() {
     systemctl reload lectern
     promise "one that the camera refuses is given up" within 120 journal_has LECTERN_STATE=reload_refused
     promise "and the old one goes on" received 240 '"seconds":12,"frames_expected":[0-9]*,"frames":[1-9]'
-    rm /etc/lectern/lectern.d/60-bad.toml
+    # The sandbox of systemd 252 shows a reload no credentials, which this one needs.
+    install -D -m 0600 /dev/null /etc/credstore/lectern.mqtt-client-key
+    : > /etc/lectern/device.pem
+    printf '[mqtt]\nurl = "mqtts://127.0.0.1:8883"\nclient_cert = "/etc/lectern/device.pem"\n' > /etc/lectern/lectern.d/60-bad.toml
+    promise "a reload may need a key that is a credential" systemctl reload lectern
+    rm /etc/lectern/lectern.d/60-bad.toml /etc/credstore/lectern.mqtt-client-key
     systemctl reload lectern
 }
 refuses_reload() { ! systemctl reload lectern 2> /dev/null; }
