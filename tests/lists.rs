@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use common::{data, lectern, number, portrait_video};
+use common::{column, data, lectern, number, portrait_video};
 use lectern::service::signals::is_ignored;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
@@ -21,13 +21,6 @@ fn lines(output: &Output) -> Vec<Value> {
 
 fn said(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
-}
-
-/// The cells of a column.
-fn column(table: &Path, name: &str) -> Vec<String> {
-    let mut reader = csv::Reader::from_path(table).unwrap();
-    let at = reader.headers().unwrap().iter().position(|column| column == name).unwrap();
-    reader.records().map(|row| row.unwrap()[at].to_owned()).collect()
 }
 
 fn signal(child: &Child, signal: Signal) {

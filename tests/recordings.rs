@@ -8,7 +8,7 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use common::{lectern, number, portrait_video};
+use common::{column, lectern, number, portrait_video};
 use lectern::camera::{CameraError, Capture, FrameSource, Pixels, open_recording};
 use serde_json::Value;
 
@@ -379,16 +379,9 @@ fn windows_that_hold_no_whole_number_of_frames_keep_time_with_the_recording() {
         let (frames, hz) = (sum(&output, "frames"), rate.parse::<f64>().unwrap());
         assert_eq!((frames, lines(&output).len()), (sum(&output, "frames_expected"), windows), "{rate}");
         // The picture that a frame shows is that many periods from the start.
-        let rows =
-            csv::Reader::from_path(&table).unwrap().into_records().map(Result::unwrap).collect::<Vec<_>>();
-        let column = csv::Reader::from_path(&table)
-            .unwrap()
-            .headers()
-            .unwrap()
-            .iter()
-            .position(|name| name == "seconds");
-        for (number, row) in (0_u32..).zip(&rows) {
-            let seconds: f64 = row[column.unwrap()].parse().unwrap();
+        let rows = column(&table, "seconds");
+        for (number, seconds) in (0_u32..).zip(&rows) {
+            let seconds: f64 = seconds.parse().unwrap();
             assert!((seconds - f64::from(number) / hz).abs() < 0.002, "{rate}: frame {number} at {seconds}");
         }
         assert!((f64::from(u32::try_from(rows.len()).unwrap()) / hz - 60.0).abs() < 1.0 / hz, "{rate}");

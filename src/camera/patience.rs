@@ -79,14 +79,14 @@ const LOOK_EVERY: Duration = Duration::from_millis(200);
 pub(super) struct Patient {
     pub(super) file: File,
     /// Shared with whoever knows where a picture begins.
-    pub(super) deadline: Rc<Cell<Option<Deadline>>>,
+    pub(super) deadline: Option<Rc<Cell<Deadline>>>,
     pub(super) stop: Stop,
 }
 
 impl Read for Patient {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         while !self.stop.is_set() {
-            let deadline = self.deadline.get();
+            let deadline = self.deadline.as_ref().map(|deadline| deadline.get());
             let limit = deadline.map_or(LOOK_EVERY, |deadline| deadline.left().min(LOOK_EVERY));
             if ready_within([&self.file], Some(limit))?.is_some() {
                 return self.file.read(into);

@@ -125,12 +125,11 @@ fn answer(path: &Path, mut command: Command, patience: Duration) -> Result<(Vec<
     let mut open = [true, true];
     let mut piece = [0; 4096];
     let outcome = loop {
+        let deadline = Some(Deadline::after(patience));
         let ready = match open {
-            [true, true] => wait([&results, &complaints], Some(Deadline::after(patience))),
-            [true, false] => wait([&results], Some(Deadline::after(patience))).map(|[ready]| [ready, false]),
-            [false, true] => {
-                wait([&complaints], Some(Deadline::after(patience))).map(|[ready]| [false, ready])
-            }
+            [true, true] => wait([&results, &complaints], deadline),
+            [true, false] => wait([&results], deadline).map(|[ready]| [ready, false]),
+            [false, true] => wait([&complaints], deadline).map(|[ready]| [false, ready]),
             [false, false] => break Ok(()),
         };
         let ready = match ready {

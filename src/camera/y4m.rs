@@ -27,7 +27,7 @@ const RATES: std::ops::RangeInclusive<f64> = 0.1..=1000.0;
 pub struct Y4m {
     reader: BufReader<Box<dyn Read>>,
     /// Until when the next frame is waited for, where it is live.
-    deadline: Option<Rc<Cell<Option<Deadline>>>>,
+    deadline: Option<Rc<Cell<Deadline>>>,
     /// The same file, to go back to its start at its end.
     again: Option<File>,
     path: PathBuf,
@@ -96,10 +96,10 @@ impl Y4m {
         live: bool,
         stop: &Stop,
     ) -> Result<Self, CameraError> {
-        let deadline = Rc::new(Cell::new(live.then(|| Deadline::after(SILENCE))));
-        let patient = Patient { file, deadline: Rc::clone(&deadline), stop: stop.clone() };
+        let deadline = live.then(|| Rc::new(Cell::new(Deadline::after(SILENCE))));
+        let patient = Patient { file, deadline: deadline.clone(), stop: stop.clone() };
         let y4m = Self::new(Box::new(patient), again, path, rate_hz)?;
-        Ok(Self { deadline: live.then_some(deadline), ..y4m })
+        Ok(Self { deadline, ..y4m })
     }
 
     fn new(
@@ -119,7 +119,7 @@ impl Y4m {
     /// Reads the next frame's bytes into `last`; false at the end of the stream.
     fn read_frame(&mut self) -> Result<bool, CameraError> {
         if let Some(deadline) = &self.deadline {
-            deadline.set(Some(Deadline::after(SILENCE)));
+            deadline.set(Deadline::after(SILENCE));
         }
         let cut_off = |e: io::Error| {
             failed(&self.path, e, |what| format!("is cut off ({what}); what could be read is counted"))

@@ -37,8 +37,7 @@ pub(super) fn place(path: &Path) -> Option<PathBuf> {
     }
     let place = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     // A link to what is not there yet stays a link.
-    let place = fs::read_link(&place).map_or(place.clone(), |target| place.with_file_name("").join(target));
-    fs::metadata(&place).map_or(true, |metadata| metadata.is_file()).then_some(place)
+    Some(fs::read_link(&place).map_or(place.clone(), |target| place.with_file_name("").join(target)))
 }
 
 impl Placed {

@@ -29,27 +29,20 @@ pub(super) struct Announcer {
     due: bool,
     /// Before this the device is not announced.
     not_before: Instant,
-    /// The announcement that was withdrawn on this connection, once the broker has acknowledged it: its note may outlive it on a
-    /// disk that takes no writes.
-    withdrawn: Withdrawn,
-}
-
-enum Withdrawn {
-    Nothing,
-    Sent(String),
-    Acknowledged(String),
+    /// The announcement that was withdrawn on this connection: its note may outlive it on a disk that takes no writes.
+    withdrawn: Option<String>,
 }
 
 impl Announcer {
     pub(super) fn new() -> Self {
-        Self { due: true, not_before: Instant::now(), withdrawn: Withdrawn::Nothing }
+        Self { due: true, not_before: Instant::now(), withdrawn: None }
     }
 
     /// A broker that was restarted may have forgotten what it had retained, and does not say so: with a clean session
     /// nothing in its answer tells. So it is told again at each connection.
     pub(super) fn connected(&mut self) {
         self.due = true;
-        self.withdrawn = Withdrawn::Nothing;
+        self.withdrawn = None;
     }
 
     /// What to publish next. `folder` holds the note, where there is a disk.
@@ -65,14 +58,12 @@ impl Announcer {
         let topic = discovery::topic(&setup.topics);
         // A device that was renamed, or that is no longer to be found. Its ghost would stay for ever.
         // What a power loss made of the note is no topic, and a broker would throw out who publishes on it.
-        let earlier = noted(folder.as_deref()).filter(|topic| {
-            discovery::is_topic(topic)
-                && !matches!(&self.withdrawn, Withdrawn::Acknowledged(withdrawn) if withdrawn == topic)
-        });
+        let earlier = noted(folder.as_deref())
+            .filter(|topic| discovery::is_topic(topic) && self.withdrawn.as_ref() != Some(topic));
         if let Some(old) = &earlier
             && (setup.discovery.is_none() || *old != topic)
         {
-            self.withdrawn = Withdrawn::Sent(old.clone());
+            self.withdrawn = Some(old.clone());
             return Some(Message::Withdrawal(old.clone()));
         }
         let Some(window_seconds) = setup.discovery else {
@@ -90,14 +81,6 @@ impl Announcer {
     /// The broker has the announcement.
     pub(super) fn announced(&mut self) {
         self.due = false;
-    }
-
-    /// The broker has the withdrawal.
-    pub(super) fn withdrawn(&mut self, folder: Option<&mut dyn Storage>) {
-        if let Withdrawn::Sent(topic) = std::mem::replace(&mut self.withdrawn, Withdrawn::Nothing) {
-            self.withdrawn = Withdrawn::Acknowledged(topic);
-        }
-        note(folder, None);
     }
 
     /// The connection ended before the broker had acknowledged what [`Announcer::next`] gave.
@@ -130,53 +113,16 @@ pub(super) fn note(folder: Option<&mut dyn Storage>, topic: Option<&str>) {
 
 #[cfg(test)]
 mod tests {
-    use std::io;
     use std::sync::Arc;
 
     use super::super::broker::Broker;
     use super::super::payload::Identity;
     use super::super::setup::Timing;
+    use super::super::spool::Fake;
     use super::super::topics::Topics;
     use super::*;
     use crate::clock::{Stop, SystemClock};
     use crate::service::health::Health;
-
-    /// A disk with the note of an announcement, that takes no writes.
-    struct ReadOnly(&'static str);
-
-    impl Storage for ReadOnly {
-        fn list(&self) -> io::Result<Vec<String>> {
-            Ok(vec![DISCOVERED.to_owned()])
-        }
-
-        fn read(&self, _name: &str, _longest: usize) -> io::Result<Vec<u8>> {
-            Ok(self.0.as_bytes().to_vec())
-        }
-
-        fn read_at(&self, _name: &str, _offset: u64, _length: usize) -> io::Result<Vec<u8>> {
-            Err(io::ErrorKind::ReadOnlyFilesystem.into())
-        }
-
-        fn append(&mut self, _name: &str, _bytes: &[u8]) -> io::Result<()> {
-            Err(io::ErrorKind::ReadOnlyFilesystem.into())
-        }
-
-        fn sync(&mut self, _name: &str) -> io::Result<()> {
-            Err(io::ErrorKind::ReadOnlyFilesystem.into())
-        }
-
-        fn replace(&mut self, _name: &str, _bytes: &[u8]) -> io::Result<()> {
-            Err(io::ErrorKind::ReadOnlyFilesystem.into())
-        }
-
-        fn rename(&mut self, _name: &str, _new: &str) -> io::Result<()> {
-            Err(io::ErrorKind::ReadOnlyFilesystem.into())
-        }
-
-        fn remove(&mut self, _name: &str) -> io::Result<()> {
-            Err(io::ErrorKind::ReadOnlyFilesystem.into())
-        }
-    }
 
     fn setup(discovery: Option<u32>) -> Setup {
         Setup {
@@ -200,14 +146,17 @@ mod tests {
 
     #[test]
     fn an_announcement_is_withdrawn_once_a_connection_also_where_its_note_cannot_be_removed() {
-        let mut disk = ReadOnly("homeassistant/device/old/config");
+        let old = "homeassistant/device/old/config";
+        let mut disk = Fake::default();
+        note(Some(&mut disk), Some(old));
+        disk.take_no_more_writes();
         for discovery in [None, Some(60)] {
             let (setup, mut announcer) = (setup(discovery), Announcer::new());
             for _ in 0..2 {
                 announcer.connected();
                 let first = announcer.next(Instant::now(), &setup, Some(&mut disk));
-                assert!(matches!(first, Some(Message::Withdrawal(topic)) if topic == disk.0));
-                announcer.withdrawn(Some(&mut disk));
+                assert!(matches!(first, Some(Message::Withdrawal(topic)) if topic == old));
+                note(Some(&mut disk), None);
                 let second = announcer.next(Instant::now(), &setup, Some(&mut disk));
                 assert!(matches!(second, Some(Message::Announcement(..))) == discovery.is_some());
                 announcer.announced();

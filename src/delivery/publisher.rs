@@ -15,7 +15,7 @@ use jiff::Timestamp;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
-use super::announcer::{Announcer, Message};
+use super::announcer::{self, Announcer, Message};
 use super::error::LinkError;
 use super::limits::LONGEST_RECEIVED;
 use super::link::{Link, LinkEvent};
@@ -315,7 +315,7 @@ impl Publisher {
             }
             Some(InFlight::Status(state)) => log::debug!("the broker has the status {state:?}"),
             Some(InFlight::Announcement) => self.announcer.announced(),
-            Some(InFlight::Withdrawal) => self.announcer.withdrawn(self.spool.folder()),
+            Some(InFlight::Withdrawal) => announcer::note(self.spool.folder(), None),
             None => {}
         }
     }

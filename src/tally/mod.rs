@@ -137,8 +137,8 @@ impl Window {
         MinuteRecord {
             seq,
             start: self.start,
-            seconds: to_u32(seconds.round()),
-            frames_expected: u32::try_from(last.saturating_sub(ticks.start)).unwrap_or(u32::MAX),
+            seconds: to_u32(to_u64(seconds.round())),
+            frames_expected: to_u32(last.saturating_sub(ticks.start)),
             counts: self.counts.clone(),
             clock_synced: clock.synced(),
             partial: !whole,
@@ -161,10 +161,9 @@ fn to_u64(value: f64) -> u64 {
     value as u64
 }
 
-/// A number that is whole already.
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a window lasts an hour at most")]
-fn to_u32(value: f64) -> u32 {
-    value as u32
+/// A window lasts an hour at most.
+fn to_u32(count: u64) -> u32 {
+    u32::try_from(count).unwrap_or(u32::MAX)
 }
 
 #[cfg(test)]

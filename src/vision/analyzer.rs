@@ -116,7 +116,9 @@ impl Analyzer {
         self.sightings.clear();
         self.seen.clear();
         self.resting.pass(self.period_s);
-        self.resting.assign(faces.iter().map(|face| face.bbox));
+        if baseline == Baseline::Person {
+            self.resting.assign(faces.iter().map(|face| face.bbox));
+        }
         let (left, top) = view.origin();
         for (number, face) in faces.iter().enumerate() {
             let bbox = face.bbox.moved(Point { x: left, y: top });

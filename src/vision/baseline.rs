@@ -144,24 +144,25 @@ impl RestingFaces {
         self.given.clear();
         self.given.resize(boxes.len(), None);
         loop {
-            let pairs = boxes.clone().enumerate().filter(|(face, _)| self.given[*face].is_none()).flat_map(
-                // Those with 0 have their box of this frame already.
-                |(face, bbox)| {
-                    let free = self.known.iter().enumerate().filter(|(_, known)| known.away_s > 0.0);
-                    free.filter_map(move |(at, known)| Some((known.step(&bbox)?, at, face, bbox)))
-                },
-            );
+            let left = boxes.clone().enumerate().filter(|(face, _)| self.given[*face].is_none());
+            let pairs = left.flat_map(|(face, bbox)| {
+                self.free().filter_map(move |(at, known)| Some((known.step(&bbox)?, at, face, bbox)))
+            });
             let Some((_, at, face, bbox)) = pairs.min_by(|(a, ..), (b, ..)| a.total_cmp(b)) else { break };
             self.give(at, face, bbox);
         }
         for (face, bbox) in boxes.enumerate() {
-            let free = self.known.iter().enumerate().filter(|(_, known)| known.away_s > 0.0);
-            let longest_away = free.max_by(|(_, a), (_, b)| a.away_s.total_cmp(&b.away_s)).map(|(at, _)| at);
-            if let (None, Some(at)) = (self.given[face], longest_away) {
+            let longest_away = self.free().max_by(|(_, a), (_, b)| a.away_s.total_cmp(&b.away_s));
+            if let (None, Some((at, _))) = (self.given[face], longest_away) {
                 self.known[at].forget();
                 self.give(at, face, bbox);
             }
         }
+    }
+
+    /// Those who have no box of this frame yet.
+    fn free(&self) -> impl Iterator<Item = (usize, &Known)> {
+        self.known.iter().enumerate().filter(|(_, known)| known.away_s > 0.0)
     }
 
     fn give(&mut self, at: usize, face: usize, bbox: BBox) {

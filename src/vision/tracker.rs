@@ -70,8 +70,6 @@ pub(super) struct Tracker {
     rate_hz: f64,
     /// Frames since the last search; none before the first one.
     age: Option<u32>,
-    /// Whether the next frame is the first of a new picture.
-    begins: bool,
     searches: u64,
     /// The tiles of a large picture.
     sweep: Sweep,
@@ -93,7 +91,6 @@ impl Tracker {
             faces: Vec::new(),
             rate_hz,
             age: None,
-            begins: true,
             searches: 0,
             sweep: Sweep::default(),
             found: Vec::new(),
@@ -112,7 +109,6 @@ impl Tracker {
     pub(super) fn forget(&mut self) {
         self.faces.clear();
         self.age = None;
-        self.begins = true;
         self.scene = Scene::default();
         self.unconfirmed = 0;
         self.missing = None;
@@ -138,7 +134,8 @@ impl Tracker {
         which: Faces,
     ) -> Result<&[Face], VisionError> {
         self.scene.see(view);
-        if detector.plan(view, min_face_px) | std::mem::take(&mut self.begins) {
+        // Before its first search everything is new.
+        if detector.plan(view, min_face_px) || self.age.is_none() {
             self.scene.begin(!detector.tiles().is_empty());
             self.sweep.begin(detector.tiles().len());
         }

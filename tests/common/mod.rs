@@ -57,6 +57,13 @@ pub(crate) fn portrait_video(folder: &Path, name: &str, seconds: u32) -> PathBuf
     path
 }
 
+/// The cells of a column.
+pub(crate) fn column(table: &Path, name: &str) -> Vec<String> {
+    let mut reader = csv::Reader::from_path(table).unwrap();
+    let at = reader.headers().unwrap().iter().position(|column| column == name).unwrap();
+    reader.records().map(|row| row.unwrap()[at].to_owned()).collect()
+}
+
 /// A folder with one still of the portrait, `filter`ed by ffmpeg.
 pub(crate) fn still(folder: &Path, filter: &str) -> PathBuf {
     let stills = folder.join("stills");

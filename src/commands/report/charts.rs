@@ -119,7 +119,7 @@ impl Chart<'_> {
             self.draw(&area, width).map_err(drawing)?;
             area.present().map_err(drawing)?;
         }
-        let escaped = printable(name).replace('&', "&amp;").replace('<', "&lt;").replace('"', "&quot;");
+        let escaped = fit_for_xml(name).replace('&', "&amp;").replace('<', "&lt;").replace('"', "&quot;");
         Ok(svg.replacen("<svg ", &format!("<svg role=\"img\" aria-label=\"{escaped}\" "), 1))
     }
 }
@@ -308,11 +308,11 @@ fn text<B: DrawingBackend>(
     side: HPos,
 ) -> Result<(), DrawingAreaErrorKind<B::ErrorType>> {
     let style = ("sans-serif", size).into_font().color(&ink).pos(Pos::new(side, VPos::Center));
-    area.draw(&Text::new(printable(words), at, style))
+    area.draw(&Text::new(fit_for_xml(words), at, style))
 }
 
 /// Without the characters that XML forbids, which a label may have.
-fn printable(words: &str) -> String {
+fn fit_for_xml(words: &str) -> String {
     words.replace(|c: char| c.is_control() || matches!(c, '\u{fffe}' | '\u{ffff}'), "\u{fffd}")
 }
 

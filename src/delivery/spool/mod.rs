@@ -49,6 +49,8 @@ pub use patience::Patience;
 use record::Entry;
 use state::State;
 use storage::Storage;
+#[cfg(test)]
+pub(super) use tests::Fake;
 
 /// The most records that wait in memory, where the disk cannot take them: some three megabytes.
 const MOST_IN_MEMORY: usize = 4096;

@@ -6,7 +6,7 @@ mod history;
 
 use std::io;
 
-use self::disk::Fake;
+pub(in crate::delivery) use self::disk::Fake;
 use super::names::STATE;
 use super::storage::Directory;
 use super::*;
@@ -58,8 +58,13 @@ fn push(spool: &mut Spool) -> String {
 
 /// Publishes everything, in order.
 fn drain(spool: &mut Spool) -> Vec<String> {
+    drain_at(spool, NOW)
+}
+
+/// Publishes everything that can be read at that time, in the order in which it comes.
+fn drain_at(spool: &mut Spool, now: BootTime) -> Vec<String> {
     let mut all = Vec::new();
-    while let Some((position, _, payload)) = spool.oldest(NOW) {
+    while let Some((position, _, payload)) = spool.oldest(now) {
         all.push(payload);
         spool.remove(position);
     }

@@ -72,16 +72,6 @@ fn after(seconds: u64) -> BootTime {
     NOW + Duration::from_secs(seconds)
 }
 
-/// Publishes everything that can be read at that time, in the order in which it comes.
-fn drain_at(spool: &mut Spool, now: BootTime) -> Vec<String> {
-    let mut all = Vec::new();
-    while let Some((position, _, payload)) = spool.oldest(now) {
-        all.push(payload);
-        spool.remove(position);
-    }
-    all
-}
-
 fn file_names(device: &Device) -> Vec<String> {
     device.disk.inner().files.keys().cloned().collect()
 }

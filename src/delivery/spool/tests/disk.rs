@@ -8,7 +8,7 @@ use super::super::{Folder, Storage};
 
 /// A folder in memory that can fail, be torn and be damaged. Copies share their files.
 #[derive(Clone, Default)]
-pub(super) struct Fake(Arc<Mutex<Inner>>);
+pub(in crate::delivery) struct Fake(Arc<Mutex<Inner>>);
 
 #[derive(Default)]
 pub(super) struct Inner {
@@ -37,6 +37,11 @@ impl Fake {
     pub(super) fn in_process_of(other: &Self) -> Self {
         let dies_in = other.inner().dies_in.clone();
         Self(Arc::new(Mutex::new(Inner { dies_in, ..Inner::default() })))
+    }
+
+    /// From now on its process is as good as dead: it reads, and writes nothing.
+    pub(in crate::delivery) fn take_no_more_writes(&self) {
+        *self.inner().dies_in.lock().unwrap() = Some(0);
     }
 
     pub(super) fn inner(&self) -> MutexGuard<'_, Inner> {
