@@ -6,8 +6,8 @@
     python -m paper.runs compare RUN RUN … --curves curves.png
     python -m paper.runs pairs RUN_A RUN_B RUN_A RUN_B …
 
-`train` writes `log.csv`, `last.pt` (for --resume) and `best.pt` (highest accuracy over 13 kinds on
-FER2013Valid). Defaults are the paper's where it gives a number; PaperNet says where it does not.
+`train` writes `log.csv`, `last.pt` (for --resume), `end.pt` (the last epoch) and `best.pt` (highest accuracy over 13
+kinds on FER2013Valid). Defaults are the paper's where it gives a number; PaperNet says where it does not.
 """
 
 from __future__ import annotations
@@ -34,10 +34,13 @@ from figures import Judged, report
 from model import Cbam
 from paper.backbones import BACKBONES, load_imagenet
 from pictures import draw_both, pyplot
-from train import Trainer, loss_of, predict, softmax, targets_of
+from train import Trainer, learning_rate, loss_of, predict, softmax, targets_of
 
 VALID_FACES = 3375
 """What train.py judges by; its log does not say."""
+
+WARM = 0.05
+"""Share of a --cosine run in which the rate rises: random weights diverge at the full rate."""
 
 PAPER = Strength(
     shift=0.08, degrees=14.0, scale=0.0, shear=0.0, contrast=0.0, brightness=0.0, gamma=0.0,
@@ -130,9 +133,19 @@ def some(faces: Faces, count: int, seed: int) -> Faces:
     return faces.rows(rows)
 
 
+def load_trunk(network: PaperNet, run: Path) -> None:
+    """Copy all weights but the head's from the last epoch of another run."""
+    weights = torch.load(run / "end.pt")["weights"]
+    trunk = {name: weight for name, weight in weights.items() if not name.startswith("head.")}
+    missing, unexpected = network.load_state_dict(trunk, strict=False)
+    if unexpected or any(not name.startswith("head.") for name in missing):
+        raise SystemExit(f"{run} has another trunk than this network")
+
+
 class PaperTrainer(Trainer):
     """One run as the paper trains: Adam with L2, cross-entropy with hard labels, learning rate x0.1 on
-    a plateau of the validation accuracy, early stopping, the best checkpoint; no averaged weights."""
+    a plateau of the validation accuracy, early stopping, the best checkpoint; no averaged weights. With
+    --cosine the rate depends on the step alone instead (train.py's schedule)."""
 
     def __init__(self, rank: int, options: argparse.Namespace) -> None:
         torch.manual_seed(options.seed)
@@ -145,6 +158,8 @@ class PaperTrainer(Trainer):
         self.network = PaperNet(self.shape)
         if options.imagenet:
             load_imagenet(options.backbone, self.network.backbone)
+        if options.trunk:
+            load_trunk(self.network, options.trunk)
         self.average = self.network.to(memory_format=self.network.layout)
         self.optimizer = torch.optim.Adam(self.network.parameters(), options.rate, weight_decay=options.l2)
         self.plateau = torch.optim.lr_scheduler.ReduceLROnPlateau(
@@ -161,7 +176,12 @@ class PaperTrainer(Trainer):
         self.network.train()
         torch.manual_seed(self.options.seed * 10_000 + self.epoch)
         losses = []
-        for rows in self.batches():
+        steps = len(self.images) // self.options.batch
+        for step, rows in enumerate(self.batches()):
+            if self.options.cosine:
+                progress = (self.epoch * steps + step) / (self.options.epochs * steps)
+                for group in self.optimizer.param_groups:
+                    group["lr"] = learning_rate(progress, self.options.rate, WARM)
             faces = warp(self.images[rows].float(), PAPER, self.images.shape[-1])
             if self.options.vertical:
                 upside_down = torch.rand(len(faces), 1, 1, 1) < 0.5
@@ -184,7 +204,8 @@ class PaperTrainer(Trainer):
     def save(self, shares: dict[str, float]) -> None:
         """As Trainer's, but the best epoch has the highest accuracy; then the plateau is looked at."""
         super().save(shares | {"mean": shares["13 classes"]})
-        self.plateau.step(shares["13 classes"])
+        if not self.options.cosine:
+            self.plateau.step(shares["13 classes"])
         torch.save(self.plateau.state_dict(), self.options.out / "plateau.pt")
 
     def resume(self) -> None:
@@ -297,6 +318,7 @@ def add_train_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder for checkpoints and the log")
     parser.add_argument("--backbone", choices=BACKBONES, default="inceptionresnetv2")
     parser.add_argument("--imagenet", action="store_true", help="begin with ImageNet weights, where a package has them")
+    parser.add_argument("--trunk", type=Path, metavar="RUN", help="begin with another run's weights, but for the head")
     parser.add_argument("--side", type=int, default=139, help="pixels; faces of 48 are enlarged to it")
     parser.add_argument("--kernel", type=int, choices=(0, 2, 7), default=2, help="spatial attention; 0: no CBAM")
     parser.add_argument("--two-stage", action="store_true", help="7 emotions, then weak or strong")
@@ -306,6 +328,7 @@ def add_train_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--valid", type=int, default=0, help="choose by so many faces, 0: all")
     parser.add_argument("--epochs", type=int, default=1000)
     parser.add_argument("--plateau", type=int, default=50, help="epochs without progress before the rate is x0.1")
+    parser.add_argument("--cosine", action="store_true", help="one cosine over --epochs instead of the plateau")
     parser.add_argument("--patience", type=int, default=200, help="epochs without progress before it stops")
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--rate", type=float, default=1e-3)
