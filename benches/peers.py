@@ -1,20 +1,25 @@
 #!/usr/bin/env python3
-"""What finding a face costs, side by side in one run: facenet-pytorch, onnxruntime and Lectern.
+"""What finding a face costs, side by side in one run: facenet-pytorch, onnxruntime, MediaPipe and Lectern.
 
     python benches/peers.py --clips "$LECTERN_DATA/clips" --lectern target/release/lectern
 
-Needs models/training/requirements.txt (torch, facenet-pytorch, onnxruntime, numpy) and ffmpeg. Each of the clips is seen twice a
+Needs benches/requirements.txt (torch, facenet-pytorch, onnxruntime, numpy, mediapipe) and ffmpeg. Each of the clips is seen twice a
 second at 640x480, smallest face 60 px. One thread, CPU time (user and system) of the process; decoding and the
 classifier are left out on every side.
 
 - facenet: `detect_face` of facenet-pytorch, a full search on every frame;
 - onnxruntime: the same cascade over our ONNX files, a full search on every frame: levels resampled by torch's area
   interpolation as facenet-pytorch does, candidates one by one, which is the shape of these files;
-- lectern: `find_ms` of `lectern bench --json`, tracking or searching.
+- mediapipe: the full-range detector of MediaPipe (BlazeFace, faces up to 5 m), on every frame;
+- lectern: `find_ms` of `lectern bench --json`, tracking or searching;
+- lectern search: `find_ms` of `lectern eval track --search`, a search for the largest face on every frame.
+
+A search of ours on every frame costs more than MediaPipe's, and finds more (benches/reach.py, and the model card on photographs): what makes finding
+cheap is that it follows.
 
 The engines take turns; a round's figure is the mean over the frames of all clips, and what is printed is the median of the
-rounds and of their ratios. `--floor find_facenet=10` and the like make the exit code 1 below a ratio: find_facenet, find_onnxruntime
-(finding), frame_facenet (Lectern's whole frame, decoding and classifier included, against facenet's finding).
+rounds and of their ratios. `--floor find_facenet=10` and the like make the exit code 1 below a ratio: find_facenet, find_onnxruntime,
+find_mediapipe (finding), search_mediapipe (a search on each frame against MediaPipe's), frame_facenet (Lectern's whole frame, decoding and classifier included, against facenet's finding).
 """
 
 import argparse
@@ -58,6 +63,23 @@ class Facenet:
         with torch.no_grad():
             found = detect_face(frame, self.smallest, *self.nets, THRESHOLDS, FACTOR, torch.device("cpu"))[0][0]
         return np.asarray(found, f32).reshape(-1, 5)[:, :4]
+
+
+class Mediapipe:
+    """MediaPipe's full-range detector with its defaults. It has one input size, and no smallest face."""
+
+    def __init__(self):
+        from mediapipe.python.solutions.face_detection import FaceDetection
+
+        self.detector = FaceDetection(model_selection=1, min_detection_confidence=.5)
+
+    def boxes(self, frame):
+        """The faces of one frame, as rows of x1, y1, x2, y2."""
+        height, width = frame.shape[:2]
+        found = self.detector.process(frame).detections or []
+        boxes = [one.location_data.relative_bounding_box for one in found]
+        rows = [[b.xmin * width, b.ymin * height, (b.xmin + b.width) * width, (b.ymin + b.height) * height] for b in boxes]
+        return np.asarray(rows, f32).reshape(-1, 4)
 
 
 def logit(probability):
@@ -139,6 +161,17 @@ def lectern(binary, clips):
     return {key: value if key in ("frames", "found") else value / total["frames"] for key, value in total.items()}
 
 
+def lectern_search(binary, clips):
+    """Mean milliseconds of a search on each frame, and in how many a face was found."""
+    lines = []
+    for clip in clips:
+        command = [binary, "eval", "track", "--search", "--min-face", str(SMALLEST), clip]
+        done = subprocess.run(command, stdout=subprocess.PIPE, check=True, text=True)
+        # The first frame of a process makes the plans.
+        lines += [json.loads(line) for line in done.stdout.splitlines()][1:]
+    return statistics.mean(line["find_ms"] for line in lines), sum(bool(line["faces"]) for line in lines)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--clips", required=True, help="folder of videos, or one video")
@@ -153,29 +186,35 @@ def main():
         names = sorted(name for name in os.listdir(options.clips) if name.endswith((".mkv", ".mp4")))
         paths = [os.path.join(options.clips, name) for name in names]
     clips = {path: frames_of(path) for path in paths}
-    facenet, ort = Facenet(), Onnxruntime()
-    for engine in (facenet, ort):
+    facenet, ort, mediapipe = Facenet(), Onnxruntime(), Mediapipe()
+    for engine in (facenet, ort, mediapipe):
         engine.boxes(next(iter(clips.values()))[0])
     rounds, found = [], {}
     for _ in range(options.rounds):
         one = {}
         one["facenet"], found["facenet"] = cost(facenet, clips)
         one["onnxruntime"], found["onnxruntime"] = cost(ort, clips)
+        one["mediapipe"], found["mediapipe"] = cost(mediapipe, clips)
+        one["search"], found["search"] = lectern_search(options.lectern, clips)
         ours = lectern(options.lectern, clips)
         found["lectern"] = ours["found"]
         one.update({f"lectern {key[:-3]}": value for key, value in ours.items() if key.endswith("_ms")})
         one["find_facenet"] = one["facenet"] / ours["find_ms"]
         one["find_onnxruntime"] = one["onnxruntime"] / ours["find_ms"]
+        one["find_mediapipe"] = one["mediapipe"] / ours["find_ms"]
+        one["search_mediapipe"] = one["search"] / one["mediapipe"]
         one["frame_facenet"] = one["facenet"] / ours["frame_ms"]
         rounds.append(one)
     median = {key: statistics.median(one[key] for one in rounds) for key in rounds[0]}
     frames = sum(map(len, clips.values()))
     print(f"{len(clips)} clips, {frames} frames, {options.rounds} rounds, one thread, CPU time, medians")
-    for key in ("facenet", "onnxruntime", "lectern find", "lectern frame", "lectern decode", "lectern align", "lectern classify"):
-        also = f"   a face in {found[key.split()[0]]} frames" if key.split()[-1] in ("facenet", "onnxruntime", "find") else ""
+    for key in ("facenet", "onnxruntime", "mediapipe", "search", "lectern find", "lectern frame", "lectern decode", "lectern align", "lectern classify"):
+        also = f"   a face in {found[key.split()[0]]} frames" if key.split()[-1] in ("facenet", "onnxruntime", "mediapipe", "search", "find") else ""
         print(f"{key:20} {median[key]:8.3f} ms a frame{also}")
     for key, said in (("find_facenet", "finding is cheaper than facenet-pytorch's by"),
                       ("find_onnxruntime", "finding is cheaper than onnxruntime's full search by"),
+                      ("find_mediapipe", "finding is cheaper than MediaPipe's by"),
+                      ("search_mediapipe", "a search on each frame costs more than MediaPipe's by"),
                       ("frame_facenet", "the whole frame is cheaper than facenet-pytorch's finding by")):
         print(f"{said:62} {median[key]:6.2f} times  ({key})")
     below = [floor for floor in options.floor if median[floor.split("=")[0]] < float(floor.split("=")[1])]

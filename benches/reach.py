@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""How far Lectern sees: it watches drawn lecture rooms with small faces, beside facenet-pytorch and onnxruntime.
+"""How far Lectern sees: it watches drawn lecture rooms with small faces, beside facenet-pytorch, onnxruntime and MediaPipe.
 
     python benches/reach.py --clips "$LECTERN_DATA/clips" --lectern target/release/lectern --work rooms
     python benches/reach.py --clips "$LECTERN_DATA/clips" --lectern target/release/lectern --quick
     python benches/reach.py … --set 20@1920x1080 --set 40@1280x720 --min-face 16
 
-Needs models/training/requirements.txt (torch, facenet-pytorch, onnxruntime, numpy, pillow) and ffmpeg. `benches/rooms.py`
+Needs benches/requirements.txt (torch, facenet-pytorch, onnxruntime, numpy, pillow, mediapipe) and ffmpeg. `benches/rooms.py`
 tells what the rooms are, and draws them. A set FACE@WIDTHxHEIGHT is ten rooms of 85 frames, two a second; without `--set`
 those of 28 and 22 px in 1920x1080 and of 60 px in 1280x720. `--work` keeps the rooms (2.6 GB a set in 1920x1080); `--quick` takes
 two rooms each of 28 px in 1920x1080 and 60 px in 1280x720.
@@ -141,7 +141,7 @@ def measure(options, work, wanted):
     paths = rooms.draw_all(options.clips, work, size, face, options.rate, options.seconds, options.seed, options.most)
     ours, others, scores = Score(GRACE), {}, {}
     if not options.alone:
-        others = {"facenet": peers.Facenet(min_face), "onnxruntime": peers.Onnxruntime(min_face)}
+        others = {"facenet": peers.Facenet(min_face), "onnxruntime": peers.Onnxruntime(min_face), "mediapipe": peers.Mediapipe()}
         scores = {name: Score(0) for name in others}
         for _, frame in rooms.read(paths[0], 10 ** 6):
             for engine in others.values():

@@ -135,8 +135,9 @@ fn a_still_empty_room_is_hardly_ever_searched() {
     for tick in 0..240 {
         assert!(analyzer.analyze(&room(tick)).unwrap().is_empty());
     }
-    // Two minutes, with a search each half a minute, and a few because the light plays tricks.
-    assert!(analyzer.searches() <= 8, "{} searches", analyzer.searches());
+    // Two minutes: each of the eight levels has its turn each half a minute, in a frame of its own; and a few looks more because the
+    // light plays tricks. The first frame is searched as a whole.
+    assert!(analyzer.searches() <= 45, "{} searches", analyzer.searches());
 }
 
 /// Whoever is in the picture for a second is in two frames.
@@ -177,6 +178,5 @@ fn someone_nearer_is_found_beside_a_known_face() {
         enter(&mut frame, 300, 330, 180);
         analyzer.analyze(&frame).unwrap();
     }
-    assert_eq!(analyzer.searches(), 2);
     assert!(analyzer.faces()[0].bbox.area() > 1.5 * known.area());
 }

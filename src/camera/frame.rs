@@ -14,6 +14,8 @@ pub enum Chroma {
     Yuv420,
     /// One colour sample for 2x1 pixels.
     Yuv422,
+    /// One colour sample for 1x2 pixels: 4:2:2 that was turned by a quarter.
+    Yuv440,
     /// One colour sample a pixel.
     Yuv444,
 }
@@ -26,6 +28,7 @@ impl Chroma {
             Self::Mono => None,
             Self::Yuv420 => Some((2, 2)),
             Self::Yuv422 => Some((2, 1)),
+            Self::Yuv440 => Some((1, 2)),
             Self::Yuv444 => Some((1, 1)),
         }
     }

@@ -294,6 +294,10 @@ pub struct EvalTrack {
     /// Find all faces instead of the largest one
     #[arg(long)]
     pub all: bool,
+
+    /// Search each frame as if it were the first of a recording, instead of following
+    #[arg(long)]
+    pub search: bool,
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use jiff::Timestamp;
 
 use super::looked_for::{LookedFor, rate};
+use crate::camera::Rotation;
 use crate::rate::DEFAULT_HZ;
 use crate::vision::{Analysis, Baseline, Faces};
 
@@ -70,6 +71,10 @@ pub struct Analyze {
     /// Where to look, and for what.
     #[command(flatten)]
     pub looked_for: LookedFor,
+
+    /// Turn the pictures clockwise by so many degrees before they are analysed: 0, 90, 180 or 270
+    #[arg(long, value_name = "DEGREES", default_value = "0")]
+    pub rotate: Rotation,
 
     /// Another classifier (ONNX): input [1, 1 or 3, S, S], luma from 0 to 255; output 13 logits in the order of the
     /// payload

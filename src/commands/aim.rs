@@ -9,7 +9,7 @@ use anyhow::Context;
 use super::check::GOOD_LIGHT;
 use super::reach::Reach;
 use super::{STANDARD_OUTPUT, open_camera};
-use crate::camera::{CameraError, Capture};
+use crate::camera::{CameraError, Capture, Rotation};
 use crate::cli::Aim;
 use crate::clock::{Clock, Stop, SystemClock};
 use crate::config::Settings;
@@ -37,7 +37,7 @@ const WELL_PLACED: std::ops::RangeInclusive<f32> = 0.25..=0.75;
 /// cannot be written.
 pub fn run(arguments: &Aim, models: Option<&Path>) -> anyhow::Result<()> {
     let settings = Settings::load(&arguments.config)?;
-    let mut looker = Looker::new(&ModelStore::open(models)?, &settings.analysis)?;
+    let mut looker = Looker::new(&ModelStore::open(models)?, &settings.analysis, 1.0 / EVERY.as_secs_f64())?;
     let mut source = open_camera(&settings)?;
     let mut screen = Screen { in_place: std::io::stdout().is_terminal(), lines: 0 };
     let mut looks = 0;
@@ -46,8 +46,8 @@ pub fn run(arguments: &Aim, models: Option<&Path>) -> anyhow::Result<()> {
         match source.next() {
             Ok(Capture::Frame(frame)) => {
                 let look = looker.look(&frame)?;
-                drop(frame);
-                screen.show(&report(&look, settings.analysis.min_face_px))?;
+                source.recycle(frame);
+                screen.show(&report(&look, settings.analysis.min_face_px, settings.camera.rotate))?;
             }
             Ok(Capture::Corrupt) => screen.show(&["a torn picture".to_owned()])?,
             Ok(Capture::Missing) => screen.show(&["no picture: a pause of the recording".to_owned()])?,
@@ -55,7 +55,8 @@ pub fn run(arguments: &Aim, models: Option<&Path>) -> anyhow::Result<()> {
             Err(error @ CameraError::Lost { .. }) => {
                 screen.show(&[error.to_string()])?;
                 SystemClock.sleep_until(began + EVERY, &Stop::default());
-                // Told at the next look.
+                looker.forget();
+                // An error shows at the next look.
                 let _ = source.reopen();
             }
             Err(error) => return Err(error.into()),
@@ -90,7 +91,7 @@ impl Screen {
 }
 
 /// The measurements, one a line, and what to do as the last one.
-fn report(look: &Look, needed: u32) -> Vec<String> {
+fn report(look: &Look, needed: u32, rotate: Rotation) -> Vec<String> {
     let mut lines = Vec::new();
     let reach = Reach::of(look, needed);
     if let Some(face) = &look.face {
@@ -108,7 +109,7 @@ fn report(look: &Look, needed: u32) -> Vec<String> {
         lines.push(format!("reach     {reach}"));
     }
     lines.push(format!("light     {:.0} of 255", look.light));
-    lines.push(format!("=> {}", advice(look, needed)));
+    lines.push(format!("=> {}", advice(look, needed, rotate)));
     lines
 }
 
@@ -121,8 +122,14 @@ fn place(look: &Look) -> (f32, f32) {
 }
 
 /// The one thing to change first.
-fn advice(look: &Look, needed: u32) -> String {
+fn advice(look: &Look, needed: u32, rotate: Rotation) -> String {
     let light = look.light;
+    if let Some(turned) = look.turned {
+        let rotate = rotate.then(turned);
+        return format!(
+            "no face is upright, and turned some show: set camera.rotate = {rotate}, or turn the camera"
+        );
+    }
     if light < *GOOD_LIGHT.start() {
         return format!("more light: the brightness is {light:.0}, {} or more is good", GOOD_LIGHT.start());
     }
@@ -153,6 +160,9 @@ fn advice(look: &Look, needed: u32) -> String {
         "turn the camera down: the face is near the lower edge of the picture".to_owned()
     } else if face.sharpness < SHARP {
         "focus the camera, clean its lens, or give more light: the face is blurred".to_owned()
+    } else if !look.is_counted {
+        "a face is seen, but not clearly enough to be counted: look at the camera, and give more light"
+            .to_owned()
     } else if look.faces > 1 {
         format!(
             "good; {} faces are seen, and with analysis.faces = \"largest\" this one is counted",
@@ -180,6 +190,8 @@ mod tests {
             light: 120.0,
             faces: 1,
             face: Some(FaceLook { bbox, sharpness: 0.3 }),
+            is_counted: true,
+            turned: None,
         }
     }
 
@@ -203,9 +215,14 @@ mod tests {
             (Look { light: 12.0, ..good }, "more light: the brightness is 12"),
             (Look { light: 250.0, ..good }, "less light"),
             (Look { face: None, faces: 0, ..good }, "no face is seen"),
+            (Look { is_counted: false, ..good }, "a face is seen, but not clearly enough"),
+            (
+                Look { face: None, faces: 0, turned: Some(Rotation::Half), ..good },
+                "no face is upright, and turned some show: set camera.rotate = 270",
+            ),
             (Look { face: good.face.map(|f| FaceLook { sharpness: 0.01, ..f }), ..good }, "focus the camera"),
         ] {
-            let given = advice(&look, 60);
+            let given = advice(&look, 60, Rotation::Quarter);
             assert!(given.starts_with(wanted), "{given}");
         }
     }

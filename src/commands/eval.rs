@@ -151,12 +151,18 @@ fn track(arguments: &EvalTrack, store: &ModelStore) -> anyhow::Result<()> {
         analysis.faces = Faces::All;
     }
     let mut analyzer = Analyzer::new(store, None, analysis)?;
+    if arguments.search {
+        analyzer = analyzer.for_recordings(store)?;
+    }
     analyzer.expect_rate(arguments.rate);
     let mut source = open_recording(&arguments.video, arguments.rate, false)?;
     let mut out = std::io::stdout().lock();
     for tick in 0u32.. {
         match source.next()? {
             Capture::Frame(frame) => {
+                if arguments.search {
+                    analyzer.forget();
+                }
                 let t = f64::from(tick) / arguments.rate;
                 let line = tracked(&mut analyzer, &frame, t)?;
                 source.recycle(frame);

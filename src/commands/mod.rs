@@ -20,7 +20,7 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::camera::v4l2::V4l2;
-use crate::camera::{CameraError, FrameSource, Live};
+use crate::camera::{CameraError, FrameSource, Live, rotated};
 use crate::config::{CameraSource, Settings};
 
 /// What could not be written, for an error's first line.
@@ -61,12 +61,13 @@ pub struct UsageError(String);
 /// Opens what `camera.device` names. A camera that is away is not an error: the watch waits for it.
 fn open_camera(settings: &Settings) -> Result<Box<dyn FrameSource>, CameraError> {
     let camera = &settings.camera;
-    let mut source: Box<dyn FrameSource> = match &camera.source {
+    let source: Box<dyn FrameSource> = match &camera.source {
         CameraSource::Recording(path) => Box::new(Live::new(path, settings.rate_hz)),
         CameraSource::Device(device) => {
             Box::new(V4l2::new(device, camera.width, camera.height, settings.rate_hz))
         }
     };
+    let mut source = rotated(source, camera.rotate);
     match source.reopen() {
         Ok(()) | Err(CameraError::Lost { .. }) => Ok(source),
         Err(error) => Err(error),

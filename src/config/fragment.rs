@@ -44,6 +44,7 @@ pub(super) struct Camera {
     pub(super) device: Key<String>,
     pub(super) width: Key<u32>,
     pub(super) height: Key<u32>,
+    pub(super) rotate: Key<u32>,
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -8,6 +8,7 @@ mod mqtt;
 use std::fmt::Display;
 use std::path::{Path, PathBuf};
 
+use crate::camera::Rotation;
 use crate::delivery::Broker;
 use crate::delivery::payload::MAX_BASIS_BYTES;
 use crate::delivery::topics::{Topics, check_level, check_root};
@@ -58,6 +59,8 @@ pub struct Camera {
     pub width: u32,
     /// Wanted height in pixels.
     pub height: u32,
+    /// By how much its pictures are turned before they are looked at.
+    pub rotate: Rotation,
 }
 
 /// `camera.device`.
@@ -136,6 +139,16 @@ impl Settings {
                     .unwrap_or(DEFAULT_SIZE.0),
                 height: key(layers, "camera.height", |f| &f.camera.height, within(64, 4096))?
                     .unwrap_or(DEFAULT_SIZE.1),
+                rotate: key(
+                    layers,
+                    "camera.rotate",
+                    |f| &f.camera.rotate,
+                    |degrees| {
+                        Rotation::from_degrees(degrees)
+                            .ok_or_else(|| format!("must be 0, 90, 180 or 270, not {degrees}"))
+                    },
+                )?
+                .unwrap_or_default(),
             },
             rate_hz,
             analysis: analysis(layers)?,
@@ -186,7 +199,8 @@ impl Settings {
 
     /// A recording's size is not known here, so only a camera's is held against it.
     fn refuse_faces_larger_than_the_picture(&self, layers: &[Layer]) -> Result<(), ConfigError> {
-        let (width, height) = self.analysis.region.size_of(self.camera.width, self.camera.height);
+        let (width, height) = self.camera.rotate.size_of((self.camera.width, self.camera.height));
+        let (width, height) = self.analysis.region.size_of(width, height);
         let smallest = self.analysis.min_face_px;
         let is_camera = matches!(self.camera.source, CameraSource::Device(_));
         if !is_camera || smallest <= width.min(height) {

@@ -11,8 +11,9 @@ use super::error::VisionError;
 use super::geometry::{BBox, Face, Point, View, to_f32};
 use super::models::ModelStore;
 use super::mtcnn::Detector;
-use super::tracker::Tracker;
-use crate::camera::Frame;
+use super::tracker::{Pace, Tracker};
+use super::upright::Upright;
+use crate::camera::{Frame, Rotation};
 use crate::expression::Sighting;
 use crate::rate;
 
@@ -50,6 +51,8 @@ pub struct Analyzer {
     analysis: Analysis,
     detector: Detector,
     tracker: Tracker,
+    /// In recordings.
+    upright: Option<Upright>,
     classifier: Classifier,
     resting: RestingFaces,
     /// Seconds from one frame to the next.
@@ -74,6 +77,7 @@ impl Analyzer {
             analysis,
             detector: Detector::new(store)?,
             tracker: Tracker::new(rate::DEFAULT_HZ),
+            upright: None,
             classifier: match classifier {
                 Some(file) => Classifier::from_file(file, store)?,
                 None => Classifier::new(store)?,
@@ -84,6 +88,23 @@ impl Analyzer {
             sightings: Vec::new(),
             seen: Vec::new(),
         })
+    }
+
+    /// Analyses recordings, which wait: each picture in which no certain face is followed is searched to the end, and some without a
+    /// face are tried in the three rotations.
+    ///
+    /// # Errors
+    /// As [`Analyzer::new`].
+    pub fn for_recordings(mut self, store: &ModelStore) -> Result<Self, VisionError> {
+        self.tracker.set_pace(Pace::Recorded);
+        self.upright = Some(Upright::new(store)?);
+        Ok(self)
+    }
+
+    /// Where pictures of a recording show no face: the rotation, clockwise, in which several of them do.
+    #[must_use]
+    pub fn turned(&self) -> Option<Rotation> {
+        self.upright.as_ref()?.turned(2)
     }
 
     /// Says how many frames a second will come, from which the analyzer reckons time; [`rate::DEFAULT_HZ`] until it is told.
@@ -112,6 +133,9 @@ impl Analyzer {
         let view = View::new(frame, self.analysis.region);
         let Analysis { min_face_px, faces, baseline, .. } = self.analysis;
         let faces = self.tracker.find(&mut self.detector, &view, min_face_px, faces)?;
+        if let Some(upright) = self.upright.as_mut().filter(|_| faces.is_empty()) {
+            upright.see(frame)?;
+        }
         ended(Stage::Find);
         self.sightings.clear();
         self.seen.clear();
@@ -184,6 +208,7 @@ impl Analyzer {
     pub fn forget(&mut self) {
         self.tracker.forget();
         self.resting.forget();
+        self.upright.iter_mut().for_each(Upright::forget);
     }
 }
 

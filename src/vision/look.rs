@@ -2,12 +2,15 @@
 //!
 //! A [`Look`] is a handful of numbers; no picture can be made of them.
 
-use super::analysis::{Analysis, Region};
+use super::analysis::Analysis;
 use super::error::VisionError;
-use super::geometry::{Affine, BBox, View, to_f32};
+use super::geometry::{Affine, BBox, Face, View, to_f32};
 use super::models::ModelStore;
-use super::mtcnn::{CERTAIN, Detector};
-use crate::camera::Frame;
+use super::mtcnn::Detector;
+use super::parameters::CERTAIN;
+use super::tracker::Tracker;
+use super::upright::Upright;
+use crate::camera::{Frame, Rotation};
 
 /// The most that the smallest face has that is looked for, in pixels: it is smaller than any that is counted, so that a camera
 /// too far away can be told from an empty room.
@@ -33,8 +36,12 @@ pub struct Look {
     pub light: f32,
     /// How many faces were found.
     pub faces: usize,
-    /// The largest of them.
+    /// The largest one that is counted, or of those that are not.
     pub face: Option<FaceLook>,
+    /// Whether the daemon would count that face.
+    pub is_counted: bool,
+    /// Where no face was found: the rotation, clockwise, in which this picture or one before it shows one.
+    pub turned: Option<Rotation>,
 }
 
 /// The largest face.
@@ -47,53 +54,74 @@ pub struct FaceLook {
     pub sharpness: f32,
 }
 
-/// Looks at single pictures.
+/// Looks at pictures of a camera one after the other, as the daemon does.
 pub struct Looker {
+    tracker: Tracker,
+    /// The daemon's search.
     detector: Detector,
-    region: Region,
-    /// The smallest face that is counted, in pixels.
-    counted: f32,
-    /// The smallest one that is looked for.
-    smallest: u32,
+    /// Shows what the daemon would not count, and why.
+    wider: Detector,
+    upright: Upright,
+    analysis: Analysis,
 }
 
 impl Looker {
-    /// Loads the detector of `store`; looks at the part of each picture that is analysed, for smaller faces than are counted
-    /// too.
+    /// Loads the detector of `store`; `analysis` says what is counted, and `rate_hz` how many pictures a second will come.
     ///
     /// # Errors
     /// [`VisionError::Model`] when a file is missing, damaged, or not what this version expects.
-    pub fn new(store: &ModelStore, analysis: &Analysis) -> Result<Self, VisionError> {
-        let Analysis { region, min_face_px, .. } = *analysis;
+    pub fn new(store: &ModelStore, analysis: &Analysis, rate_hz: f64) -> Result<Self, VisionError> {
         Ok(Self {
+            tracker: Tracker::new(rate_hz),
             detector: Detector::new(store)?,
-            region,
-            counted: to_f32(min_face_px as usize),
-            smallest: (min_face_px * 2 / 3).clamp(LEAST_SMALLEST, MOST_SMALLEST),
+            wider: Detector::new(store)?,
+            upright: Upright::new(store)?,
+            analysis: *analysis,
         })
     }
 
-    /// Measures one picture.
+    /// Looks at the next picture.
     ///
     /// # Errors
     /// [`VisionError::Model`] when a network fails.
     pub fn look(&mut self, frame: &Frame) -> Result<Look, VisionError> {
-        let view = View::new(frame, self.region);
-        let mut faces = self.detector.search(&view, self.smallest)?;
-        // Below the size that is counted some things look like a face.
-        faces.retain(|face| face.bbox.longer_side() >= self.counted || face.score >= CERTAIN);
-        let largest = faces.iter().max_by(|a, b| a.bbox.area().total_cmp(&b.bbox.area()));
+        let Analysis { region, min_face_px, faces: which, .. } = self.analysis;
+        let view = View::new(frame, region);
+        let counted = largest(self.tracker.find(&mut self.detector, &view, min_face_px, which)?);
+        // Smaller ones than are counted, so that a camera too far away differs from an empty room.
+        let smallest = (min_face_px * 2 / 3).clamp(LEAST_SMALLEST, MOST_SMALLEST);
+        let mut seen = self.wider.search(&view, smallest)?;
+        seen.retain(|face| face.score >= CERTAIN);
+        let face = counted.or_else(|| largest(&seen));
+        if face.is_some() {
+            self.upright.forget();
+        } else {
+            self.upright.see(frame)?;
+        }
         let whole = BBox { x1: 0.0, y1: 0.0, x2: to_f32(view.width), y2: to_f32(view.height) };
-        let crop = Affine::onto(&largest.map_or(whole, |face| face.bbox)).crop(&view, SIDE);
+        let crop = Affine::onto(&face.unwrap_or(whole)).crop(&view, SIDE);
         Ok(Look {
             picture_width: frame.width(),
             width: view.width,
             height: view.height,
             light: mean(&crop),
-            faces: faces.len(),
-            face: largest.map(|face| FaceLook { bbox: face.bbox, sharpness: sharpness(&crop) }),
+            faces: seen.len().max(usize::from(face.is_some())),
+            face: face.map(|bbox| FaceLook { bbox, sharpness: sharpness(&crop) }),
+            is_counted: counted.is_some(),
+            turned: self.upright.turned(1),
         })
     }
+
+    /// The picture was lost: what comes next may be another scene.
+    pub fn forget(&mut self) {
+        self.tracker.forget();
+        self.upright.forget();
+    }
+}
+
+/// The box of the largest face.
+fn largest(faces: &[Face]) -> Option<BBox> {
+    faces.iter().map(|face| face.bbox).max_by(|a, b| a.area().total_cmp(&b.area()))
 }
 
 fn mean(values: &[f32]) -> f32 {
@@ -129,7 +157,7 @@ mod tests {
 
     fn look(frame: &Frame) -> Look {
         let store = ModelStore::open(None).unwrap();
-        Looker::new(&store, &Analysis::default()).unwrap().look(frame).unwrap()
+        Looker::new(&store, &Analysis::default(), 2.0).unwrap().look(frame).unwrap()
     }
 
     #[test]

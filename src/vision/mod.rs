@@ -16,10 +16,12 @@ mod fused;
 pub mod geometry;
 pub mod look;
 pub mod models;
+mod motion;
 pub mod mtcnn;
-mod scene;
-mod sweep;
+mod parameters;
+mod schedule;
 mod tracker;
+mod upright;
 mod weights;
 
 pub use analysis::{Analysis, Baseline, DEFAULT_MIN_FACE_PX, Faces, Region};

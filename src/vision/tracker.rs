@@ -1,118 +1,100 @@
-//! Follows known faces from frame to frame, because a full search on each frame is waste.
+//! Finds faces over successive frames: an anytime search, and tracks, which follow what it found.
 //!
 //! ```text
-//!        found                  every face confirmed, nothing moved elsewhere
-//! Search ──────▶ Follow each by one O-Net pass ◀──────────────────────────────┐
-//!  ▲  │            │    └──────────────────────────────────────────────────────┘
-//!  │  │            └── one is lost, something moved elsewhere, or the last search is old ──▶ Search
-//!  │  └ nobody ─▶ Wait ◀── nothing moved ┐
-//!  │               │ └───────────────────┘
-//!  └── something moved, or the last search is old
+//!            areas, by urgency          candidates, by evidence           certain, or of a track
+//! Schedule ─────────────▶ P-Net ─────────────▶ R-Net, O-Net ─────────────▶ Track ──▶ O-Net on each frame
+//!    ▲                                  (what a frame has no time for waits)   │
+//!    └── what Motion reports away from tracks      looked for anew every few seconds, or where it was lost
 //! ```
+//!
+//! Each frame follows its tracks first, then searches until its budget is used up. What is left waits for the next frame.
 
 use super::analysis::Faces;
 use super::error::VisionError;
-use super::geometry::{BBox, Face, Point, View};
-use super::mtcnn::{CERTAIN, Detector, Overlap, Tile, distinct};
-use super::scene::Scene;
-use super::sweep::Sweep;
+use super::geometry::{BBox, Face, Point, View, to_f32};
+use super::motion::Motion;
+use super::mtcnn::{Candidate, Detector, Overlap, suppress};
+use super::parameters::{
+    CERTAIN, CONTAINED, FRAME_WORK, LARGER, LARGEST_IN_CELL, LEAST_PROPOSED, LOST, LOST_LONG, LOST_PAUSE,
+    MAX_CELLS, MAX_FACES, MAX_STEP, MAX_WAITING, QUIET, SAME_FACE, SEARCH_RECORDED, STRONG, UNVERIFIED,
+    UNVERIFIED_AT, VERIFY, VERIFY_AT,
+};
+use super::schedule::Schedule;
 
-/// Seconds after which a picture with known faces is searched again if something moves elsewhere; not at once, because a
-/// screen behind a lecturer changes all the time.
-const SEARCH_MOVED: f64 = 3.0;
+/// A face that is followed, or was until it was lost.
+struct Track {
+    face: Face,
+    /// Frames since a search has found it, and its area then.
+    age: u32,
+    area: f32,
+    /// Frames since it was lost.
+    lost: Option<u32>,
+    /// How far it has moved since the frame before.
+    step: Option<Point>,
+}
 
-/// Seconds after which a picture with known faces is searched again whatever the [`Scene`] says.
-const SEARCH_KNOWN: f64 = 5.0;
+/// Where the frames come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Pace {
+    /// A camera: no frame may take longer than the next one takes to come.
+    Live,
+    /// A recording, which waits.
+    Recorded,
+}
 
-/// Seconds after which a picture without a known face is searched again although nothing moves.
-const SEARCH_EMPTY: f64 = 30.0;
-
-/// Seconds after which a large picture without a known face is searched for large ones, whether something moved or not.
-const SEARCH_LARGE: f64 = 30.0;
-const SEARCH_LARGE_MOVED: f64 = 1.5;
-
-/// Seconds after which a face that was only followed is looked for anew, and after which it is forgotten if it was not found.
-const CONFIRM: f64 = 3.0;
-const UNCONFIRMED: f64 = 8.0;
-
-/// Seconds for which a lost face is looked for around where it was on each frame, and then now and then: whoever turns to the
-/// board stays there, and turns back.
-const MISSING: f64 = 3.0;
-const MISSING_LONG: f64 = 60.0;
-const MISSING_PAUSE: f64 = 2.0;
-
-/// Seconds after which what moves again is something new; a screen moves all the time.
-const QUIET: f64 = 2.0;
-
-/// Millions of multiplications in a frame after which nothing more is begun in a large picture.
-const MOST_WORK: f32 = 250.0;
-
-/// A box that overlaps the known face's by more (IoU) is the same face.
-const SAME_FACE: f32 = 0.4;
-
-/// A face that is further away from where one was in the frame before than so many of its sides is another one.
-const FURTHEST_STEP: f32 = 3.0;
-
-/// So many times the area of the known face has a face that takes its place.
-const LARGER: f32 = 1.2;
-
-/// The longer side of the largest face that P-Net proposes, in sides of its cell, with what the next coarser level sees.
-const LARGEST_IN_CELL: f32 = 1.4;
-
-/// The most faces that are followed in a large picture.
-const MOST_FACES: usize = 32;
-
-/// The faces of the last frame, and when they were searched for.
+/// The tracks, and what the search has not come to yet.
 pub(super) struct Tracker {
-    scene: Scene,
-    faces: Vec<Face>,
+    pace: Pace,
     /// Frames a second.
     rate_hz: f64,
-    /// Frames since the last search; none before the first one.
+    motion: Motion,
+    schedule: Schedule,
+    /// What P-Net has proposed and R-Net has not seen.
+    waiting: Vec<Candidate>,
+    /// What it has proposed about a track.
+    near: Vec<Candidate>,
+    tracks: Vec<Track>,
+    /// The faces of the last frame.
+    faces: Vec<Face>,
+    /// Frames since a recording was searched as a whole; none before the first frame.
     age: Option<u32>,
     searches: u64,
-    /// The tiles of a large picture.
-    sweep: Sweep,
-    /// Faces that a search or a tile has shown in this frame.
-    found: Vec<Face>,
-    /// Frames since the face that is followed was found last, other than by following it.
-    unconfirmed: u32,
-    /// Where the face was that was lost, and frames since then.
-    missing: Option<(BBox, u32)>,
-    /// How far the largest face has moved since the frame before.
-    step: Option<Point>,
 }
 
 impl Tracker {
     /// A tracker that knows no face and sees `rate_hz` frames a second.
     pub(super) fn new(rate_hz: f64) -> Self {
         Self {
-            scene: Scene::default(),
-            faces: Vec::new(),
+            pace: Pace::Live,
             rate_hz,
+            motion: Motion::default(),
+            schedule: Schedule::default(),
+            waiting: Vec::with_capacity(MAX_WAITING + MAX_CELLS),
+            near: Vec::with_capacity(MAX_CELLS),
+            tracks: Vec::with_capacity(MAX_FACES),
+            faces: Vec::with_capacity(MAX_FACES),
             age: None,
             searches: 0,
-            sweep: Sweep::default(),
-            found: Vec::new(),
-            unconfirmed: 0,
-            missing: None,
-            step: None,
         }
     }
 
-    /// Changes the number of frames a second, from which the time since the last search is reckoned.
+    /// Changes where frames come from.
+    pub(super) fn set_pace(&mut self, pace: Pace) {
+        self.pace = pace;
+    }
+
+    /// Changes the number of frames a second, from which times are computed.
     pub(super) fn set_rate(&mut self, rate_hz: f64) {
         self.rate_hz = rate_hz;
     }
 
-    /// Forgets all that it has seen: the next frame is searched, and tiles are looked at as those of a new picture.
+    /// Forgets all that it has seen: the next frame is a new picture.
     pub(super) fn forget(&mut self) {
+        self.motion = Motion::default();
+        self.waiting.clear();
+        self.tracks.clear();
         self.faces.clear();
         self.age = None;
-        self.scene = Scene::default();
-        self.unconfirmed = 0;
-        self.missing = None;
-        self.step = None;
     }
 
     /// The faces of the last frame.
@@ -120,7 +102,7 @@ impl Tracker {
         &self.faces
     }
 
-    /// How many frames were searched so far.
+    /// In how many frames the picture or a part of it was searched so far.
     pub(super) fn searches(&self) -> u64 {
         self.searches
     }
@@ -133,228 +115,264 @@ impl Tracker {
         min_face_px: u32,
         which: Faces,
     ) -> Result<&[Face], VisionError> {
-        self.scene.see(view);
-        // Before its first search everything is new.
-        if detector.plan(view, min_face_px) || self.age.is_none() {
-            self.scene.begin(!detector.tiles().is_empty());
-            self.sweep.begin(detector.tiles().len());
+        self.motion.see(view);
+        if detector.begin(view, min_face_px) || self.age.is_none() {
+            self.motion.begin();
+            self.schedule.begin(detector.areas().len());
+            self.waiting.clear();
+            self.tracks.clear();
+            self.age = Some(u32::MAX);
         }
-        if !detector.tiles().is_empty() {
-            detector.allow(MOST_WORK);
-            self.find_in_parts(detector, view, min_face_px, which)?;
-            return Ok(&self.faces);
-        }
-        detector.allow(f32::INFINITY);
-        if self.may_wait(view, [0.0, SEARCH_EMPTY]) && self.follow(detector, view)? {
-            self.age = self.age.map(|age| age.saturating_add(1));
-            return Ok(&self.faces);
-        }
-        self.search(detector, view, min_face_px, which)?;
-        std::mem::swap(&mut self.faces, &mut self.found);
+        let mut frame = FrameSearch { tracker: self, detector, view, which };
+        frame.follow()?;
+        frame.verify()?;
+        frame.search()?;
+        detector.end();
+        self.faces.clear();
+        self.faces
+            .extend(self.tracks.iter().filter(|track| track.lost.is_none()).map(|track| track.face.clone()));
         Ok(&self.faces)
     }
 
-    /// Searches the whole picture; what it shows is in `found` afterwards.
-    fn search(
-        &mut self,
-        detector: &mut Detector,
-        view: &View<'_>,
-        min_face_px: u32,
-        which: Faces,
-    ) -> Result<(), VisionError> {
-        match (detector.tiles().is_empty(), which) {
-            (true, Faces::Largest) => detector.search_for_largest(view, min_face_px, &mut self.found)?,
-            (true, Faces::All) => detector.search_for_all(view, min_face_px, &mut self.found)?,
-            (false, which) => detector.search_coarse(view, which == Faces::All, &mut self.found)?,
+    fn live(&self) -> impl Iterator<Item = &Track> {
+        self.tracks.iter().filter(|track| track.lost.is_none())
+    }
+}
+
+/// The search of one frame.
+struct FrameSearch<'a> {
+    tracker: &'a mut Tracker,
+    detector: &'a mut Detector,
+    view: &'a View<'a>,
+    which: Faces,
+}
+
+impl FrameSearch<'_> {
+    fn seconds(&self, frames: u32) -> f64 {
+        f64::from(frames) / self.tracker.rate_hz
+    }
+
+    /// Looks for every track where it was.
+    fn follow(&mut self) -> Result<(), VisionError> {
+        for track in &mut self.tracker.tracks {
+            track.age = track.age.saturating_add(1);
+            if let Some(frames) = &mut track.lost {
+                *frames = frames.saturating_add(1);
+                continue;
+            }
+            let before = track.face.bbox;
+            let found = match (self.detector.follow(self.view, &before)?, track.step) {
+                // Who walks goes on walking, further in half a second than a small face is wide.
+                (None, Some(step)) => self.detector.follow(self.view, &before.moved(step))?,
+                (found, _) => found,
+            };
+            match found {
+                Some(face) => {
+                    track.face = within(self.view, face);
+                    track.step = step(&before, &track.face.bbox);
+                }
+                None => track.lost = Some(0),
+            }
         }
-        self.scene.searched();
-        self.age = Some(0);
-        self.searches += 1;
+        self.merge();
         Ok(())
     }
 
-    /// Whether the last search still holds but for where the known faces are by now. `empty` has the seconds after which a
-    /// picture without a known face is searched again: if something moves, and whatever does.
-    fn may_wait(&mut self, view: &View<'_>, empty: [f64; 2]) -> bool {
-        let Some(age) = self.age else { return false };
-        // This is the frame number `age + 1` after the search.
-        let within = |seconds: f64| f64::from(age) + 1.0 < seconds * self.rate_hz;
-        let [moved, longest] = if self.faces.is_empty() { empty } else { [SEARCH_MOVED, SEARCH_KNOWN] };
-        within(moved) || within(longest) && !self.scene.changed(view, self.faces.iter().map(|face| face.bbox))
-    }
-
-    /// Looks for every known face where it was; false when one is lost.
-    fn follow(&mut self, detector: &mut Detector, view: &View<'_>) -> Result<bool, VisionError> {
-        for face in &mut self.faces {
-            match detector.follow(view, &face.bbox)? {
-                Some(now) => *face = now,
-                None => return Ok(false),
+    /// Looks anew for tracks that were only followed for long or changed much, and for lost ones around where they were.
+    fn verify(&mut self) -> Result<(), VisionError> {
+        for at in 0..self.tracker.tracks.len() {
+            let Some(track) = self.tracker.tracks.get(at) else { break };
+            let bbox = track.face.bbox;
+            let drift = (bbox.area() / track.area).max(track.area / bbox.area());
+            let is_due = match track.lost.map(|frames| self.seconds(frames)) {
+                None => self.seconds(track.age) >= VERIFY || drift >= VERIFY_AT,
+                Some(since) => since < LOST || since % LOST_PAUSE < 1.0 / self.tracker.rate_hz,
+            };
+            if !is_due || !self.may_go_on() {
+                continue;
+            }
+            self.look_near(at, &bbox)?;
+            let seconds = self.seconds(self.tracker.tracks[at].age);
+            let track = &mut self.tracker.tracks[at];
+            if track.age > 0 && track.lost.is_none() && (seconds >= UNVERIFIED || drift >= UNVERIFIED_AT) {
+                track.lost = Some(0);
             }
         }
-        // Where one face covers another, both old boxes may have settled on the same one.
-        let known = self.faces.len();
-        distinct(&mut self.faces);
-        Ok(self.faces.len() == known)
-    }
-
-    /// The same for a picture with tiles: known faces are followed, large faces searched for in the whole picture now and then,
-    /// and some tiles looked at.
-    fn find_in_parts(
-        &mut self,
-        detector: &mut Detector,
-        view: &View<'_>,
-        min_face_px: u32,
-        which: Faces,
-    ) -> Result<(), VisionError> {
-        let before = self.faces.first().map(|face| face.bbox);
-        self.unconfirmed = self.unconfirmed.saturating_add(1);
-        self.follow_each(detector, view, which)?;
-        if self.may_wait(view, [SEARCH_LARGE_MOVED, SEARCH_LARGE]) {
-            self.age = self.age.map(|age| age.saturating_add(1));
-        } else {
-            self.search(detector, view, min_face_px, which)?;
-            self.take_found(which);
-        }
-        if which == Faces::Largest {
-            self.look_around(detector, view)?;
-        }
-        let (is_known, known) = (!self.faces.is_empty(), self.larger_than(which));
-        self.sweep.see(
-            detector.tiles(),
-            self.scene.news(view, known, QUIET * self.rate_hz),
-            self.rate_hz,
-            is_known,
-        );
-        if let Some(mover) = detector.finest().and_then(|side| self.scene.mover(view, side)) {
-            for tile in detector.below(view, mover).into_iter().flatten() {
-                self.look_at(detector, view, &tile, which)?;
-            }
-        }
-        while detector.may_look() {
-            let least_cell = self.least_cell(which);
-            let Some(tile) = self.sweep.next(detector.tiles(), least_cell) else { break };
-            self.look_at(detector, view, &tile, which)?;
-        }
-        self.step = before.and_then(|before| step(&before, &self.faces.first()?.bbox));
+        let rate_hz = self.tracker.rate_hz;
+        self.tracker
+            .tracks
+            .retain(|track| track.lost.is_none_or(|frames| f64::from(frames) < LOST_LONG * rate_hz));
+        self.merge();
         Ok(())
     }
 
-    /// The face that another one must exceed to be of interest.
-    fn larger_than(&self, which: Faces) -> Option<BBox> {
-        self.faces.first().filter(|_| which == Faces::Largest).map(|face| face.bbox)
+    /// Searches for the face of a track about where it was, until it is certain.
+    fn look_near(&mut self, at: usize, bbox: &BBox) -> Result<(), VisionError> {
+        for area in self.detector.near(self.view, bbox) {
+            self.tracker.near.clear();
+            self.detector.propose(self.view, &area, &mut self.tracker.near)?;
+            self.tracker.near.sort_unstable_by(|a, b| b.logit.total_cmp(&a.logit));
+            for number in 0..self.tracker.near.len() {
+                let candidate = self.tracker.near[number];
+                let is_elsewhere = Overlap::Union.of(&candidate.bbox, &bbox.square()) == 0.0;
+                if is_elsewhere && self.tracker.tracks[at].lost.is_none() {
+                    continue;
+                }
+                if let Some(refined) = self.detector.refine(self.view, &candidate.bbox)?
+                    && let Some(face) = self.detector.finish(self.view, &refined)?
+                {
+                    self.take(face);
+                    if self.tracker.tracks[at].age == 0 {
+                        return Ok(());
+                    }
+                }
+            }
+        }
+        Ok(())
     }
 
-    /// The smallest cell in which such a face may be.
-    fn least_cell(&self, which: Faces) -> f32 {
-        self.larger_than(which).map_or(0.0, |bbox| bbox.longer_side() / LARGEST_IN_CELL)
+    /// Searches until nothing is left to do, or the frame's budget is used up.
+    fn search(&mut self) -> Result<(), VisionError> {
+        let rate_hz = self.tracker.rate_hz;
+        let known = self.known();
+        let is_known = self.tracker.live().next().is_some();
+        let least_cell = self.least_cell();
+        let changed = self.tracker.motion.changed(self.view, known, QUIET * rate_hz);
+        self.tracker.schedule.begin_frame(self.detector.areas(), changed, rate_hz, is_known, least_cell);
+        if self.tracker.pace == Pace::Recorded {
+            let age = self.tracker.age.unwrap_or(u32::MAX);
+            let is_certain = self.tracker.live().any(|track| track.face.score >= CERTAIN);
+            if !is_certain || self.seconds(age) >= SEARCH_RECORDED {
+                self.tracker.schedule.renew();
+                self.tracker.age = Some(0);
+            } else {
+                self.tracker.age = Some(age + 1);
+            }
+        }
+        let mut searched = false;
+        while self.may_go_on() {
+            let before = self.detector.work();
+            let waiting = &self.tracker.waiting;
+            let best = (0..waiting.len()).max_by(|a, b| waiting[*a].logit.total_cmp(&waiting[*b].logit));
+            let is_strong = |at: usize| waiting[at].logit >= STRONG || waiting.len() > MAX_WAITING;
+            let area = match best {
+                Some(at) if is_strong(at) => None,
+                _ => self.tracker.schedule.next(self.detector.areas(), self.least_cell()),
+            };
+            match (area, best) {
+                (Some(area), _) => {
+                    self.detector.propose(self.view, &area, &mut self.tracker.waiting)?;
+                    searched = true;
+                }
+                (None, Some(at)) => {
+                    let candidate = self.tracker.waiting.swap_remove(at);
+                    self.examine(&candidate)?;
+                }
+                (None, None) => break,
+            }
+            self.tracker.schedule.spend(self.detector.work() - before);
+        }
+        self.tracker.searches += u64::from(searched);
+        Ok(())
     }
 
-    /// Looks at one tile, if a face of interest may be in it.
-    fn look_at(
-        &mut self,
-        detector: &mut Detector,
-        view: &View<'_>,
-        tile: &Tile,
-        which: Faces,
-    ) -> Result<(), VisionError> {
-        if tile.cell < self.least_cell(which) {
+    fn may_go_on(&self) -> bool {
+        self.tracker.pace == Pace::Recorded || self.detector.work() < FRAME_WORK
+    }
+
+    /// Where only the largest face counts: the one that others must exceed.
+    fn known(&self) -> Option<BBox> {
+        self.tracker.live().next().filter(|_| self.which == Faces::Largest).map(|track| track.face.bbox)
+    }
+
+    /// The smallest cell in which a face of interest may be.
+    fn least_cell(&self) -> f32 {
+        self.known().map_or(0.0, |bbox| bbox.longer_side() / LARGEST_IN_CELL)
+    }
+
+    /// R-Net and O-Net on a candidate, unless a known face explains it.
+    fn examine(&mut self, candidate: &Candidate) -> Result<(), VisionError> {
+        if self.is_explained(&candidate.bbox, LEAST_PROPOSED) {
             return Ok(());
         }
-        self.found.clear();
-        detector.look_at(view, tile, self.larger_than(which).as_ref(), &mut self.found)?;
-        self.take_found(which);
+        let Some(refined) = self.detector.refine(self.view, &candidate.bbox)? else { return Ok(()) };
+        if self.is_explained(&refined, 1.0) {
+            return Ok(());
+        }
+        if let Some(face) = self.detector.finish(self.view, &refined)? {
+            self.take(face);
+        }
         Ok(())
     }
 
-    /// Looks for every known face where it was, and forgets those that are not there.
-    fn follow_each(
-        &mut self,
-        detector: &mut Detector,
-        view: &View<'_>,
-        which: Faces,
-    ) -> Result<(), VisionError> {
-        let mut kept = 0;
-        for at in 0..self.faces.len() {
-            let bbox = self.faces[at].bbox;
-            let now = match (detector.follow(view, &bbox)?, self.step) {
-                // Whoever walks goes on walking, further in half a second than a small face is wide.
-                (None, Some(step)) if which == Faces::Largest => detector.follow(view, &bbox.moved(step))?,
-                (now, _) => now,
-            };
-            match now {
-                Some(now) => {
-                    self.faces[kept] = now;
-                    kept += 1;
+    /// Whether a square is of a known face, or smaller than the one that counts.
+    fn is_explained(&self, square: &BBox, least: f32) -> bool {
+        self.tracker.live().any(|track| Overlap::Union.of(&track.face.bbox.square(), square) > SAME_FACE)
+            || self.known().is_some_and(|known| square.longer_side() < least * known.longer_side())
+    }
+
+    /// Takes a face that a search has found: it replaces what following has made of the same one, or begins a track.
+    fn take(&mut self, face: Face) {
+        let face = within(self.view, face);
+        let area = face.bbox.area();
+        let tracks = &mut self.tracker.tracks;
+        let same =
+            tracks.iter().position(|track| track.lost.is_none() && is_same(&track.face.bbox, &face.bbox));
+        if let Some(at) = same {
+            let track = &mut tracks[at];
+            if track.age > 0 || face.score > track.face.score {
+                *track = Track { face, age: 0, area, lost: None, step: track.step };
+            }
+            return;
+        }
+        if face.score < CERTAIN {
+            return;
+        }
+        match self.which {
+            Faces::All if tracks.iter().filter(|track| track.lost.is_none()).count() >= MAX_FACES => return,
+            Faces::All => {
+                tracks.retain(|track| track.lost.is_none() || !is_near(&track.face.bbox, &face.bbox))
+            }
+            Faces::Largest => {
+                if tracks.iter().any(|track| track.lost.is_none() && area <= LARGER * track.face.bbox.area())
+                {
+                    return;
                 }
-                None if which == Faces::Largest => self.missing = Some((self.faces[at].bbox, 0)),
-                None => {}
+                tracks.retain(|track| track.lost.is_some() && track.face.bbox.area() > LARGER * area);
             }
         }
-        self.faces.truncate(kept);
-        distinct(&mut self.faces);
-        Ok(())
+        tracks.push(Track { face, age: 0, area, lost: None, step: None });
     }
 
-    /// Looks again for a face that was only followed for long, and for a lost one around where it was, also while a smaller one is
-    /// known.
-    fn look_around(&mut self, detector: &mut Detector, view: &View<'_>) -> Result<(), VisionError> {
-        let rate_hz = self.rate_hz;
-        let seconds = |frames: u32| f64::from(frames) / rate_hz;
-        if let Some(place) =
-            self.faces.first().map(|face| face.bbox).filter(|_| seconds(self.unconfirmed) >= CONFIRM)
-        {
-            self.found.clear();
-            detector.look_around(view, &place, &mut self.found)?;
-            self.take_found(Faces::Largest);
-            if seconds(self.unconfirmed) >= UNCONFIRMED {
-                self.faces.clear();
-            }
-        }
-        let Some((place, frames)) = &mut self.missing else { return Ok(()) };
-        let (place, since) = (*place, seconds(*frames));
-        *frames = frames.saturating_add(1);
-        if since >= MISSING_LONG {
-            self.missing = None;
-        } else if since < MISSING || since % MISSING_PAUSE < 1.0 / rate_hz {
-            self.found.clear();
-            detector.look_around(view, &place, &mut self.found)?;
-            self.take_found(Faces::Largest);
-        }
-        Ok(())
+    /// Where one face covers another, both old boxes may have settled on the same one.
+    fn merge(&mut self) {
+        let key =
+            |track: &Track| (if track.lost.is_some() { 0.0 } else { track.face.score }, track.face.bbox);
+        suppress(&mut self.tracker.tracks, key, Overlap::Minimum, CONTAINED, usize::MAX);
     }
+}
 
-    /// Takes over what was found.
-    fn take_found(&mut self, which: Faces) {
-        for face in self.found.drain(..) {
-            match which {
-                Faces::All if face.score >= CERTAIN => self.faces.push(face),
-                Faces::All => {}
-                Faces::Largest => match self.faces.first_mut() {
-                    Some(known) if Overlap::Union.of(&known.bbox, &face.bbox) > SAME_FACE => {
-                        self.unconfirmed = 0
-                    }
-                    Some(known) if face.bbox.area() <= LARGER * known.bbox.area() => {}
-                    _ if face.score < CERTAIN => {}
-                    _ => {
-                        let area = face.bbox.area();
-                        self.missing = self.missing.filter(|(lost, _)| lost.area() > LARGER * area);
-                        self.unconfirmed = 0;
-                        self.faces.clear();
-                        self.faces.push(face);
-                    }
-                },
-            }
-        }
-        if which == Faces::All {
-            distinct(&mut self.faces);
-            self.faces.truncate(MOST_FACES);
-        }
-    }
+/// Whether two boxes are of one face.
+fn is_same(a: &BBox, b: &BBox) -> bool {
+    Overlap::Union.of(a, b) > SAME_FACE || Overlap::Minimum.of(a, b) > CONTAINED
+}
+
+/// Whether a face may be one that was lost there.
+fn is_near(lost: &BBox, face: &BBox) -> bool {
+    step(lost, face).is_some()
+}
+
+/// The face with a box that does not leave the picture.
+fn within(view: &View<'_>, mut face: Face) -> Face {
+    let BBox { x1, y1, x2, y2 } = face.bbox;
+    let (width, height) = (to_f32(view.width), to_f32(view.height));
+    face.bbox = BBox { x1: x1.max(0.0), y1: y1.max(0.0), x2: x2.min(width), y2: y2.min(height) };
+    face
 }
 
 /// How far a face has moved from one frame to the next; none where it must be another one's.
 fn step(before: &BBox, now: &BBox) -> Option<Point> {
     let (before_at, now_at) = (before.middle(), now.middle());
     let step = Point { x: now_at.x - before_at.x, y: now_at.y - before_at.y };
-    (step.x.hypot(step.y) < FURTHEST_STEP * before.longer_side()).then_some(step)
+    (step.x.hypot(step.y) < MAX_STEP * before.longer_side()).then_some(step)
 }

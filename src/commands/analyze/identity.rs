@@ -24,6 +24,8 @@ struct Settings {
     window: u32,
     #[serde(flatten)]
     analysis: Analysis,
+    /// Degrees.
+    rotate: u32,
     /// The first digits of SHA-256.
     classifier: String,
     detector: String,
@@ -54,6 +56,7 @@ pub(super) fn settings(arguments: &Analyze, store: &ModelStore) -> anyhow::Resul
         rate: arguments.rate,
         window: arguments.window,
         analysis: arguments.analysis(),
+        rotate: arguments.rotate.degrees(),
         classifier: classifier[..DIGITS].to_owned(),
         detector: hex(&networks.finalize())[..DIGITS].to_owned(),
     };

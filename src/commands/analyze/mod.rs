@@ -26,7 +26,7 @@ use self::results::{End, Results};
 use self::tables::Sheets;
 use self::unfinished::Part;
 use super::{Interrupted, UsageError, outputs};
-use crate::camera::{CameraError, open_recording_among};
+use crate::camera::{CameraError, open_recording_among, rotated};
 use crate::cli::Analyze;
 use crate::clock::{SimulatedClock, Stop};
 use crate::delivery::payload::Identity;
@@ -210,15 +210,14 @@ impl Job<'_> {
         }
         let analyzer = match analyzer {
             Some(analyzer) => analyzer,
-            None => analyzer.insert(Analyzer::new(
-                self.store,
-                arguments.classifier.as_deref(),
-                arguments.analysis(),
-            )?),
+            None => analyzer.insert(
+                Analyzer::new(self.store, arguments.classifier.as_deref(), arguments.analysis())?
+                    .for_recordings(self.store)?,
+            ),
         };
         let mut source =
             match open_recording_among(&recording.path, arguments.rate, self.decoder_threads, stop) {
-                Ok(source) => source,
+                Ok(source) => rotated(source, arguments.rotate),
                 Err(_) if stop.is_set() => return Ok(()),
                 Err(error) => return results.end(index, End::Nothing(Some(error.into()))),
             };
@@ -247,7 +246,8 @@ impl Job<'_> {
         std::mem::replace(result, Ok(()))?;
         let cut_short = stop.is_set();
         if !cut_short {
-            recorder.end(&arguments.analysis());
+            let turned = analyzer.turned().map(|turned| arguments.rotate.then(turned));
+            recorder.end(&arguments.analysis(), turned);
         }
         let failure = match outcome {
             Err(error) => Some(error.to_string()),

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::progress::{Bar, Progress};
 use super::results::Results;
 use super::tables::Sheets;
+use crate::camera::Rotation;
 use crate::clock::Stop;
 use crate::delivery::payload::{self, Identity};
 use crate::expression::Sighting;
@@ -70,12 +71,14 @@ impl Recorder<'_> {
     }
 
     /// Tells what is left to tell at the end.
-    pub(super) fn end(&self, analysis: &Analysis) {
+    ///
+    /// `turned` is the rotation in which pictures without a face showed some.
+    pub(super) fn end(&self, analysis: &Analysis, turned: Option<Rotation>) {
         if let Some(untold) = self.notes.pauses.checked_sub(TOLD_PAUSES).filter(|untold| *untold > 0) {
             self.progress
                 .complain(format_args!("{}: {untold} more stretches without a picture", self.source));
         }
-        if let Some(hint) = self.notes.hint(analysis) {
+        if let Some(hint) = self.notes.hint(analysis, turned) {
             self.progress.complain(format_args!("{}: {hint}", self.source));
         }
     }
@@ -88,11 +91,16 @@ impl Notes {
     }
 
     /// What to try when nearly nobody was seen.
-    fn hint(&self, analysis: &Analysis) -> Option<String> {
+    fn hint(&self, analysis: &Analysis, turned: Option<Rotation>) -> Option<String> {
         let Counts { frames, no_face, .. } = self.total;
         // A few pictures are no lecture.
         if frames < FEWEST_HINTED || u64::from(no_face) * 10 < u64::from(frames) * 9 {
             return None;
+        }
+        if let Some(turned) = turned {
+            return Some(format!(
+                "{no_face} of {frames} frames show no face, and some of them do once they are turned; try --rotate {turned}"
+            ));
         }
         let (width, height) = self.size;
         let seen = self.faces.map_or_else(

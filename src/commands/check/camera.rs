@@ -7,13 +7,14 @@ use crate::camera::v4l2::V4l2;
 use crate::camera::{CameraError, Capture, Frame, FrameSource};
 use crate::cli::Part;
 use crate::config::{CameraSource, Settings};
+use crate::vision::look::Look;
 
-/// Frames that are thrown away first: a camera needs some to find its exposure.
-const SETTLING: u32 = 5;
+/// Frames that are looked at: a camera needs some to find its exposure, and the daemon some to find a small face.
+const FRAMES: u32 = 6;
 
-/// What the camera offers, and a frame of it.
-pub(super) fn check(settings: &Settings) -> (Finding, Option<Frame>) {
-    let failed = |error: CameraError| (Finding::error(Part::Camera, error), None);
+/// What the camera offers; each of its frames is handed to `look`.
+pub(super) fn check(settings: &Settings, look: &mut dyn FnMut(&Frame)) -> Finding {
+    let failed = |error: CameraError| Finding::error(Part::Camera, error);
     let mut offers = String::new();
     if let CameraSource::Device(device) = &settings.camera.source {
         let mut opened = V4l2::new(device, settings.camera.width, settings.camera.height, settings.rate_hz);
@@ -22,36 +23,47 @@ pub(super) fn check(settings: &Settings) -> (Finding, Option<Frame>) {
             Err(error) => return failed(error),
         }
         if unit::is_active() {
-            return (
-                Finding::ok(Part::Camera, format_args!("{offers}is in use by the running service")),
-                None,
-            );
+            return Finding::ok(Part::Camera, format_args!("{offers}is in use by the running service"));
         }
     }
     let mut source = match open_camera(settings) {
         Ok(source) => source,
         Err(error) => return failed(error),
     };
-    match settle(source.as_mut()) {
-        Ok(Some(frame)) => {
-            let told = format!("{offers}gives {} x {} pixels", frame.width(), frame.height());
-            (Finding::ok(Part::Camera, told), Some(frame))
+    match frames(source.as_mut(), look) {
+        Ok(Some((width, height))) => {
+            Finding::ok(Part::Camera, format_args!("{offers}gives {width} x {height} pixels"))
         }
-        Ok(None) => {
-            let finding = Finding::failed(Part::Camera, "every frame was torn or empty");
-            (finding.advise("try another USB port and a shorter cable"), None)
-        }
+        Ok(None) => Finding::failed(Part::Camera, "every frame was torn or empty")
+            .advise("try another USB port and a shorter cable"),
         Err(error) => failed(error),
     }
 }
 
-/// The last good one of a few frames.
-fn settle(source: &mut dyn FrameSource) -> Result<Option<Frame>, CameraError> {
-    let mut last = None;
-    for _ in 0..=SETTLING {
+/// Looks at a few frames; the size of the last one.
+fn frames(
+    source: &mut dyn FrameSource,
+    look: &mut dyn FnMut(&Frame),
+) -> Result<Option<(usize, usize)>, CameraError> {
+    let mut size = None;
+    for _ in 0..FRAMES {
         if let Capture::Frame(frame) = source.next()? {
-            last = Some(frame);
+            look(&frame);
+            size = Some((frame.width(), frame.height()));
+            source.recycle(frame);
         }
     }
-    Ok(last)
+    Ok(size)
+}
+
+/// The finding with what the daemon would count; a warning where faces show only once the picture is turned.
+pub(super) fn judge(finding: Finding, look: &Look, settings: &Settings) -> Finding {
+    match look.turned {
+        Some(turned) => finding.warn("no face is upright, and turned some show").advise(format_args!(
+            "set camera.rotate = {}, or turn the camera",
+            settings.camera.rotate.then(turned)
+        )),
+        None if look.is_counted => finding.and("this face is counted"),
+        None => finding.and("no face is counted"),
+    }
 }

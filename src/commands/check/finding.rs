@@ -76,6 +76,16 @@ impl Finding {
         Self { found, reach: Some(reach), ..self }
     }
 
+    /// The same, with more of what was found.
+    pub(super) fn and(self, more: impl Display) -> Self {
+        Self { found: format!("{}; {}", self.found, Printable(more)), ..self }
+    }
+
+    /// The same as a warning, with its reason.
+    pub(super) fn warn(self, reason: impl Display) -> Self {
+        Self { verdict: Verdict::Warning, ..self.and(reason) }
+    }
+
     pub(super) fn line(&self) -> String {
         let verdict = match self.verdict {
             Verdict::Ok => "ok",

@@ -4,7 +4,6 @@ use std::ops::RangeInclusive;
 use std::path::Path;
 
 use super::finding::Finding;
-use crate::camera::Frame;
 use crate::cli::Part;
 use crate::config::Settings;
 use crate::vision::VisionError;
@@ -14,9 +13,9 @@ use crate::vision::models::ModelStore;
 /// Mean luma that is good for finding faces, from 0 to 255.
 pub(crate) const GOOD_LIGHT: RangeInclusive<f32> = 50.0..=220.0;
 
-/// What there is to see in the frame.
-pub(super) fn look(settings: &Settings, models: Option<&Path>, frame: &Frame) -> Result<Look, VisionError> {
-    Looker::new(&ModelStore::open(models)?, &settings.analysis)?.look(frame)
+/// Looks as the daemon would with these settings.
+pub(super) fn looker(settings: &Settings, models: Option<&Path>) -> Result<Looker, VisionError> {
+    Looker::new(&ModelStore::open(models)?, &settings.analysis, settings.rate_hz)
 }
 
 /// How light the frame is.

@@ -56,9 +56,14 @@ pub fn run(arguments: &Check, folder: Option<&Path>) -> anyhow::Result<()> {
     };
     let mut looked = None;
     let look_at = |settings: &Settings| {
-        let (finding, frame) = camera::check(settings);
-        let looked = frame.map(|frame| light::look(settings, folder, &frame));
-        (finding, looked)
+        let mut looker = light::looker(settings, folder);
+        let mut looked = None;
+        let finding = camera::check(settings, &mut |frame| {
+            if let Ok(looker) = &mut looker {
+                looked = Some(looker.look(frame));
+            }
+        });
+        (finding, looked.or(looker.err().map(Err)))
     };
     for part in Part::value_variants().iter().copied().filter(|part| wanted(*part)) {
         match (part, &settings) {
@@ -67,7 +72,10 @@ pub fn run(arguments: &Check, folder: Option<&Path>) -> anyhow::Result<()> {
             (Part::Camera, Ok(settings)) => {
                 let (finding, seen) = look_at(settings);
                 let finding = match &seen {
-                    Some(Ok(look)) => finding.with_reach(Reach::of(look, settings.analysis.min_face_px)),
+                    Some(Ok(look)) => {
+                        let finding = finding.with_reach(Reach::of(look, settings.analysis.min_face_px));
+                        camera::judge(finding, look, settings)
+                    }
                     _ => finding,
                 };
                 looked = seen;

@@ -4,15 +4,30 @@ use crate::vision::geometry::{BBox, Face};
 
 /// A box that may be a face.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Candidate {
-    pub(super) bbox: BBox,
+pub(in crate::vision) struct Candidate {
+    pub(in crate::vision) bbox: BBox,
     /// Logit of being a face.
-    pub(super) logit: f32,
+    pub(in crate::vision) logit: f32,
     /// Offsets of the four sides, in fractions of the box's width and height.
     pub(super) offsets: [f32; 4],
 }
 
 impl Candidate {
+    /// What [`suppress`] compares.
+    pub(super) fn key(&self) -> (f32, BBox) {
+        (self.logit, self.bbox)
+    }
+
+    /// The square that R-Net should look at, where P-Net has proposed this.
+    pub(super) fn proposed(&self) -> BBox {
+        self.regressed(0.0).square()
+    }
+
+    /// The square that O-Net should look at, where R-Net has refined this.
+    pub(super) fn refined(&self) -> BBox {
+        self.regressed(1.0).square()
+    }
+
     /// Moves the sides by the offsets. The original counts pixels inclusively after the first stage, so that
     /// a box is `one` = 1 pixel wider than the difference of its sides; in the first stage `one` = 0.
     pub(super) fn regressed(&self, one: f32) -> BBox {
@@ -35,7 +50,7 @@ pub(in crate::vision) enum Overlap {
 /// Keeps the best of those that overlap by more than `threshold`, best first, and at most `most` of them.
 ///
 /// In place, without an allocation.
-pub(super) fn suppress<T>(
+pub(in crate::vision) fn suppress<T>(
     candidates: &mut Vec<T>,
     key: impl Fn(&T) -> (f32, BBox),
     overlap: Overlap,
@@ -59,7 +74,7 @@ pub(super) fn suppress<T>(
 }
 
 /// Keeps the best of those that cover the same face, best first.
-pub(in crate::vision) fn distinct(faces: &mut Vec<Face>) {
+pub(super) fn distinct(faces: &mut Vec<Face>) {
     suppress(faces, |face| (face.score, face.bbox), Overlap::Minimum, 0.7, usize::MAX);
 }
 

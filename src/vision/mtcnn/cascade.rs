@@ -2,52 +2,40 @@
 
 use zeroize::Zeroize;
 
-use super::boxes::{Candidate, Overlap, distinct, suppress};
-use super::pyramid::{CELL, Pyramid, propose};
+use super::areas::{Area, CELL};
+use super::boxes::{Candidate, Overlap, suppress};
 use super::resample::{Cut, Resampler};
-use super::tiles::{SIDE, Tile, Tiles};
 use crate::camera::Frame;
 use crate::vision::analysis::Region;
 use crate::vision::engine::Network;
 use crate::vision::error::VisionError;
-use crate::vision::geometry::{BBox, Face, Point, View, to_f32};
+use crate::vision::geometry::{BBox, Face, Point, View, to_f32, to_usize};
 use crate::vision::models::ModelStore;
+use crate::vision::parameters::{MAX_CELLS, OUTPUT_WORK, REFINEMENT_WORK};
 
 /// Side of R-Net's input.
 const REFINEMENT: usize = 24;
 /// Side of O-Net's input.
 const OUTPUT: usize = 48;
 
-/// The most cells of one level that are compared with one another; the best ones are. A room full of faces has
-/// far fewer, and noise or a checkerboard may have thousands.
-const MOST_CELLS: usize = 512;
-
-/// Millions of multiplications of a pass of R-Net and of O-Net, and of P-Net for each pixel.
-const REFINEMENT_WORK: f32 = 1.5;
-const OUTPUT_WORK: f32 = 12.9;
-const PROPOSAL_WORK: f32 = 0.0016;
-
-/// The networks, and the candidates between two stages.
+/// The networks, and the buffers that they share.
 pub(super) struct Cascade {
     /// Logits above which P-Net, R-Net and O-Net keep a box.
     thresholds: [f32; 3],
-    pyramid: Pyramid,
-    tiles: Tiles,
-    /// P-Net for any tile; made when there is one.
-    tile: Option<Network>,
+    /// P-Net's file, and its plans: tract cannot run it with symbolic sides.
+    proposal: Vec<u8>,
+    plans: Vec<((usize, usize), Network)>,
     refinement: Network,
     output: Network,
-    /// Millions of multiplications that this frame may still cost.
-    pub(super) work_left: f32,
-    /// The picture in fewer pixels, for the levels that need no more; none where each level reads the picture itself.
+    /// Work since this was set to 0, in millions of instructions of a Cortex-A72.
+    pub(super) work: f32,
+    /// The picture in fewer pixels, for the levels that need no more.
     reduced: Option<Frame>,
     /// A wiped picture, whose memory the next reduced one takes.
     spare: Option<Frame>,
-    // Kept from one search to the next, so that none allocates.
+    // Kept from one run to the next, so that none allocates.
     resampler: Resampler,
     cells: Vec<Candidate>,
-    /// What the last stage has left.
-    pub(super) candidates: Vec<Candidate>,
 }
 
 impl Cascade {
@@ -57,146 +45,87 @@ impl Cascade {
         let load = |model, side| Network::new("MTCNN", &store.bytes(model)?, Some(&[1, 3, side, side]));
         Ok(Self {
             thresholds: settings.thresholds.map(logit),
-            pyramid: Pyramid::new(store.bytes(&settings.proposal)?.into_owned(), settings.pyramid_factor),
-            tiles: Tiles::default(),
-            tile: None,
+            proposal: store.bytes(&settings.proposal)?.into_owned(),
+            plans: Vec::new(),
             refinement: load(&settings.refinement, REFINEMENT)?,
             output: load(&settings.output, OUTPUT)?,
-            work_left: f32::INFINITY,
+            work: 0.0,
             reduced: None,
             spare: None,
             resampler: Resampler::default(),
             cells: Vec::new(),
-            candidates: Vec::new(),
         })
     }
 
-    /// How many levels the pyramid has for this view, the largest first.
-    pub(super) fn levels(&mut self, view: &View<'_>, min_face_px: u32) -> Result<usize, VisionError> {
-        self.pyramid.levels(view, min_face_px)
+    /// Forgets the plans of P-Net that none of these areas needs.
+    pub(super) fn keep_plans(&mut self, areas: &[Area]) {
+        self.plans.retain(|(size, _)| areas.iter().any(|area| area.size == *size));
     }
 
-    /// The side of P-Net's cell on a level, in pixels of the picture.
-    pub(super) fn cell_side(&self, level: usize) -> f32 {
-        self.pyramid.cell_side(level)
-    }
-
-    /// The first stage: adds what P-Net proposes on one level to the candidates.
-    pub(super) fn propose(&mut self, level: usize, view: &View<'_>) -> Result<(), VisionError> {
-        self.work_left -= PROPOSAL_WORK * to_f32(self.pyramid.pixels(level));
-        let reduced = self.reduced.as_ref().map(|reduced| View::new(reduced, Region::WHOLE));
-        let view = reduced.as_ref().unwrap_or(view);
-        self.pyramid.find(level, view, &mut self.resampler, self.thresholds[0], &mut self.cells)?;
-        self.take_cells();
-        Ok(())
-    }
-
-    /// Reduces the picture for a search of faces from `min_face_px` on, so that not each level reads all of a large picture. Three of
-    /// its pixels or more are left for each of the largest level's: with two, P-Net misses faces that it sees in the picture itself.
-    pub(super) fn reduce(&mut self, view: &View<'_>, min_face_px: u32) {
-        let by = min_face_px as usize / CELL / 3;
-        if by < 2 {
-            return;
-        }
-        let (width, height) = (view.width / by, view.height / by);
-        let fits = |frame: &Frame| (frame.width(), frame.height()) == (width, height);
-        let mut reduced = self.spare.take().filter(fits).unwrap_or_else(|| Frame::black(width, height));
-        let planes = self.resampler.area(view, Cut::whole(view), width, height);
-        let (red, rest) = planes.split_at(width * height);
-        let (green, blue) = rest.split_at(width * height);
-        let levels = red.iter().zip(green).zip(blue);
-        for (pixel, ((red, green), blue)) in reduced.rgb_mut().as_chunks_mut::<3>().0.iter_mut().zip(levels) {
-            *pixel = [*red, *green, *blue].map(to_level);
-        }
-        self.reduced = Some(reduced);
-    }
-
-    /// Searches read the picture itself again.
-    pub(super) fn forget_reduced(&mut self) {
-        if let Some(mut reduced) = self.reduced.take() {
-            reduced.zeroize();
-            self.spare = Some(reduced);
-        }
-    }
-
-    fn take_cells(&mut self) {
-        if self.cells.len() > MOST_CELLS {
-            self.cells.select_nth_unstable_by(MOST_CELLS, |a, b| b.logit.total_cmp(&a.logit));
-            self.cells.truncate(MOST_CELLS);
-        }
-        suppress(&mut self.cells, of_candidate, Overlap::Union, 0.5, usize::MAX);
-        self.candidates.append(&mut self.cells);
-    }
-
-    /// Plans the tiles of this view; true where it is of another size than the last one.
-    #[expect(clippy::cast_possible_truncation, reason = "a ratio")]
-    pub(super) fn plan_tiles(&mut self, view: &View<'_>, min_face_px: u32) -> bool {
-        self.tiles.plan(view, min_face_px, self.pyramid.factor as f32)
-    }
-
-    /// The tiles of the view that they were planned for.
-    pub(super) fn tiles(&self) -> &Tiles {
-        &self.tiles
-    }
-
-    /// The first stage on a tile.
-    pub(super) fn propose_in(&mut self, tile: &Tile, view: &View<'_>) -> Result<(), VisionError> {
-        let network = match &mut self.tile {
-            Some(network) => network,
-            none => none.insert(Network::new("P-Net", &self.pyramid.proposal, Some(&[1, 3, SIDE, SIDE]))?),
+    /// The first stage on an area: the boxes that pass, as squares in the picture, replace what is in the returned list.
+    pub(super) fn propose(&mut self, view: &View<'_>, area: &Area) -> Result<&[Candidate], VisionError> {
+        let (width, height) = area.size;
+        self.work += area.work();
+        let at = match self.plans.iter().position(|(size, _)| *size == area.size) {
+            Some(at) => at,
+            None => {
+                let network = Network::new("P-Net", &self.proposal, Some(&[1, 3, height, width]))?;
+                self.plans.push((area.size, network));
+                self.plans.len() - 1
+            }
         };
-        self.work_left -= PROPOSAL_WORK * to_f32(SIDE * SIDE);
-        let planes = self.resampler.area(view, tile.cut, SIDE, SIDE);
-        let (scale, origin) = (to_f32(SIDE) / to_f32(tile.cut.width), (tile.cut.x, tile.cut.y));
-        propose(network, planes, (SIDE, SIDE), scale, origin, self.thresholds[0], &mut self.cells)?;
-        self.take_cells();
-        Ok(())
-    }
-
-    /// The best candidates of all that were proposed, as squares.
-    pub(super) fn select(&mut self, most: usize) {
-        suppress(&mut self.candidates, of_candidate, Overlap::Union, 0.7, most);
-        for candidate in &mut self.candidates {
-            candidate.bbox = candidate.regressed(0.0).square();
+        let reduced = self.reduced.as_ref().filter(|_| area.is_level());
+        let reduced = reduced.map(|frame| View::new(frame, Region::WHOLE));
+        let planes = match &reduced {
+            Some(reduced) => self.resampler.area(reduced, Cut::whole(reduced), width, height),
+            None => self.resampler.area(view, area.cut, width, height),
+        };
+        // 3x3 convolution, 2x2 pooling with stride 2 rounded up, two more 3x3 convolutions, none padded.
+        let cells = |side: usize| (side - 2).div_ceil(2) - 4;
+        let (columns, rows) = (cells(width), cells(height));
+        let head = self.plans[at].1.run(planes)?;
+        let head = head.values();
+        let count = rows * columns;
+        if head.len() != 5 * count {
+            return Err(VisionError::output("P-Net"));
         }
-    }
-
-    /// The second stage: R-Net on each candidate; those that stay are squares again, the best first.
-    pub(super) fn refine(&mut self, view: &View<'_>) -> Result<(), VisionError> {
-        let mut kept = 0;
-        for at in 0..self.candidates.len() {
-            let bbox = self.candidates[at].bbox;
-            let Some(cut) = cut(view, &bbox) else { continue };
-            if self.work_left <= 0.0 {
-                break;
-            }
-            self.work_left -= REFINEMENT_WORK;
-            // One at a time: in tract a batch of n takes twice as long as n runs.
-            let head = self.refinement.run(self.resampler.area(view, cut, REFINEMENT, REFINEMENT))?;
-            let [logit, offsets @ ..]: [f32; 5] =
-                head.values().try_into().map_err(|_| VisionError::output("R-Net"))?;
-            if logit > self.thresholds[1] {
-                self.candidates[kept] = Candidate { bbox, logit, offsets };
-                kept += 1;
-            }
+        self.cells.clear();
+        let (left, top) = (to_f32(area.cut.x), to_f32(area.cut.y));
+        let passed = head[..count].iter().enumerate().filter(|(_, logit)| **logit >= self.thresholds[0]);
+        self.cells.extend(passed.map(|(at, logit)| {
+            let corner = |i: usize, of: usize| (to_f32(2 * i + of) / area.scale).floor();
+            let (row, column) = (at / columns, at % columns);
+            let bbox = BBox {
+                x1: left + corner(column, 1),
+                y1: top + corner(row, 1),
+                x2: left + corner(column, CELL),
+                y2: top + corner(row, CELL),
+            };
+            Candidate { bbox, logit: *logit, offsets: std::array::from_fn(|i| head[(i + 1) * count + at]) }
+        }));
+        if self.cells.len() > MAX_CELLS {
+            self.cells.select_nth_unstable_by(MAX_CELLS, |a, b| b.logit.total_cmp(&a.logit));
+            self.cells.truncate(MAX_CELLS);
         }
-        self.candidates.truncate(kept);
-        suppress(&mut self.candidates, of_candidate, Overlap::Union, 0.7, usize::MAX);
-        for candidate in &mut self.candidates {
-            candidate.bbox = candidate.regressed(1.0).square();
-        }
-        Ok(())
+        suppress(&mut self.cells, Candidate::key, Overlap::Union, 0.5, usize::MAX);
+        Ok(&self.cells)
     }
 
-    /// Of the candidates that overlap by more (IoU) only the best.
-    pub(super) fn keep_best(&mut self, overlap: f32) {
-        suppress(&mut self.candidates, of_candidate, Overlap::Union, overlap, usize::MAX);
+    /// The second stage on one square box: a candidate whose offsets are R-Net's, or none.
+    pub(super) fn refine(&mut self, view: &View<'_>, bbox: &BBox) -> Result<Option<Candidate>, VisionError> {
+        let Some(cut) = cut(view, bbox) else { return Ok(None) };
+        self.work += REFINEMENT_WORK;
+        // One at a time: in tract a batch of n takes twice as long as n runs.
+        let head = self.refinement.run(self.resampler.area(view, cut, REFINEMENT, REFINEMENT))?;
+        let [logit, offsets @ ..]: [f32; 5] =
+            head.values().try_into().map_err(|_| VisionError::output("R-Net"))?;
+        Ok((logit > self.thresholds[1]).then_some(Candidate { bbox: *bbox, logit, offsets }))
     }
 
-    /// The third stage: O-Net on one square box; a face with its landmarks, or none.
+    /// The third stage on one square box: a face with its landmarks, or none.
     pub(super) fn finish(&mut self, view: &View<'_>, bbox: &BBox) -> Result<Option<Face>, VisionError> {
         let Some(cut) = cut(view, bbox) else { return Ok(None) };
-        self.work_left -= OUTPUT_WORK;
+        self.work += OUTPUT_WORK;
         let head = self.output.run(self.resampler.area(view, cut, OUTPUT, OUTPUT))?;
         let head: [f32; 15] = head.values().try_into().map_err(|_| VisionError::output("O-Net"))?;
         if head[0] <= self.thresholds[2] {
@@ -212,37 +141,38 @@ impl Cascade {
         Ok(Some(Face { bbox: candidate.regressed(1.0), score: 1.0 / (1.0 + (-head[0]).exp()), landmarks }))
     }
 
-    /// The third stage on the best of all that were refined; adds the faces, and keeps those of the list that differ.
-    pub(super) fn finish_all(
-        &mut self,
-        view: &View<'_>,
-        most: usize,
-        faces: &mut Vec<Face>,
-    ) -> Result<(), VisionError> {
-        self.candidates.truncate(most);
-        for at in 0..self.candidates.len() {
-            if self.work_left > 0.0 {
-                let bbox = self.candidates[at].bbox;
-                faces.extend(self.finish(view, &bbox)?);
-            }
+    /// Reduces the picture for the whole levels with cells of `cell` pixels and more, so that not each of them reads all of a large
+    /// picture. Three of its pixels or more are left for each of the largest level's: with two, P-Net misses faces that it
+    /// sees in the picture itself.
+    pub(super) fn reduce(&mut self, view: &View<'_>, cell: f32) {
+        let by = to_usize(cell) / CELL / 3;
+        if by < 2 || self.reduced.is_some() {
+            return;
         }
-        self.wipe();
-        distinct(faces);
-        Ok(())
+        let (width, height) = (view.width / by, view.height / by);
+        let fits = |frame: &Frame| (frame.width(), frame.height()) == (width, height);
+        let mut reduced = self.spare.take().filter(fits).unwrap_or_else(|| Frame::black(width, height));
+        let planes = self.resampler.area(view, Cut::whole(view), width, height);
+        let (red, rest) = planes.split_at(width * height);
+        let (green, blue) = rest.split_at(width * height);
+        let levels = red.iter().zip(green).zip(blue);
+        for (pixel, ((red, green), blue)) in reduced.rgb_mut().as_chunks_mut::<3>().0.iter_mut().zip(levels) {
+            *pixel = [*red, *green, *blue].map(to_level);
+        }
+        self.reduced = Some(reduced);
     }
 
     /// Overwrites what is left of the picture.
     pub(super) fn wipe(&mut self) {
+        if let Some(mut reduced) = self.reduced.take() {
+            reduced.zeroize();
+            self.spare = Some(reduced);
+        }
         self.resampler.wipe();
     }
 }
 
-fn of_candidate(candidate: &Candidate) -> (f32, BBox) {
-    (candidate.logit, candidate.bbox)
-}
-
-/// The pixels of a box, counted from 1 and cut off at the border as the original does; none where it is
-/// outside.
+/// The pixels of a box, counted from 1 and cut off at the border as the original does; none where it is outside.
 #[expect(clippy::cast_possible_truncation, reason = "saturating is what a box far outside needs")]
 fn cut(view: &View<'_>, bbox: &BBox) -> Option<Cut> {
     let span = |from: f32, to: f32, side: usize| {

@@ -1,0 +1,86 @@
+//! The numbers that the search and the tracker are tuned by, each with what chose it. A time is in seconds, work in millions of
+//! instructions of a Cortex-A72 (`benches/insns.py`), a size in pixels of the picture where nothing else is said.
+
+/// What P-Net costs for each pixel of a level, R-Net and O-Net for each box, with the resampling before them.
+pub(super) const PROPOSAL_WORK: f32 = 0.0005;
+pub(super) const REFINEMENT_WORK: f32 = 1.1;
+pub(super) const OUTPUT_WORK: f32 = 7.0;
+
+/// A level of the pyramid with more pixels is cut into tiles, each of which has 16,384.
+pub(super) const MAX_LEVEL_PIXELS: usize = 20_000;
+
+/// Cells for a face whose size is about known, in parts of its longer side.
+pub(super) const NEAR_CELLS: [f32; 3] = [0.85, 0.72, 1.0];
+
+/// The most cells of one area that are compared with one another; noise or a checkerboard may have thousands.
+pub(super) const MAX_CELLS: usize = 512;
+
+/// How much an old box is grown, so that a head that moved since is still in it.
+pub(super) const GROWTH: f32 = 1.1;
+
+/// After so much work nothing more is begun in a frame of a live camera.
+pub(super) const FRAME_WORK: f32 = 330.0;
+
+/// Work a second for looking again where something keeps changing.
+pub(super) const STEADY_WORK: f32 = 80.0;
+
+/// P-Net's logit from which a candidate goes before further areas.
+pub(super) const STRONG: f32 = 2.2;
+
+/// Candidates that may wait; no further area is looked at before there are fewer.
+pub(super) const MAX_WAITING: usize = 256;
+
+/// Probability from which something that was not followed is a face: of so many areas, some hold what looks like one by chance.
+pub(super) const CERTAIN: f32 = 0.98;
+
+/// Boxes that overlap by more (IoU) are of the same face, and so are those of which one lies in the other by more.
+pub(super) const SAME_FACE: f32 = 0.4;
+pub(super) const CONTAINED: f32 = 0.7;
+
+/// So many times the area of the known face has one that takes its place, where only the largest counts.
+pub(super) const LARGER: f32 = 1.2;
+
+/// P-Net's boxes are rough: one whose side is less than so much of the known face's is a smaller face.
+pub(super) const LEAST_PROPOSED: f32 = 0.9;
+
+/// The longer side of the largest face that P-Net proposes, in sides of its cell, with what the next coarser level sees.
+pub(super) const LARGEST_IN_CELL: f32 = 1.4;
+
+/// The most faces that are followed.
+pub(super) const MAX_FACES: usize = 32;
+
+/// A followed face is looked for anew after so long, and once its area has changed by such a factor; it is dropped after
+/// so long, and at such a factor, if it is not found then.
+pub(super) const VERIFY: f64 = 3.0;
+pub(super) const VERIFY_AT: f32 = 1.3;
+pub(super) const UNVERIFIED: f64 = 8.0;
+pub(super) const UNVERIFIED_AT: f32 = 2.0;
+
+/// A lost face is looked for around where it was on each frame for a time, and then now and then: whoever turns to the board
+/// stays there, and turns back.
+pub(super) const LOST: f64 = 3.0;
+pub(super) const LOST_LONG: f64 = 60.0;
+pub(super) const LOST_PAUSE: f64 = 2.0;
+
+/// A face that is further away from where it was in the frame before than so many of its sides is another one.
+pub(super) const MAX_STEP: f32 = 3.0;
+
+/// What changes where nothing did for so long is looked at first; a screen changes all the time.
+pub(super) const QUIET: f64 = 2.0;
+
+/// While a face is known, what keeps changing elsewhere is looked at no sooner than after so long.
+pub(super) const CHANGED_KNOWN: f64 = 3.0;
+
+/// Time in which all areas are looked at whether anything changed or not; a shorter one while a face is known, as far as so
+/// much work a second does it: in front of a person changes are that person's.
+pub(super) const REVISIT: f64 = 30.0;
+pub(super) const REVISIT_KNOWN: f64 = 5.0;
+pub(super) const REVISIT_WORK: f64 = 7.0;
+
+/// Time after which a recording is searched as a whole again although a certain face is followed.
+pub(super) const SEARCH_RECORDED: f64 = 2.0;
+
+/// How many pictures without a face are turned, each twice as late as the one before, and how many times the smallest face that
+/// is looked for in them goes into the longer side.
+pub(super) const TURNED_LOOKS: u32 = 8;
+pub(super) const TURNED_FACES: usize = 24;

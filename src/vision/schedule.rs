@@ -1,0 +1,216 @@
+//! Which areas of the picture are looked at next: those where something changed soon, and all of them in turn.
+//!
+//! A face that comes changes the picture, so that what has not changed since it was looked at need not be looked at again, but for
+//! the faces whose coming changed too little: too much like the wall behind them, or turned away until now.
+
+use super::geometry::BBox;
+use super::mtcnn::Area;
+use super::parameters::{CHANGED_KNOWN, REVISIT, REVISIT_KNOWN, REVISIT_WORK, STEADY_WORK};
+
+/// The turns of the areas of one picture.
+#[derive(Default)]
+pub(super) struct Schedule {
+    slots: Vec<Slot>,
+    /// Frames a second, and whether a face is known.
+    rate_hz: f64,
+    is_known: bool,
+    /// Work that may be spent where something keeps changing, and on areas whose turn it is.
+    steady: f32,
+    revisit: f64,
+}
+
+#[derive(Clone, Copy)]
+struct Slot {
+    /// Frames since it was looked at.
+    age: u32,
+    priority: Priority,
+}
+
+/// Why an area should be looked at, the weakest reason first.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Priority {
+    /// Only because its turn comes.
+    Revisit,
+    /// Something changed there, or did before it was looked at last: who moves is blurred, and seen at a second look.
+    Changed,
+    /// Something changed there after a quiet time, or it was never looked at.
+    Fresh,
+}
+
+impl Schedule {
+    /// Begins anew with so many areas, none of which was looked at.
+    pub(super) fn begin(&mut self, areas: usize) {
+        self.slots.clear();
+        self.slots.resize(areas, Slot { age: 0, priority: Priority::Fresh });
+        (self.steady, self.revisit) = (0.0, 0.0);
+    }
+
+    /// A frame has come, in which something has changed in these places, each of which was quiet before or not.
+    pub(super) fn begin_frame(
+        &mut self,
+        areas: &[Area],
+        changed: impl Iterator<Item = (BBox, bool)> + Clone,
+        rate_hz: f64,
+        is_known: bool,
+        least_cell: f32,
+    ) {
+        let (mut work, mut count) = (0.0, 0);
+        for (slot, area) in self.slots.iter_mut().zip(areas) {
+            slot.age = slot.age.saturating_add(1);
+            for (_, is_fresh) in changed.clone().filter(|(place, _)| area.meets(place)) {
+                let priority = if is_fresh { Priority::Fresh } else { Priority::Changed };
+                slot.priority = slot.priority.max(priority);
+            }
+            if area.cell() >= least_cell {
+                work += f64::from(area.work());
+                count += 1;
+            }
+        }
+        let per_second = match is_known {
+            true => (work / REVISIT).max((work / REVISIT_KNOWN).min(REVISIT_WORK)),
+            false => work / REVISIT,
+        };
+        let most = if count == 0 { 0.0 } else { work };
+        self.revisit = (self.revisit + per_second / rate_hz).min(most);
+        self.steady = (self.steady + STEADY_WORK / to_f32(rate_hz)).min(STEADY_WORK);
+        (self.rate_hz, self.is_known) = (rate_hz, is_known);
+    }
+
+    /// All areas are looked at as if the picture were new.
+    pub(super) fn renew(&mut self) {
+        self.slots.iter_mut().for_each(|slot| slot.priority = Priority::Fresh);
+    }
+
+    /// Work was done.
+    pub(super) fn spend(&mut self, work: f32) {
+        self.steady = (self.steady - work).max(-STEADY_WORK);
+    }
+
+    /// The next area that this frame should look at; those with smaller cells than `least_cell` are left out.
+    pub(super) fn next(&mut self, areas: &[Area], least_cell: f32) -> Option<Area> {
+        let pause = if self.is_known { CHANGED_KNOWN * self.rate_hz } else { 0.0 };
+        // From the end, because of equal ones the last is taken.
+        let slots = self.slots.iter_mut().zip(areas).rev();
+        let slots = slots.filter(|(slot, area)| slot.age > 0 && area.cell() >= least_cell);
+        let wanted = |(slot, area): &(&mut Slot, &Area)| match slot.priority {
+            Priority::Fresh => true,
+            Priority::Changed => self.steady > 0.0 && f64::from(slot.age) >= pause,
+            Priority::Revisit => self.revisit >= f64::from(area.work()),
+        };
+        // Of several that are fresh the one with the largest faces; of others the one that waits longest.
+        let key = |(slot, area): &(&mut Slot, &Area)| {
+            let waits = if slot.priority == Priority::Fresh { area.cell() } else { age(slot.age) };
+            (slot.priority, waits)
+        };
+        let (slot, area) = slots.filter(wanted).max_by(|a, b| {
+            let ((a, a_waits), (b, b_waits)) = (key(a), key(b));
+            a.cmp(&b).then(a_waits.total_cmp(&b_waits))
+        })?;
+        if slot.priority == Priority::Revisit {
+            self.revisit -= f64::from(area.work());
+        }
+        let priority = match slot.priority {
+            Priority::Fresh => Priority::Changed,
+            _ => Priority::Revisit,
+        };
+        *slot = Slot { age: 0, priority };
+        Some(*area)
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "only compared")]
+fn age(frames: u32) -> f32 {
+    frames as f32
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "a rate")]
+fn to_f32(rate_hz: f64) -> f32 {
+    rate_hz as f32
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::mtcnn::test_areas;
+    use super::*;
+
+    const RATE: f64 = 2.0;
+
+    fn place(x: f32) -> BBox {
+        BBox { x1: x, y1: 10.0, x2: x + 5.0, y2: 15.0 }
+    }
+
+    /// Which areas a frame looks at while its budget is not used up; each costs what P-Net costs there.
+    fn frame(
+        schedule: &mut Schedule,
+        areas: &[Area],
+        changed: &[(BBox, bool)],
+        is_known: bool,
+    ) -> Vec<usize> {
+        schedule.begin_frame(areas, changed.iter().copied(), RATE, is_known, 0.0);
+        let mut looked_at = Vec::new();
+        while let Some(area) = schedule.next(areas, 0.0) {
+            schedule.spend(area.work());
+            looked_at.push(areas.iter().position(|other| *other == area).unwrap());
+        }
+        looked_at
+    }
+
+    fn begun(areas: &[Area]) -> Schedule {
+        let mut schedule = Schedule::default();
+        schedule.begin(areas.len());
+        schedule
+    }
+
+    #[test]
+    fn a_new_picture_is_searched_from_the_largest_faces_on() {
+        let areas = test_areas(1280, 720, 24);
+        let looked_at = frame(&mut begun(&areas), &areas, &[], false);
+        assert_eq!(looked_at, (0..areas.len()).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn every_area_has_its_turn_whatever_moves() {
+        let areas = test_areas(1280, 720, 24);
+        let mut schedule = begun(&areas);
+        frame(&mut schedule, &areas, &[], false);
+        // A screen that never rests.
+        let screen: Vec<_> = (0..80_u8).map(|at| (place(f32::from(at) * 5.0), false)).collect();
+        let mut seen = vec![false; areas.len()];
+        for _ in 0..66 {
+            let looked_at = frame(&mut schedule, &areas, &screen, false);
+            let work: f32 = looked_at.iter().map(|at| areas[*at].work()).sum();
+            assert!(work < 2.0 * STEADY_WORK, "{work}");
+            looked_at.into_iter().for_each(|at| seen[at] = true);
+        }
+        assert!(seen.iter().all(|seen| *seen), "{seen:?}");
+    }
+
+    #[test]
+    fn what_changed_after_a_quiet_time_goes_first_and_is_looked_at_twice() {
+        let areas = test_areas(1280, 720, 24);
+        let mut schedule = begun(&areas);
+        for _ in 0..60 {
+            frame(&mut schedule, &areas, &[], false);
+        }
+        let there = [(place(900.0), true), (place(905.0), true)];
+        let meets = |at: &usize| areas[*at].meets(&there[0].0);
+        for _ in 0..2 {
+            let looked_at = frame(&mut schedule, &areas, &there, false);
+            assert!(looked_at.first().is_some_and(meets), "{looked_at:?}");
+            let again: Vec<_> = (0..6).flat_map(|_| frame(&mut schedule, &areas, &[], false)).collect();
+            assert!(looked_at.iter().filter(|at| meets(at)).all(|at| again.contains(at)), "{again:?}");
+        }
+    }
+
+    #[test]
+    fn beside_a_known_face_a_restless_place_waits() {
+        let areas = test_areas(640, 480, 60);
+        let mut schedule = begun(&areas);
+        let screen = [(place(100.0), false), (place(105.0), false)];
+        let looks = |schedule: &mut Schedule, is_known| {
+            (0..24).map(|_| frame(schedule, &areas, &screen, is_known).len()).sum::<usize>()
+        };
+        let (alone, beside) = (looks(&mut schedule, false), looks(&mut schedule, true));
+        assert!(beside * 3 < alone, "{beside} {alone}");
+    }
+}
