@@ -15,7 +15,7 @@ use crate::camera::{CameraError, Capture, FrameSource};
 use crate::clock::{BootTime, Clock, Stop};
 use crate::expression::Sighting;
 use crate::service::events;
-use crate::tally::{Grid, MinuteRecord, Window};
+use crate::window::{Grid, MinuteRecord, Window};
 use crate::vision::{Analyzer, Seen, VisionError};
 
 /// How long a lost camera is left alone between two attempts to open it.

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use lectern::camera::{CameraError, Capture, Frame, FrameSource};
 use lectern::clock::{Clock, SimulatedClock, Stop};
 use lectern::expression::Sighting;
-use lectern::tally::{Grid, MinuteRecord};
+use lectern::window::{Grid, MinuteRecord};
 use lectern::vision::models::ModelStore;
 use lectern::vision::{Analysis, Analyzer};
 use lectern::watch::{Observer, Watch, WatchError};

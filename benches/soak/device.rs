@@ -16,7 +16,7 @@ use lectern::delivery::spool::{self, Folders, MOST_BYTES, Patience, Spool};
 use lectern::delivery::{Report, Setup, Timing};
 use lectern::expression::{Expression, Sighting};
 use lectern::service::health::Health;
-use lectern::tally::{Grid, Window};
+use lectern::window::{Grid, Window};
 
 use crate::common::{local_broker, setup};
 use crate::disk::Disk;

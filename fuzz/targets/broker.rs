@@ -14,7 +14,7 @@ use lectern::delivery::spool::Spool;
 use lectern::delivery::topics::Topics;
 use lectern::delivery::{Broker, Report, Setup, Timing, deliver};
 use lectern::service::health::Health;
-use lectern::tally::{Counts, MinuteRecord};
+use lectern::window::{Counts, MinuteRecord};
 use lectern_fuzz::{CANARY, Heard};
 use libfuzzer_sys::fuzz_target;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};

@@ -24,7 +24,7 @@ use crate::expression::Sighting;
 use crate::rate;
 use crate::service::health::Health;
 use crate::service::printable::complain;
-use crate::tally::{Grid, MinuteRecord};
+use crate::window::{Grid, MinuteRecord};
 use crate::vision::models::ModelStore;
 use crate::vision::{Analysis, Analyzer};
 use crate::watch::{Observer, Watch};

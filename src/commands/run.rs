@@ -19,7 +19,7 @@ use crate::expression::Sighting;
 use crate::service::health::{Equipment, Health, Pulse};
 use crate::service::signals::Request;
 use crate::service::{events, lockdown, notify};
-use crate::tally::{Grid, MinuteRecord};
+use crate::window::{Grid, MinuteRecord};
 use crate::vision::Analyzer;
 use crate::vision::models::ModelStore;
 use crate::watch::{Observer, Watch};

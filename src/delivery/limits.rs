@@ -44,7 +44,7 @@ mod tests {
     use crate::delivery::topics::{CHECK_SUFFIX, MAX_ROOT_BYTES, Topics, check_level, check_root};
     use crate::delivery::{discovery, payload::Payload, probe};
     use crate::expression::Expression;
-    use crate::tally::{Counts, MinuteRecord};
+    use crate::window::{Counts, MinuteRecord};
 
     /// A level, often of the longest.
     fn level() -> impl Strategy<Value = String> {

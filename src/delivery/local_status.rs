@@ -16,7 +16,7 @@ use super::setup::Setup;
 use super::spool::{STATUS, Spool, read_status};
 use crate::clock::{BootTime, Clock};
 use crate::service::health::{DELIVERY_ROUND, Equipment};
-use crate::tally::MinuteRecord;
+use crate::window::MinuteRecord;
 
 /// The version of the file's form; a program that knows another one does not guess.
 const FORM: u32 = 1;

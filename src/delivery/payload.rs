@@ -8,7 +8,7 @@ use serde::ser::SerializeStruct;
 use serde::{Deserialize, Serialize, Serializer};
 
 use crate::expression::Expression;
-use crate::tally::MinuteRecord;
+use crate::window::MinuteRecord;
 
 /// The longest payload in bytes. A picture cannot fit.
 pub const MAX_BYTES: usize = 1024;
@@ -198,7 +198,7 @@ impl io::Write for Bounded<'_> {
 mod tests {
     use super::*;
     use crate::expression::Sighting;
-    use crate::tally::Counts;
+    use crate::window::Counts;
 
     fn schema() -> jsonschema::Validator {
         jsonschema::validator_for(&serde_json::from_str(JSON_SCHEMA).unwrap()).unwrap()

@@ -5,7 +5,7 @@ use tokio::sync::mpsc;
 use super::payload::State;
 use super::spool::Spool;
 use crate::clock::Stop;
-use crate::tally::MinuteRecord;
+use crate::window::MinuteRecord;
 
 /// Records and states that fit between the watch thread and the deliver thread.
 const CHANNEL: usize = 64;

@@ -16,7 +16,7 @@ use clap_mangen::Man;
 mod cli;
 
 #[allow(dead_code, reason = "the command line checks a rate with it")]
-#[path = "../../../src/rate.rs"]
+#[path = "../../../crates/record/src/rate.rs"]
 mod rate;
 
 #[allow(dead_code, reason = "the command line checks a region with it")]

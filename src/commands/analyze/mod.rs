@@ -32,7 +32,7 @@ use crate::clock::{SimulatedClock, Stop};
 use crate::delivery::payload::Identity;
 use crate::service::printable::complain;
 use crate::service::signals::{Signals, is_ignored};
-use crate::tally::Grid;
+use crate::window::Grid;
 use crate::vision::Analyzer;
 use crate::vision::models::ModelStore;
 use crate::watch::Watch;

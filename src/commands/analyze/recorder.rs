@@ -9,7 +9,7 @@ use super::tables::Sheets;
 use crate::clock::Stop;
 use crate::delivery::payload::{self, Identity};
 use crate::expression::Sighting;
-use crate::tally::{Counts, MinuteRecord};
+use crate::window::{Counts, MinuteRecord};
 use crate::vision::{Analysis, Seen};
 use crate::watch::Observer;
 

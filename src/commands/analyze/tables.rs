@@ -4,7 +4,7 @@ use std::io;
 use std::time::Duration;
 
 use crate::expression::{Expression, Sighting};
-use crate::tally::MinuteRecord;
+use crate::window::MinuteRecord;
 use crate::vision::Seen;
 
 /// Columns that every table begins with: whose rows these are.
