@@ -8,9 +8,10 @@ pub mod camera; // frames: V4L2, recordings, stills, the staged lecture
 pub mod cli; // the command line, as clap reads it
 pub mod commands; // one file a subcommand
 pub mod config; // lectern.toml as written, and Settings as validated
-pub mod delivery; // payloads, topics, the spool, the publisher
+pub mod local_status; // what the service tells `lectern status`, in a file of the runtime directory
 pub mod service; // logging and what systemd wants to know
 pub mod vision; // a frame into sightings: detect, track, align, classify
 pub mod watch; // the watch thread: one frame a tick, one record a window
 
+pub use lectern_delivery as delivery; // payloads, topics, the spool, the publisher
 pub use lectern_record::{clock, expression, rate, window};

@@ -171,7 +171,7 @@ impl Rule {
 #[test]
 fn past_vision_nothing_can_name_a_pixel() {
     let rule = Rule {
-        rooms: &["delivery", "service"],
+        rooms: &["service"],
         except: &[],
         words: &["camera::", "vision::", "Frame;", "image::"],
         unless: None,
@@ -190,8 +190,7 @@ fn only_the_camera_touches_v4l2() {
 fn only_delivery_touches_the_network() {
     let rule = Rule {
         rooms: &[],
-        // The demo brings its own broker and subscriber, on loopback; it is not in the package.
-        except: &["delivery", "commands/demo.rs"],
+        except: &[],
         words: &["rumqttc", "TcpStream", "UdpSocket", "std::net", "tokio::net"],
         unless: None,
         why: "the network belongs to delivery",
@@ -204,8 +203,8 @@ fn run_writes_no_file() {
     let rule = Rule {
         rooms: &[],
         // `placed` writes the tables, charts, pages and metrics that are asked for, `unfinished` what a list has finished so
-        // far; `delivery::spool` writes what the broker has not, and what the service tells of itself.
-        except: &["delivery/spool", "commands/placed.rs", "commands/analyze/unfinished.rs"],
+        // far.
+        except: &["commands/placed.rs", "commands/analyze/unfinished.rs"],
         words: &["File::create", "fs::write", "OpenOptions", "create_dir", "save("],
         unless: None,
         why: "no module but delivery::spool writes a file in `run`",
@@ -244,7 +243,7 @@ fn the_daemon_has_two_threads() {
     let rule = Rule {
         rooms: &[],
         // `analyze` has one for each recording that it analyses at a time.
-        except: &["delivery/thread.rs", "commands/demo.rs", "commands/analyze/mod.rs"],
+        except: &["commands/analyze/mod.rs"],
         words: &["thread::spawn", "thread::Builder", "thread::scope"],
         unless: None,
         why: "there is one thread beside the main one, and delivery starts it",

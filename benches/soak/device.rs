@@ -15,7 +15,6 @@ use lectern::delivery::spool::storage::{Directory, Storage};
 use lectern::delivery::spool::{self, Folders, MOST_BYTES, Patience, Spool};
 use lectern::delivery::{Report, Setup, Timing};
 use lectern::expression::{Expression, Sighting};
-use lectern::service::health::Health;
 use lectern::window::{Grid, Window};
 
 use crate::common::{local_broker, setup};
@@ -58,7 +57,6 @@ pub(crate) fn run(folder: &Path, port: u16) -> ExitCode {
     let setup = Setup {
         clock: clock.clone(),
         stop: stop.clone(),
-        health: Arc::new(Health::new(clock.clone(), Duration::from_secs(60))),
         ..setup("soak", broker, &spool, TIMING)
     };
     let (reports, thread) = setup.start(spool).unwrap();

@@ -15,11 +15,8 @@ use serde::{Deserialize, Serialize};
 use crate::clock::{BootTime, Clock};
 
 /// How long a part may take beyond its own rhythm. Ticks come every 10 s at most, a lost camera is tried every
-/// 2 s, and the deliver thread goes round every [`DELIVERY_ROUND`]; the rest is for a machine under load.
+/// 2 s, and the deliver thread goes round every [`ROUND`](lectern_delivery::ROUND); the rest is for a machine under load.
 const PATIENCE: Duration = Duration::from_secs(30);
-
-/// The deliver thread goes round at least this often, even when there is nothing to deliver.
-pub const DELIVERY_ROUND: Duration = Duration::from_secs(5);
 
 /// How often the status line is written anew.
 const STATUS_EVERY: Duration = Duration::from_secs(10);

@@ -2,23 +2,19 @@
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
 
 use log::{Level, Log, Metadata, Record};
 
-use super::events::{BROKER_BACK, BROKER_LOST};
+use lectern_delivery::events::{BROKER_BACK, BROKER_LOST};
+use lectern_delivery::outage::{LINES, WINDOW};
+
 use crate::clock::{BootTime, Clock, SystemClock};
 
-/// A place in the source may speak this often …
-pub(super) const LINES: u32 = 10;
-/// … in this time.
-pub(super) const WINDOW: Duration = Duration::from_secs(600);
-
-/// Events that are counted where they happen, in pairs (see [`super::outage`]): here one line of a pair would be heard
+/// Events that are counted where they happen, in pairs (see [`lectern_delivery::outage`]): here one line of a pair would be heard
 /// without the other.
 const COUNTED_ELSEWHERE: [&str; 2] = [BROKER_LOST, BROKER_BACK];
 
-/// A logger that hears no place in the source more than [`LINES`] times in [`WINDOW`]. What is asked for with
+/// A logger that hears no place in the source more than [`LINES`] times in [`WINDOW`], as outages are told. What is asked for with
 /// `debug` or `trace` is not limited.
 pub(super) struct Limited<L> {
     inner: L,
@@ -90,6 +86,7 @@ impl<L: Log> Log for Limited<L> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::Duration;
 
     #[test]
     fn a_place_that_floods_is_heard_ten_times_and_then_told_of() {

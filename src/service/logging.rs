@@ -56,8 +56,8 @@ fn filter(level: LevelFilter, wanted: &str) -> Filter {
 /// What a panic is told as.
 fn describe(panic: &PanicHookInfo<'_>) -> String {
     let place = panic.location().map_or_else(String::new, |at| format!(" at {}:{}", at.file(), at.line()));
-    // The compiler writes the paths of this crate's files from its own folder on.
-    let ours = panic.location().is_some_and(|at| at.file().starts_with("src/"));
+    // The compiler writes the paths of our own files from the workspace on.
+    let ours = panic.location().is_some_and(|at| ["src/", "crates/"].iter().any(|from| at.file().starts_with(from)));
     let words =
         panic.payload_as_str().filter(|_| ours).map_or_else(String::new, |words| format!(": {words}"));
     format!("this is a bug: stopped{place}{words}")
@@ -74,7 +74,7 @@ impl<L> Guarded<L> {
     fn hears(&self, metadata: &Metadata<'_>) -> bool {
         let name = metadata.target().split("::").next().unwrap_or_default();
         let allowed = match name {
-            "lectern" => true,
+            "lectern" | "lectern_delivery" | "lectern_record" | "lectern_vision" => true,
             _ => !self.unheard.contains(&name) && metadata.level() <= Level::Warn,
         };
         allowed && self.filter.enabled(metadata)

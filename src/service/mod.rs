@@ -6,6 +6,5 @@ mod limit;
 pub mod lockdown;
 pub mod logging;
 pub mod notify;
-pub mod outage;
 pub mod printable;
 pub mod signals;

@@ -2,7 +2,10 @@
 //! that comes while nobody waits is there at the next wait.
 
 use std::io;
+use std::sync::Arc;
 
+use lectern_delivery::Beside;
+use tokio::sync::Mutex;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// What a signal asks for.
@@ -52,6 +55,23 @@ impl Signals {
             _ = self.hangup.recv() => Request::Reload,
         }
     }
+}
+
+/// The signals of a process whose deliver thread is not always the same.
+pub type Shared = Arc<Mutex<Signals>>;
+
+/// What is done when a signal comes; called on the deliver thread.
+pub type OnRequest = Box<dyn FnMut(Request) + Send>;
+
+/// Hears signals beside the delivery.
+#[must_use]
+pub fn heard(signals: Shared, mut on_request: OnRequest) -> Beside {
+    Box::pin(async move {
+        let mut signals = signals.lock().await;
+        loop {
+            on_request(signals.next().await);
+        }
+    })
 }
 
 /// Whether whoever started this process asked it to ignore a signal, as `nohup` does; one that it listens to is not ignored.

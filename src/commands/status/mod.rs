@@ -14,7 +14,7 @@ use serde::Serialize;
 use super::{STANDARD_OUTPUT, placed};
 use crate::cli::Status;
 use crate::clock::SystemClock;
-use crate::delivery::{LocalStatus, Silent};
+use crate::local_status::{LocalStatus, Silent};
 use crate::service::printable::{Printable, complain};
 use board::Board;
 
