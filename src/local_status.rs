@@ -273,11 +273,7 @@ impl Teller {
             frames_per_second: health.rate(),
             equipment: health.equipment().clone(),
             last_window: self.last_window.clone(),
-            broker: BrokerStatus {
-                address: broker.to_string(),
-                connected,
-                problem: self.problem.clone(),
-            },
+            broker: BrokerStatus { address: broker.to_string(), connected, problem: self.problem.clone() },
             spool: SpoolStatus {
                 waiting: backlog.spooled,
                 unreadable: backlog.unreadable,

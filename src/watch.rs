@@ -15,8 +15,8 @@ use crate::camera::{CameraError, Capture, FrameSource};
 use crate::clock::{BootTime, Clock, Stop};
 use crate::expression::Sighting;
 use crate::service::events;
-use crate::window::{Grid, MinuteRecord, Window};
 use crate::vision::{Analyzer, Seen, VisionError};
+use crate::window::{Grid, MinuteRecord, Window};
 
 /// How long a lost camera is left alone between two attempts to open it.
 const REOPEN_EVERY: Duration = Duration::from_secs(2);

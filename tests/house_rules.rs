@@ -169,24 +169,6 @@ impl Rule {
 }
 
 #[test]
-fn past_vision_nothing_can_name_a_pixel() {
-    let rule = Rule {
-        rooms: &["service"],
-        except: &[],
-        words: &["camera::", "vision::", "Frame;", "image::"],
-        unless: None,
-        why: "imports nothing from camera or vision",
-    };
-    rule.hold();
-}
-
-#[test]
-fn only_the_camera_touches_v4l2() {
-    let words = &["v4l::", "/dev/video"];
-    Rule { rooms: &[], except: &["camera"], words, unless: None, why: "V4L2 belongs to camera" }.hold();
-}
-
-#[test]
 fn only_delivery_touches_the_network() {
     let rule = Rule {
         rooms: &[],
@@ -262,24 +244,6 @@ fn what_is_said_on_standard_error_is_escaped() {
         why: "use service::printable::complain",
     };
     rule.hold();
-}
-
-#[test]
-fn a_frame_cannot_be_copied_printed_or_serialised() {
-    fn is_kept(text: &str) -> bool {
-        // The attributes and comments right before it.
-        let before = text.split("pub struct Frame").next().unwrap();
-        let declaration = before.rsplit("\n\n").next().unwrap();
-        let traits = ["Clone", "Debug", "Serialize", "Display"];
-        !declaration.contains("derive(")
-            && traits.iter().all(|name| !text.contains(&format!("{name} for Frame")))
-            && text.contains("impl Drop for Frame")
-    }
-    let text = fs::read_to_string("src/camera/frame.rs").unwrap();
-    assert!(is_kept(&text), "Frame derives nothing, and wipes itself");
-    assert!(!is_kept(&text.replace("pub struct Frame", "#[derive(Clone)]\npub struct Frame")));
-    assert!(!is_kept(&format!("{text}\nimpl std::fmt::Debug for Frame {{}}")));
-    assert!(!is_kept(&text.replace("impl Drop for Frame", "impl Frame")));
 }
 
 /// A file that uses another one, by their paths.

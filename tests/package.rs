@@ -148,7 +148,7 @@ fn message_ids_are_unique_and_documented() {
 /// The search for pictures in the virtual machine makes the RGB that the program makes, or it would find none.
 #[test]
 fn the_search_for_pictures_knows_how_they_are_decoded() {
-    let source = fs::read_to_string("src/camera/frame.rs").unwrap();
+    let source = fs::read_to_string("crates/vision/src/camera/frame.rs").unwrap();
     let search = fs::read_to_string("cross/vm/search.py").unwrap();
     let factors = source.lines().filter(|line| line.starts_with("const ") && line.contains("_OF_C"));
     let found: Vec<_> =

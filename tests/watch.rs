@@ -9,10 +9,10 @@ use jiff::Timestamp;
 use lectern::camera::{CameraError, Capture, Frame, FrameSource};
 use lectern::clock::{Clock, SimulatedClock, Stop};
 use lectern::expression::Sighting;
-use lectern::window::{Grid, MinuteRecord};
 use lectern::vision::models::ModelStore;
 use lectern::vision::{Analysis, Analyzer};
 use lectern::watch::{Observer, Watch, WatchError};
+use lectern::window::{Grid, MinuteRecord};
 
 /// What the source does on a tick.
 enum Step {

@@ -54,11 +54,7 @@ pub(crate) fn run(folder: &Path, port: u16) -> ExitCode {
     let first_seq = spool.next_seq();
     let stop = Stop::default();
     let broker = local_broker(port, "soak-device");
-    let setup = Setup {
-        clock: clock.clone(),
-        stop: stop.clone(),
-        ..setup("soak", broker, &spool, TIMING)
-    };
+    let setup = Setup { clock: clock.clone(), stop: stop.clone(), ..setup("soak", broker, &spool, TIMING) };
     let (reports, thread) = setup.start(spool).unwrap();
     reports.send(Report::State(State::Watching));
     let finish = folder.join(FINISH);

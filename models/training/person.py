@@ -1,4 +1,4 @@
-"""The resting face of a person: form and constants of `src/vision/baseline.rs`, chosen in simulated lectures.
+"""The resting face of a person: form and constants of `crates/vision/src/baseline.rs`, chosen in simulated lectures.
 
 `python person.py --lectern target/release/lectern --faces FER2013Valid` takes the photographs of `rated_dev/` below the data
 folder as the product frames and classifies them, and makes lectures of one performer: the photographs follow each other in

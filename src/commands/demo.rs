@@ -21,10 +21,10 @@ use crate::delivery::{Broker, Report, Reports, Setup, Timing, Unmonitored};
 use crate::expression::Sighting;
 use crate::rate;
 use crate::service::printable::complain;
-use crate::window::{Grid, MinuteRecord};
 use crate::vision::models::ModelStore;
 use crate::vision::{Analysis, Analyzer};
 use crate::watch::{Observer, Watch};
+use crate::window::{Grid, MinuteRecord};
 
 const ROOT: &str = "lectern/v1";
 const RATE_HZ: f64 = rate::DEFAULT_HZ;

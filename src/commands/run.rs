@@ -20,10 +20,10 @@ use crate::local_status::StatusWriter;
 use crate::service::health::{Equipment, Health, Pulse};
 use crate::service::signals::{self, OnRequest, Request, Signals};
 use crate::service::{events, lockdown, notify};
-use crate::window::{Grid, MinuteRecord};
 use crate::vision::Analyzer;
 use crate::vision::models::ModelStore;
 use crate::watch::{Observer, Watch};
+use crate::window::{Grid, MinuteRecord};
 
 /// Where systemd says that this daemon's runtime directory is.
 const RUNTIME_DIRECTORY: &str = "RUNTIME_DIRECTORY";
@@ -42,7 +42,8 @@ pub fn run(arguments: &Run, models: Option<&Path>) -> anyhow::Result<()> {
         log::warn!("{problem}; looked for again at each connection");
     }
     let (mut source, mut analyzer, mut equipment) = open(&settings, models)?;
-    let mut round = Round { file: arguments.config.clone(), spool: None, event_loop: Some(event_loop), signals };
+    let mut round =
+        Round { file: arguments.config.clone(), spool: None, event_loop: Some(event_loop), signals };
     while let Some(new) = round.watch(&settings, source, &mut analyzer, equipment.clone())? {
         if kept_in(&new) != kept_in(&settings) {
             round.close_spool();
@@ -193,7 +194,11 @@ impl Round {
         };
         let event_loop = self.event_loop.take().context("no event loop")?;
         let (reports, thread) = setup
-            .start_on(spool, event_loop, signals::heard(Arc::clone(&self.signals), self.on_request(&stop, &asked)))
+            .start_on(
+                spool,
+                event_loop,
+                signals::heard(Arc::clone(&self.signals), self.on_request(&stop, &asked)),
+            )
             .context("the deliver thread did not start")?;
         notify::ready();
         let grid = Grid { seconds: settings.window_seconds, origin: Timestamp::UNIX_EPOCH };

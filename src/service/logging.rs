@@ -57,7 +57,8 @@ fn filter(level: LevelFilter, wanted: &str) -> Filter {
 fn describe(panic: &PanicHookInfo<'_>) -> String {
     let place = panic.location().map_or_else(String::new, |at| format!(" at {}:{}", at.file(), at.line()));
     // The compiler writes the paths of our own files from the workspace on.
-    let ours = panic.location().is_some_and(|at| ["src/", "crates/"].iter().any(|from| at.file().starts_with(from)));
+    let ours =
+        panic.location().is_some_and(|at| ["src/", "crates/"].iter().any(|from| at.file().starts_with(from)));
     let words =
         panic.payload_as_str().filter(|_| ours).map_or_else(String::new, |words| format!(": {words}"));
     format!("this is a bug: stopped{place}{words}")

@@ -5,8 +5,8 @@ use std::io;
 use std::sync::Arc;
 
 use lectern_delivery::Beside;
-use tokio::sync::Mutex;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::Mutex;
 
 /// What a signal asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

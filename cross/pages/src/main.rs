@@ -20,7 +20,7 @@ mod cli;
 mod rate;
 
 #[allow(dead_code, reason = "the command line checks a region with it")]
-#[path = "../../../src/vision/analysis.rs"]
+#[path = "../../../crates/vision/src/analysis.rs"]
 mod vision;
 
 const CONFIGURATION: &str = include_str!("../../../systemd/lectern.toml");

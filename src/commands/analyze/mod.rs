@@ -32,10 +32,10 @@ use crate::clock::{SimulatedClock, Stop};
 use crate::delivery::payload::Identity;
 use crate::service::printable::complain;
 use crate::service::signals::{Signals, is_ignored};
-use crate::window::Grid;
 use crate::vision::Analyzer;
 use crate::vision::models::ModelStore;
 use crate::watch::Watch;
+use crate::window::Grid;
 
 /// The number of SIGHUP.
 const HANGUP: i32 = 1;

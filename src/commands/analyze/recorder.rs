@@ -9,9 +9,9 @@ use super::tables::Sheets;
 use crate::clock::Stop;
 use crate::delivery::payload::{self, Identity};
 use crate::expression::Sighting;
-use crate::window::{Counts, MinuteRecord};
 use crate::vision::{Analysis, Seen};
 use crate::watch::Observer;
+use crate::window::{Counts, MinuteRecord};
 
 /// Stretches without a picture that are told of, for each recording; of the others only how many there are.
 const TOLD_PAUSES: u32 = 10;

@@ -153,7 +153,7 @@ mod tests {
     #[test]
     fn the_documents_show_an_announcement_byte_for_byte() {
         let topics = Topics::new("lectern/v1", "north", "main", "101", "r101-cam1");
-        let shown = std::fs::read_to_string("docs/wire/discovery.json").unwrap();
+        let shown = std::fs::read_to_string("../../docs/wire/discovery.json").unwrap();
         assert_eq!(payload("r101-cam1", &topics, 60), shown.replace("0.1.0", env!("CARGO_PKG_VERSION")));
         assert_eq!(
             topic(&topics),

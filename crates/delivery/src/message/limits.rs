@@ -40,10 +40,10 @@ mod tests {
 
     use super::*;
     use crate::message::payload::{self, Backlog, Identity, MAX_BASIS_BYTES, State};
-    use crate::spool::{Folders, MOST_BYTES, Spool};
     use crate::message::topics::{CHECK_SUFFIX, MAX_ROOT_BYTES, Topics, check_level, check_root};
     use crate::message::{discovery, payload::Payload};
     use crate::mqtt::test_messages;
+    use crate::spool::{Folders, MOST_BYTES, Spool};
     use lectern_record::expression::Expression;
     use lectern_record::window::{Counts, MinuteRecord};
 

@@ -30,8 +30,8 @@ use crate::outage::Outages;
 use crate::spool::Spool;
 use announcer::{Announcer, Message};
 pub use report::{Report, Reports, Summary};
-pub use setup::{Setup, Timing};
 use setup::{FAREWELL, LEAVING_BACKOFF};
+pub use setup::{Setup, Timing};
 pub use thread::{Beside, DeliveryThread, EventLoop, Panicked};
 
 /// How long a disk that took no records is left alone.

@@ -80,8 +80,8 @@ pub struct Setup {
 
 #[cfg(test)]
 mod tests {
-    use crate::mqtt::link::CONNECT_WITHIN;
     use super::*;
+    use crate::mqtt::link::CONNECT_WITHIN;
 
     #[test]
     fn a_broker_that_is_back_is_found_within_ninety_seconds() {

@@ -39,10 +39,10 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use crate::message::payload::{Backlog, Payload};
-use lectern_record::clock::BootTime;
 use append_log::{Log, Oldest};
 pub use folders::{Folder, Folders};
 pub use inspect::{Inspection, inspect, read_status};
+use lectern_record::clock::BootTime;
 pub(super) use names::DISCOVERED;
 pub use names::STATUS;
 pub use patience::Patience;

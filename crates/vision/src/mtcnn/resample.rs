@@ -5,7 +5,7 @@ use std::ops::{AddAssign, Range};
 use zeroize::{Zeroize, Zeroizing};
 
 use crate::camera::{BLACK, LUMA, Pixels, Planes, mean_rgb};
-use crate::vision::geometry::{View, to_f32};
+use crate::geometry::{View, to_f32};
 
 /// A rectangle of a view: columns `x` to `x + width`, rows `y` to `y + height`.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -180,8 +180,8 @@ fn gray(planes: &mut [f32], size: usize) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::analysis::Region;
     use crate::camera::{Frame, decode};
-    use crate::vision::analysis::Region;
 
     fn area(view: &View<'_>, cut: Cut, width: usize, height: usize) -> Vec<f32> {
         Resampler::default().area(view, cut, width, height).to_vec()

@@ -10,7 +10,7 @@ use super::error::VisionError;
 use super::geometry::{Affine, Face, Point, View};
 use super::models::ModelStore;
 use crate::camera::Frame;
-use crate::expression::Expression;
+use lectern_record::expression::Expression;
 
 /// Probabilities of the 13 kinds, by [`Expression::index`]; they sum to 1.
 pub type Probabilities = [f32; Expression::COUNT];

@@ -1,6 +1,6 @@
 //! Candidate boxes: regression and non-maximum suppression, with the conventions of the original.
 
-use crate::vision::geometry::{BBox, Face};
+use crate::geometry::{BBox, Face};
 
 /// A box that may be a face.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -25,7 +25,7 @@ impl Candidate {
 
 /// What an overlap is measured against.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::vision) enum Overlap {
+pub(crate) enum Overlap {
     /// The union of both boxes (IoU).
     Union,
     /// The smaller box, pixels counted inclusively: a small box within a large one goes.
@@ -59,12 +59,12 @@ pub(super) fn suppress<T>(
 }
 
 /// Keeps the best of those that cover the same face, best first.
-pub(in crate::vision) fn distinct(faces: &mut Vec<Face>) {
+pub(crate) fn distinct(faces: &mut Vec<Face>) {
     suppress(faces, |face| (face.score, face.bbox), Overlap::Minimum, 0.7, usize::MAX);
 }
 
 impl Overlap {
-    pub(in crate::vision) fn of(self, a: &BBox, b: &BBox) -> f32 {
+    pub(crate) fn of(self, a: &BBox, b: &BBox) -> f32 {
         let one = if self == Self::Minimum { 1.0 } else { 0.0 };
         let width = (a.x2.min(b.x2) - a.x1.max(b.x1) + one).max(0.0);
         let height = (a.y2.min(b.y2) - a.y1.max(b.y1) + one).max(0.0);

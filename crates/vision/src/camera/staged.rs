@@ -9,7 +9,7 @@ use super::decode;
 use super::frame::Frame;
 use super::source::{CameraError, Capture, FrameSource};
 
-const PORTRAIT: &[u8] = include_bytes!("../../assets/portrait.jpg");
+const PORTRAIT: &[u8] = include_bytes!("../../../../assets/portrait.jpg");
 
 const WIDTH: usize = 640;
 const HEIGHT: usize = 480;

@@ -67,7 +67,8 @@ impl FrameSource for Stills {
 }
 
 /// Whether a file is a still of a folder, by its name.
-pub(crate) fn is_still(path: &Path) -> bool {
+#[must_use]
+pub fn is_still(path: &Path) -> bool {
     has_extension(path, &["jpg", "jpeg", "png"])
 }
 

@@ -2,12 +2,12 @@
 
 use super::boxes::Candidate;
 use super::resample::{Cut, Resampler};
-use crate::vision::engine::Network;
-use crate::vision::error::VisionError;
-use crate::vision::geometry::{BBox, View, to_f32};
+use crate::engine::Network;
+use crate::error::VisionError;
+use crate::geometry::{BBox, View, to_f32};
 
 /// Side of a P-Net cell, and of the smallest face it sees, in pixels of a pyramid level.
-pub(in crate::vision) const CELL: usize = 12;
+pub(crate) const CELL: usize = 12;
 
 /// The sizes of one picture.
 pub(super) struct Pyramid {

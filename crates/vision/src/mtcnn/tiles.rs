@@ -6,7 +6,7 @@
 
 use super::pyramid::CELL;
 use super::resample::Cut;
-use crate::vision::geometry::{BBox, Point, View, to_f32, to_usize};
+use crate::geometry::{BBox, Point, View, to_f32, to_usize};
 
 /// Side of a tile in pixels of its level.
 pub(super) const SIDE: usize = 128;
@@ -25,15 +25,15 @@ pub(super) const BELOW: usize = 2;
 
 /// A square of the picture, to be looked at in one size.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(in crate::vision) struct Tile {
+pub(crate) struct Tile {
     pub(super) cut: Cut,
     /// Side of P-Net's cell in pixels of the picture.
-    pub(in crate::vision) cell: f32,
+    pub(crate) cell: f32,
 }
 
 impl Tile {
     /// A square of `side` pixels with its upper left corner at `x`, `y`, for faces of about `cell` pixels.
-    pub(in crate::vision) fn new(x: usize, y: usize, side: usize, cell: f32) -> Self {
+    pub(crate) fn new(x: usize, y: usize, side: usize, cell: f32) -> Self {
         Self { cut: Cut { x, y, width: side, height: side }, cell }
     }
 
@@ -43,7 +43,7 @@ impl Tile {
     }
 
     /// Whether any of it lies in a rectangle of the picture.
-    pub(in crate::vision) fn meets(&self, bbox: &BBox) -> bool {
+    pub(crate) fn meets(&self, bbox: &BBox) -> bool {
         let Cut { x, y, width, height } = self.cut;
         to_f32(x) < bbox.x2
             && to_f32(x + width) > bbox.x1
@@ -140,8 +140,8 @@ fn starts(length: usize, side: usize, shared: usize) -> impl Iterator<Item = usi
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::analysis::Region;
     use crate::camera::Frame;
-    use crate::vision::analysis::Region;
 
     fn plan(width: usize, height: usize, smallest: u32) -> Tiles {
         let frame = Frame::from_rgb(width, height, vec![0; width * height * 3]).unwrap();

@@ -9,7 +9,7 @@ use zeroize::Zeroize;
 
 use super::classifier::{Logits, softmax};
 use super::geometry::BBox;
-use crate::expression::Expression;
+use lectern_record::expression::Expression;
 
 /// Seconds of a resting face that the population's counts for: how much must be seen before the person's own prevails.
 const CAUTION_S: f32 = 3.0;
@@ -220,7 +220,7 @@ mod tests {
 
     #[test]
     fn the_program_adapts_as_the_simulation_did() {
-        let text = include_str!("../../tests/fixtures/baseline.json");
+        let text = include_str!("../../../tests/fixtures/baseline.json");
         let fixture: Fixture = serde_json::from_str(text).unwrap();
         let mut face = RestingFace::default();
         for (number, [said, expected]) in fixture.frames.iter().enumerate() {

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use crate::clock::{BootTime, Clock, Stop, SystemClock};
+use lectern_record::clock::{BootTime, Clock, Stop, SystemClock};
 
 /// A live source that gives no picture for this long is lost, as a camera is.
 pub(super) const SILENCE: Duration = Duration::from_secs(4);

@@ -45,7 +45,7 @@ mod tests {
     /// What the network gives as tract runs it by itself and with our operators, and the names of the latter's operators
     /// once optimised, where `OptMaxPool` is a `MaxPool`.
     fn both(file: &str, shape: &[usize]) -> (Vec<f32>, Vec<f32>, Vec<String>) {
-        let path = std::path::Path::new("models").join(file);
+        let path = std::path::Path::new("../../models").join(file);
         let decluttered = || {
             let model = onnx().model_for_path(&path).unwrap();
             let model = model.with_input_fact(0, f32::fact(shape).into()).unwrap();

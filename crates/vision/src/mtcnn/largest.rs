@@ -6,8 +6,8 @@
 
 use super::boxes::{Candidate, Overlap};
 use super::cascade::Cascade;
-use crate::vision::error::VisionError;
-use crate::vision::geometry::{BBox, Face, View};
+use crate::error::VisionError;
+use crate::geometry::{BBox, Face, View};
 
 /// The most candidates that R-Net and O-Net look at: a crowd costs little more than one face.
 const MOST_CANDIDATES: [usize; 2] = [128, 20];

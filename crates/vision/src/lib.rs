@@ -1,14 +1,17 @@
-//! From a frame to sightings: detect, track, align, classify.
+//! From a camera to sightings: capture, detect, track, align, classify.
 //!
-//! Nothing that leaves this module holds pixels: a [`Sighting`](crate::expression::Sighting) is one of 13 kinds, or uncertain.
+//! Of Lectern it knows `lectern_record` alone: nothing here can name a topic or a connection, and nothing that reaches the network can
+//! name what is here. What is counted holds no pixels: a [`Sighting`](lectern_record::expression::Sighting) is one of 13 kinds, or uncertain.
 //!
-//! From the ground to the roof, each room uses only those before it: `error`, `analysis` and [`geometry`]; [`models`], the checked files;
+//! From the ground to the roof, each room uses only those before it: [`camera`], which makes frames; `error`, `analysis` and [`geometry`]; [`models`], the checked files;
 //! `weights`, `fused` and `engine`, which run them; [`mtcnn`] and [`classifier`], what their numbers mean; [`baseline`], from whose resting face; `scene` and `tracker`, which
 //! save searches; and on top `analyzer`, for whoever counts, and [`look`], for whoever aims a camera.
+#![forbid(unsafe_code)]
 
 mod analysis;
 mod analyzer;
 pub mod baseline;
+pub mod camera;
 pub mod classifier;
 mod engine;
 mod error;

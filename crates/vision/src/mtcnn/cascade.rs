@@ -6,12 +6,12 @@ use super::boxes::{Candidate, Overlap, distinct, suppress};
 use super::pyramid::{CELL, Pyramid, propose};
 use super::resample::{Cut, Resampler};
 use super::tiles::{SIDE, Tile, Tiles};
+use crate::analysis::Region;
 use crate::camera::Frame;
-use crate::vision::analysis::Region;
-use crate::vision::engine::Network;
-use crate::vision::error::VisionError;
-use crate::vision::geometry::{BBox, Face, Point, View, to_f32};
-use crate::vision::models::ModelStore;
+use crate::engine::Network;
+use crate::error::VisionError;
+use crate::geometry::{BBox, Face, Point, View, to_f32};
+use crate::models::ModelStore;
 
 /// Side of R-Net's input.
 const REFINEMENT: usize = 24;

@@ -266,6 +266,10 @@ fn rgb_of(luma: u8, cb: u8, cr: u8) -> [u8; 3] {
     mean_rgb(luma.into(), cb.into(), cr.into()).map(|level| level.round() as u8)
 }
 
+// A picture stays where it is, cannot be printed or written out, and wipes itself.
+static_assertions::assert_impl_all!(Frame: Drop);
+static_assertions::assert_not_impl_any!(Frame: Clone, std::fmt::Debug, std::fmt::Display, serde::Serialize);
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -119,7 +119,8 @@ fn span(from: f32, to: f32, side: usize) -> (usize, usize) {
     reason = "pictures' sides and crops are far below 2^24, up to which an f32 is exact; a larger sum is rounded once"
 )]
 #[inline]
-pub(crate) fn to_f32(pixels: usize) -> f32 {
+#[must_use]
+pub fn to_f32(pixels: usize) -> f32 {
     pixels as f32
 }
 

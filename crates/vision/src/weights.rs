@@ -78,7 +78,7 @@ mod tests {
     #[test]
     fn weights_are_what_tract_makes_of_them() {
         for (name, nodes, shape) in [("onet", 6, [1, 3, 48, 48]), ("expression", 21, [1, 1, 48, 48])] {
-            let proto = onnx().proto_model_for_path(format!("models/{name}.onnx")).unwrap();
+            let proto = onnx().proto_model_for_path(format!("../../models/{name}.onnx")).unwrap();
             let mut ours = proto.clone();
             dequantise(&mut ours).unwrap();
             let count = |model: &ModelProto| model.graph.as_ref().unwrap().node.len();

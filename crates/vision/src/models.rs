@@ -8,7 +8,7 @@ use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
 use super::error::VisionError;
-use crate::expression::Expression;
+use lectern_record::expression::Expression;
 
 /// One network, as the manifest names it.
 #[derive(Debug, Clone, Deserialize)]
@@ -96,15 +96,16 @@ pub struct ModelStore {
 
 /// The models that are part of this program.
 const BUILT_IN: [(&str, &[u8]); 5] = [
-    ("manifest.toml", include_bytes!("../../models/manifest.toml")),
-    ("pnet.onnx", include_bytes!("../../models/pnet.onnx")),
-    ("rnet.onnx", include_bytes!("../../models/rnet.onnx")),
-    ("onet.onnx", include_bytes!("../../models/onet.onnx")),
-    ("expression.onnx", include_bytes!("../../models/expression.onnx")),
+    ("manifest.toml", include_bytes!("../../../models/manifest.toml")),
+    ("pnet.onnx", include_bytes!("../../../models/pnet.onnx")),
+    ("rnet.onnx", include_bytes!("../../../models/rnet.onnx")),
+    ("onet.onnx", include_bytes!("../../../models/onet.onnx")),
+    ("expression.onnx", include_bytes!("../../../models/expression.onnx")),
 ];
 
 /// A hash in hexadecimal digits.
-pub(crate) fn hex(hash: &[u8]) -> String {
+#[must_use]
+pub fn hex(hash: &[u8]) -> String {
     hash.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 

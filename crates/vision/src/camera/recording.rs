@@ -7,7 +7,7 @@ use super::source::{CameraError, FrameSource};
 use super::stills::{Stills, has_extension, is_still};
 use super::video::Video;
 use super::y4m::Y4m;
-use crate::clock::Stop;
+use lectern_record::clock::Stop;
 
 /// Opens a recording, sampled at `rate_hz` frames for each second of its own time.
 ///

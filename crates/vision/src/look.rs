@@ -123,7 +123,7 @@ mod tests {
     use std::path::Path;
 
     fn portrait(width: usize) -> Frame {
-        let portrait = stills::read(Path::new("tests/fixtures/portrait.png")).unwrap();
+        let portrait = stills::read(Path::new("../../tests/fixtures/portrait.png")).unwrap();
         portrait.scaled(width, width * portrait.height() / portrait.width())
     }
 

@@ -13,8 +13,8 @@ use super::models::ModelStore;
 use super::mtcnn::Detector;
 use super::tracker::Tracker;
 use crate::camera::Frame;
-use crate::expression::Sighting;
-use crate::rate;
+use lectern_record::expression::Sighting;
+use lectern_record::rate;
 
 /// The longer side of a face's box below which its expression is `uncertain`, in pixels. The classifier's crop is about as
 /// large, and of 20 pixels it names nine tenths as many faces rightly as of 48, of fewer pixels less (the model card's

@@ -15,7 +15,7 @@ use super::frame::{Chroma, Frame};
 use super::patience::{self, Deadline, Patient, SILENCE};
 use super::size::check_size;
 use super::source::{CameraError, Capture, FrameSource};
-use crate::clock::Stop;
+use lectern_record::clock::Stop;
 
 /// The longest header line that is read; real ones have less than a hundred bytes.
 const LONGEST_LINE: u64 = 4096;

@@ -215,8 +215,8 @@ fn belongs(width: usize, height: usize, at: usize, bbox: &BBox) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::analysis::Region;
     use crate::camera::Frame;
-    use crate::vision::analysis::Region;
 
     const SIZE: (usize, usize) = (640, 480);
 
