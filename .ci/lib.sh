@@ -87,7 +87,7 @@ packaged=target/aarch64-unknown-linux-gnu/dist/lectern
 
 # Prints the name of the package for arm64, which the step `package` makes.
 package() {
-    local parts="src systemd cross/*.sh cross/pages cross/rustfft Cargo.toml Cargo.lock models/manifest.toml models/*.onnx"
+    local parts="src crates systemd cross/*.sh cross/pages cross/rustfft Cargo.toml Cargo.lock models/manifest.toml models/*.onnx"
     # shellcheck disable=SC2086 # several
     if ! [ -e target/ci/package ] || ! [ -e "$(cat target/ci/package)" ] ||
         [ -n "$(find $parts -newer target/ci/package -print -quit)" ]; then

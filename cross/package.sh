@@ -43,6 +43,6 @@ cross/glibc-floor.sh $folder/dist/lectern >&2
 
 # cargo-deb compresses the pages, and the changelog.
 rm -rf target/pages
-CARGO_TARGET_DIR=target/pages-build cargo run --quiet --locked --manifest-path cross/pages/Cargo.toml target/pages >&2
+cargo run --quiet --locked -p pages target/pages >&2
 # One page for the program and its subcommands: `man lectern check` finds lectern-check(1).
 cargo deb "${options[@]}" | tail -n 1

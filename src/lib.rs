@@ -5,13 +5,13 @@
 //! the compiler shows that past `vision` nothing can name a pixel type. Here is what plugs them together.
 #![forbid(unsafe_code)]
 
-pub mod cli; // the command line, as clap reads it
 pub mod commands; // one file a subcommand
 pub mod config; // lectern.toml as written, and Settings as validated
 pub mod local_status; // what the service tells `lectern status`, in a file of the runtime directory
 pub mod service; // logging and what systemd wants to know
 pub mod watch; // the watch thread: one frame a tick, one record a window
 
+pub use lectern_cli as cli; // the command line, as clap reads it
 pub use lectern_delivery as delivery; // payloads, topics, the spool, the publisher
 pub use lectern_record::{clock, expression, rate, window};
 pub use lectern_vision as vision; // a frame into sightings: detect, track, align, classify

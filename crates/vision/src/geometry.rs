@@ -95,16 +95,15 @@ pub struct Face {
     pub landmarks: [Point; 5],
 }
 
-impl Region {
-    /// How many pixels it covers of a picture of `width` x `height`; at least one each way.
-    #[must_use]
-    pub fn size_of(&self, width: u32, height: u32) -> (u32, u32) {
-        let covered = |from, to, side: u32| {
-            let (_, length) = span(from, to, side as usize);
-            u32::try_from(length).unwrap_or(side)
-        };
-        (covered(self.left, self.right, width), covered(self.top, self.bottom, height))
-    }
+/// How many pixels a region covers of a picture of `width` x `height`; at least one each way.
+#[must_use]
+pub fn size_of(region: Region, width: u32, height: u32) -> (u32, u32) {
+    let covered = |from, to, side: u32| {
+        let (_, length) = span(from, to, side as usize);
+        u32::try_from(length).unwrap_or(side)
+    };
+    let [left, top, right, bottom] = region.edges();
+    (covered(left, right, width), covered(top, bottom, height))
 }
 
 /// Start and length in pixels of a part of a side; at least one pixel long.
@@ -147,8 +146,9 @@ impl<'a> View<'a> {
     /// The part of `frame` that `region` covers; at least one pixel.
     #[must_use]
     pub fn new(frame: &'a Frame, region: Region) -> Self {
-        let (left, width) = span(region.left, region.right, frame.width());
-        let (top, height) = span(region.top, region.bottom, frame.height());
+        let [left, top, right, bottom] = region.edges();
+        let (left, width) = span(left, right, frame.width());
+        let (top, height) = span(top, bottom, frame.height());
         Self { frame, left, top, width, height }
     }
 

@@ -8,7 +8,6 @@
 //! save searches; and on top `analyzer`, for whoever counts, and [`look`], for whoever aims a camera.
 #![forbid(unsafe_code)]
 
-mod analysis;
 mod analyzer;
 pub mod baseline;
 pub mod camera;
@@ -24,6 +23,8 @@ mod scene;
 mod sweep;
 mod tracker;
 mod weights;
+
+use lectern_record::analysis;
 
 pub use analysis::{Analysis, Baseline, DEFAULT_MIN_FACE_PX, Faces, Region};
 pub use analyzer::{Analyzer, SMALLEST_TOLD_PX, Seen, Stage};

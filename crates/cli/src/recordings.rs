@@ -5,10 +5,10 @@ use std::path::PathBuf;
 use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use jiff::Timestamp;
+use lectern_record::analysis::{Analysis, Baseline, Faces};
+use lectern_record::rate::DEFAULT_HZ;
 
 use super::looked_for::{LookedFor, rate};
-use crate::rate::DEFAULT_HZ;
-use crate::vision::{Analysis, Baseline, Faces};
 
 /// Arguments of `lectern analyze`.
 #[derive(Debug, Args)]

@@ -2,8 +2,8 @@
 
 use clap::Args;
 
-use crate::rate::RANGE_HZ;
-use crate::vision::{Analysis, DEFAULT_MIN_FACE_PX, Region};
+use lectern_record::analysis::{Analysis, DEFAULT_MIN_FACE_PX, Region};
+use lectern_record::rate::RANGE_HZ;
 
 /// Which faces of a recording are looked for.
 #[derive(Debug, Clone, Copy, Args)]

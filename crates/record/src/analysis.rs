@@ -81,16 +81,16 @@ impl FromStr for Baseline {
 /// A part of the picture, in fractions of its width and height.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Region {
-    pub(super) left: f32,
-    pub(super) top: f32,
-    pub(super) right: f32,
-    pub(super) bottom: f32,
+    left: f32,
+    top: f32,
+    right: f32,
+    bottom: f32,
 }
 
 impl Serialize for Region {
     /// As the configuration has it.
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        [self.left, self.top, self.right, self.bottom].serialize(serializer)
+        self.edges().serialize(serializer)
     }
 }
 
@@ -104,5 +104,11 @@ impl Region {
         let inside = |v: f32| (0.0..=1.0).contains(&v);
         let good = [left, top, right, bottom].into_iter().all(inside) && left < right && top < bottom;
         good.then_some(Self { left, top, right, bottom })
+    }
+
+    /// `[left, top, right, bottom]`.
+    #[must_use]
+    pub fn edges(self) -> [f32; 4] {
+        [self.left, self.top, self.right, self.bottom]
     }
 }

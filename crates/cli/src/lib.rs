@@ -1,12 +1,13 @@
-//! The command line.
+//! The command line: its definition alone, for the program and for its manual pages and completions.
+#![forbid(unsafe_code)]
 
 mod looked_for;
 mod recordings;
 
 use std::path::PathBuf;
 
-use crate::rate::DEFAULT_HZ;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use lectern_record::rate::DEFAULT_HZ;
 
 use looked_for::rate;
 
@@ -21,7 +22,7 @@ pub const DEFAULT_PATH: &str = "/etc/lectern/lectern.toml";
 /// No picture is stored or sent. Results go to standard output, messages to standard error.
 /// Exit codes: 0 done, 1 failed, 2 wrong usage or configuration.
 #[derive(Debug, Parser)]
-#[command(version, max_term_width = 100, after_help = AFTER_HELP)]
+#[command(name = "lectern", version, max_term_width = 100, after_help = AFTER_HELP)]
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]
