@@ -8,7 +8,9 @@
 pub mod commands; // one file a subcommand
 pub mod config; // lectern.toml as written, and Settings as validated
 pub mod local_status; // what the service tells `lectern status`, in a file of the runtime directory
-pub mod service; // logging and what systemd wants to know
+pub mod logging; // the journal, and what is printed on standard error
+pub mod process; // signals, and what keeps pictures in memory to this process
+pub mod systemd; // the watchdog, and what systemd is told
 pub mod watch; // the watch thread: one frame a tick, one record a window
 
 pub use lectern_cli as cli; // the command line, as clap reads it

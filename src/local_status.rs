@@ -15,7 +15,7 @@ use crate::clock::{BootTime, Clock};
 use crate::delivery::payload::{self, State};
 use crate::delivery::spool::{STATUS, read_status};
 use crate::delivery::{Monitor, ROUND, Round};
-use crate::service::health::{Equipment, Health, Part};
+use crate::systemd::health::{Equipment, Health, Part};
 use crate::window::MinuteRecord;
 
 /// The version of the file's form; a program that knows another one does not guess.

@@ -8,16 +8,16 @@ use lectern::cli::{Cli, Command};
 use lectern::commands;
 use lectern::config::ConfigError;
 use lectern::delivery::CRATES_WITH_PACKETS;
-use lectern::service::printable::{Printable, complain};
+use lectern::logging::printable::{Printable, complain};
 
 /// Wrong usage or configuration; clap uses the same.
 const WRONG_USAGE: u8 = 2;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    lectern::service::logging::start(matches!(cli.command, Command::Run(_)), &CRATES_WITH_PACKETS);
+    lectern::logging::start(matches!(cli.command, Command::Run(_)), &CRATES_WITH_PACKETS);
     let models = cli.models.as_deref();
-    if let Err(error) = lectern::service::lockdown::lock_down() {
+    if let Err(error) = lectern::process::hardening::lock_down() {
         complain(format_args!("core dumps could not be switched off: {error}"));
         return ExitCode::FAILURE;
     }

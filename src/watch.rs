@@ -14,7 +14,7 @@ use std::time::Duration;
 use crate::camera::{CameraError, Capture, FrameSource};
 use crate::clock::{BootTime, Clock, Stop};
 use crate::expression::Sighting;
-use crate::service::events;
+use crate::logging::events;
 use crate::vision::{Analyzer, Seen, VisionError};
 use crate::window::{Grid, MinuteRecord, Window};
 

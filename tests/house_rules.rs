@@ -241,7 +241,7 @@ fn what_is_said_on_standard_error_is_escaped() {
         except: &["commands/demo.rs"],
         words: &["eprintln!(", "eprint!("],
         unless: Some("Printable("),
-        why: "use service::printable::complain",
+        why: "use logging::printable::complain",
     };
     rule.hold();
 }

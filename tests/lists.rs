@@ -11,7 +11,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use common::{column, data, lectern, number, portrait_video};
-use lectern::service::signals::is_ignored;
+use lectern::process::signals::is_ignored;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 

@@ -133,7 +133,7 @@ fn the_package_brings_every_unit_and_switches_on_none_but_the_service() {
 
 #[test]
 fn message_ids_are_unique_and_documented() {
-    let files = ["src/service/events.rs", "crates/delivery/src/events.rs"];
+    let files = ["src/logging/events.rs", "crates/delivery/src/events.rs"];
     let source = files.map(|file| fs::read_to_string(file).unwrap()).concat();
     let ids: Vec<_> =
         source.lines().filter_map(|line| line.strip_prefix("pub const ")?.split('"').nth(1)).collect();

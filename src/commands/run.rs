@@ -17,9 +17,11 @@ use crate::delivery::spool::{Folders, MOST_BYTES, Spool};
 use crate::delivery::{EventLoop, Report, Reports, Setup, Timing};
 use crate::expression::Sighting;
 use crate::local_status::StatusWriter;
-use crate::service::health::{Equipment, Health, Pulse};
-use crate::service::signals::{self, OnRequest, Request, Signals};
-use crate::service::{events, lockdown, notify};
+use crate::logging::events;
+use crate::process::hardening;
+use crate::process::signals::{self, OnRequest, Request, Signals};
+use crate::systemd::health::{Equipment, Health, Pulse};
+use crate::systemd::notify;
 use crate::vision::Analyzer;
 use crate::vision::models::ModelStore;
 use crate::watch::{Observer, Watch};
@@ -36,7 +38,7 @@ const RUNTIME_DIRECTORY: &str = "RUNTIME_DIRECTORY";
 pub fn run(arguments: &Run, models: Option<&Path>) -> anyhow::Result<()> {
     // Before anything takes its time, for a SIGHUP that nobody hears would end the process.
     let (event_loop, signals) = hear_signals().context("no event loop")?;
-    lockdown::lock_memory();
+    hardening::lock_memory();
     let mut settings = Settings::load(&arguments.config)?;
     for problem in settings.unreadable_files() {
         log::warn!("{problem}; looked for again at each connection");

@@ -15,7 +15,7 @@ use super::{STANDARD_OUTPUT, placed};
 use crate::cli::Status;
 use crate::clock::SystemClock;
 use crate::local_status::{LocalStatus, Silent};
-use crate::service::printable::{Printable, complain};
+use crate::logging::printable::{Printable, complain};
 use board::Board;
 
 /// Where the kernel tells of the board.

@@ -2,11 +2,15 @@
 //!
 //! What can be heard. Of Lectern itself: what [`VARIABLE`] asks for. Of other crates: warnings at most, whatever it asks
 //! for. Of rumqttc: nothing ever, for its lines hold the packets that a broker sent, and one that sends our CONNECT back
-//! would have the password printed; what goes wrong there is told in our own words (`delivery::error`). Of rumqttd, the
+//! would have the password printed; what goes wrong there is told in our own words (`lectern_delivery`). Of rumqttd, the
 //! demo's broker: nothing, for it names its tracing spans at level error; what fails there is told by the demo. A panic in
 //! another crate is told by its place alone, for its words may hold anything.
 //!
 //! What is heard is made [`Printable`], message and fields.
+
+pub mod events;
+mod limit;
+pub mod printable;
 
 use std::panic::PanicHookInfo;
 
@@ -15,8 +19,8 @@ use log::kv::{Error, Key, Value, VisitSource};
 use log::{Level, LevelFilter, Log, Metadata, Record};
 use systemd_journal_logger::{JournalLog, connected_to_journal};
 
-use super::limit::Limited;
-use super::printable::{Printable, complain};
+use limit::Limited;
+use printable::{Printable, complain};
 
 /// Sets what is logged: a level for Lectern itself, or `MODULE=LEVEL,…` for its modules. Without it a daemon logs from
 /// `info` and a command from `warn`.
