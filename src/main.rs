@@ -1,4 +1,5 @@
 //! The program: parse the command line, call one command, map errors to exit codes.
+#![forbid(unsafe_code)]
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -13,6 +14,7 @@ use lectern::logging::printable::{Printable, complain};
 /// Wrong usage or configuration; clap uses the same.
 const WRONG_USAGE: u8 = 2;
 
+#[expect(clippy::disallowed_methods, reason = "the causes of an error are escaped, too")]
 fn main() -> ExitCode {
     let cli = Cli::parse();
     lectern::logging::start(matches!(cli.command, Command::Run(_)), &CRATES_WITH_PACKETS);

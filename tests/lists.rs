@@ -1,4 +1,10 @@
 //! A list of recordings: nothing is lost when it is interrupted, nothing is mixed up, and one damaged recording spoils no other.
+#![allow(
+    clippy::disallowed_macros,
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "a test may"
+)]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod common;

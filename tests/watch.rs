@@ -1,5 +1,11 @@
 //! The watch keeps its promises when the camera or the machine misbehaves on command. The real camera is driven
 //! by `cross/vm/camera-test.sh`; here time is simulated and the source follows a script.
+#![allow(
+    clippy::disallowed_macros,
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "a test may"
+)]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use std::collections::VecDeque;

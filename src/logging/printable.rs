@@ -12,6 +12,7 @@ use std::io::{self, Write as _};
 pub struct Printable<T>(pub T);
 
 /// Says something on standard error, as this program.
+#[expect(clippy::disallowed_methods, reason = "here it is escaped")]
 pub fn complain(words: impl Display) {
     // Who closed standard error, or has no room for it, hears nothing; the work goes on.
     let _ = writeln!(io::stderr(), "lectern: {}", Printable(words));

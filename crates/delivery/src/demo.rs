@@ -1,4 +1,9 @@
 //! Both ends of `lectern demo`, on loopback: an embedded broker, and a subscriber. They are not in the package.
+#![expect(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "a broker and a subscriber of its own, on loopback and on threads of their own"
+)]
 
 use std::collections::HashMap;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};

@@ -3,6 +3,7 @@
 //! Boot time (`CLOCK_BOOTTIME`) runs through suspend and is never stepped, so a window measured on it neither
 //! loses nor doubles a second when the wall clock jumps. A Raspberry Pi has no clock battery: until the kernel
 //! says its clock is synchronised, labels carry `clock_synced: false`.
+#![expect(clippy::disallowed_methods, reason = "this is the clock")]
 
 mod kernel;
 

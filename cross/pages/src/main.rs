@@ -2,6 +2,7 @@
 //!
 //! lectern(1) and one page a subcommand come from the command line's own definition, lectern.toml(5) from the
 //! commented configuration that is installed, so that neither can say something else than the program.
+#![expect(clippy::disallowed_methods, reason = "it writes the pages")]
 
 use std::fs;
 use std::io;

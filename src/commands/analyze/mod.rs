@@ -123,6 +123,7 @@ struct Job<'a> {
 
 impl Job<'_> {
     /// Starts the threads and waits for their end, or for a signal first, whose number it answers.
+    #[expect(clippy::disallowed_methods, reason = "one thread for each recording that is analysed at a time")]
     fn work(&self) -> anyhow::Result<Option<i32>> {
         // `nohup` asked for that.
         let stays = is_ignored(HANGUP);

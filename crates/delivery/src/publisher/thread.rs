@@ -68,6 +68,7 @@ impl Setup {
     ///
     /// # Errors
     /// When the system gives no thread.
+    #[expect(clippy::disallowed_methods, reason = "this is the second thread of the daemon")]
     pub fn start_on(
         self,
         spool: Spool,

@@ -1,4 +1,5 @@
 //! The few file operations that the spool is made of, so that tests can make each of them fail.
+#![expect(clippy::disallowed_methods, reason = "the spool's folders are what `run` writes")]
 
 use std::cell::OnceCell;
 use std::fs::{DirBuilder, File};

@@ -28,6 +28,7 @@ pub(super) struct Decoder {
 
 impl Decoder {
     /// Starts to decode, on so many `threads` or on as many as ffmpeg likes; again from the start, and live, when `endless`.
+    #[expect(clippy::disallowed_methods, reason = "ffmpeg, which decodes a recording")]
     pub(super) fn start(
         path: &Path,
         probe: &Probe,

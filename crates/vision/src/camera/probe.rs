@@ -74,6 +74,7 @@ struct Format {
 ///
 /// # Errors
 /// [`CameraError::Recording`] when ffprobe is not installed or finds no video; [`CameraError::Lost`] when a live one is silent.
+#[expect(clippy::disallowed_methods, reason = "ffprobe, which looks at a recording")]
 pub(super) fn probe(path: &Path, live: bool) -> Result<Probe, CameraError> {
     let entries = "stream=width,height,r_frame_rate:stream_side_data=rotation:format=duration";
     let mut command = Command::new("ffprobe");

@@ -57,6 +57,7 @@ impl Y4m {
     ///
     /// # Errors
     /// [`CameraError::Recording`] when it cannot be read or is no 8-bit Y4M; [`CameraError::Lost`] when it is live and silent.
+    #[expect(clippy::disallowed_methods, reason = "opened to be read alone")]
     pub fn open(path: &Path, rate_hz: f64, endless: bool, stop: &Stop) -> Result<Self, CameraError> {
         let cannot = |e: io::Error| CameraError::recording(path, format!("cannot be read: {e}"));
         // Without waiting for whoever will write into a pipe: that is waited for at the first read.
