@@ -4,15 +4,7 @@
 //! The data's way: [`camera`] → [`vision`] → [`window`] → [`delivery`], driven by [`watch`]. Each of them is a crate, and
 //! the compiler shows that past `vision` nothing can name a pixel type. Here is what plugs them together.
 #![forbid(unsafe_code)]
-#![cfg_attr(
-    test,
-    allow(
-        clippy::disallowed_macros,
-        clippy::disallowed_methods,
-        clippy::disallowed_types,
-        reason = "a test may"
-    )
-)]
+#![cfg_attr(test, allow(clippy::disallowed_methods, reason = "a test may"))]
 
 pub mod commands; // one file a subcommand
 pub mod config; // lectern.toml as written, and Settings as validated

@@ -201,8 +201,10 @@ impl StatusWriter {
 }
 
 impl Monitor for StatusWriter {
-    fn went_round(&self, round: Round<'_>) {
+    fn went_round(&self, mut round: Round<'_>) {
         self.health.progress(Part::Delivery);
+        self.health.set_broker_connected(round.connected);
+        self.health.set_unreadable(round.unreadable.take());
         self.teller().tell(&self.health, round);
     }
 
@@ -210,16 +212,8 @@ impl Monitor for StatusWriter {
         self.teller().window(record);
     }
 
-    fn set_broker_connected(&self, connected: bool) {
-        self.health.set_broker_connected(connected);
-    }
-
     fn broker_away(&self, problem: &str) {
         self.teller().broker_away(problem);
-    }
-
-    fn set_unreadable(&self, files: Option<String>) {
-        self.health.set_unreadable(files);
     }
 }
 
@@ -251,7 +245,7 @@ impl Teller {
 
     /// Tells how it goes, where something changed or the last time is a while ago.
     fn tell(&mut self, health: &Health, round: Round<'_>) {
-        let Round { clock, device, broker, state, since, connected, backlog, runtime } = round;
+        let Round { setup, state: (state, since), connected, backlog, runtime, .. } = round;
         let now = Instant::now();
         if self.told.is_some_and(|(at, told, was_connected)| {
             told == state && was_connected == connected && now < at + ROUND
@@ -266,21 +260,25 @@ impl Teller {
             form: FORM,
             version: env!("CARGO_PKG_VERSION").to_owned(),
             pid: std::process::id(),
-            told_at: clock.boot().as_secs(),
-            device: device.to_owned(),
+            told_at: setup.clock.boot().as_secs(),
+            device: setup.identity.device.clone(),
             state,
             since: payload::rfc3339(since),
             frames_per_second: health.rate(),
             equipment: health.equipment().clone(),
             last_window: self.last_window.clone(),
-            broker: BrokerStatus { address: broker.to_string(), connected, problem: self.problem.clone() },
+            broker: BrokerStatus {
+                address: setup.broker.to_string(),
+                connected,
+                problem: self.problem.clone(),
+            },
             spool: SpoolStatus {
                 waiting: backlog.spooled,
                 unreadable: backlog.unreadable,
                 dropped: backlog.dropped,
                 on_disk: backlog.on_disk,
             },
-            clock_synced: clock.synced(),
+            clock_synced: setup.clock.synced(),
         };
         let Some(folder) = runtime else { return };
         let text = serde_json::to_vec(&status).expect("strings and numbers are JSON");

@@ -1,14 +1,6 @@
 //! The command line: its definition alone, for the program and for its manual pages and completions.
 #![forbid(unsafe_code)]
-#![cfg_attr(
-    test,
-    allow(
-        clippy::disallowed_macros,
-        clippy::disallowed_methods,
-        clippy::disallowed_types,
-        reason = "a test may"
-    )
-)]
+#![cfg_attr(test, allow(clippy::disallowed_methods, reason = "a test may"))]
 
 mod looked_for;
 mod recordings;

@@ -3,15 +3,7 @@
 //! Of Lectern it knows `lectern_record` alone, so that nothing here can name a picture. What the program is told of it
 //! goes through [`Monitor`], and through the journal ([`events`]).
 #![forbid(unsafe_code)]
-#![cfg_attr(
-    test,
-    allow(
-        clippy::disallowed_macros,
-        clippy::disallowed_methods,
-        clippy::disallowed_types,
-        reason = "a test may"
-    )
-)]
+#![cfg_attr(test, allow(clippy::disallowed_methods, reason = "a test may"))]
 
 #[cfg(feature = "demo")]
 pub mod demo; // an embedded broker, and a subscriber that prints what it receives

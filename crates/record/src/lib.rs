@@ -2,15 +2,7 @@
 //! that measures them.
 //!
 //! Nothing here can name a picture, a file or a network connection; [`clock`] alone asks the system for something.
-#![cfg_attr(
-    test,
-    allow(
-        clippy::disallowed_macros,
-        clippy::disallowed_methods,
-        clippy::disallowed_types,
-        reason = "a test may"
-    )
-)]
+#![cfg_attr(test, allow(clippy::disallowed_methods, reason = "a test may"))]
 
 pub mod analysis; // what is looked for in a frame
 pub mod clock; // boot time and wall time; no other file reads a clock

@@ -7,15 +7,7 @@
 //! `weights`, `fused` and `engine`, which run them; [`mtcnn`] and [`classifier`], what their numbers mean; [`baseline`], from whose resting face; `scene` and `tracker`, which
 //! save searches; and on top `analyzer`, for whoever counts, and [`look`], for whoever aims a camera.
 #![forbid(unsafe_code)]
-#![cfg_attr(
-    test,
-    allow(
-        clippy::disallowed_macros,
-        clippy::disallowed_methods,
-        clippy::disallowed_types,
-        reason = "a test may"
-    )
-)]
+#![cfg_attr(test, allow(clippy::disallowed_methods, reason = "a test may"))]
 
 mod analyzer;
 pub mod baseline;

@@ -32,7 +32,7 @@ use announcer::{Announcer, Message};
 pub use report::{Report, Reports, Summary};
 use setup::{FAREWELL, LEAVING_BACKOFF};
 pub use setup::{Setup, Timing};
-pub use thread::{Beside, DeliveryThread, EventLoop, Panicked};
+pub use thread::{Beside, DeliveryThread, EventLoop, Panicked, deliver};
 
 /// How long a disk that took no records is left alone.
 const STORE_AGAIN_AFTER: Duration = Duration::from_secs(30);
@@ -63,13 +63,6 @@ enum Ended {
     /// Everything is published and the broker knows that we left.
     Left,
     Failed(LinkError),
-}
-
-/// Delivers what comes through `reports` until it is closed and all is published, or given up after a time limit.
-///
-/// [`Setup::start`] runs this on a thread of its own; a load test runs many on one runtime.
-pub async fn deliver(setup: Setup, spool: Spool, reports: mpsc::Receiver<Report>) -> Summary {
-    Publisher::new(setup, spool).run(reports).await
 }
 
 /// The state of the deliver thread.
@@ -131,7 +124,6 @@ impl Publisher {
                 self.announcer.failed();
             }
             self.connected = false;
-            self.setup.monitor.set_broker_connected(false);
             match ended {
                 Ended::Left => break,
                 Ended::Failed(error) => self.complain(&error.to_string()),
@@ -163,13 +155,11 @@ impl Publisher {
     /// Shows that this thread lives, to the watchdog and to this machine.
     fn go_round(&mut self) {
         self.setup.monitor.went_round(Round {
-            clock: &*self.setup.clock,
-            device: &self.setup.identity.device,
-            broker: &self.setup.broker,
-            state: self.state,
-            since: self.since,
+            setup: &self.setup,
+            state: (self.state, self.since),
             connected: self.connected,
             backlog: self.spool.backlog(),
+            unreadable: self.spool.unreadable_files(),
             runtime: self.spool.runtime_folder(),
         });
     }
@@ -229,7 +219,6 @@ impl Publisher {
                         } else {
                             log::debug!("connected to broker {}", self.setup.broker);
                         }
-                        self.setup.monitor.set_broker_connected(true);
                         (self.connected, self.status_due) = (true, true);
                         self.announcer.connected();
                     }
@@ -338,7 +327,6 @@ impl Publisher {
         if told != self.told {
             self.told = told;
             self.status_due = true;
-            self.setup.monitor.set_unreadable(self.spool.unreadable_files());
         }
     }
 

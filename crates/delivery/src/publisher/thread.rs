@@ -5,11 +5,19 @@ use std::pin::Pin;
 use std::thread::JoinHandle;
 
 use tokio::runtime::Runtime;
+use tokio::sync::mpsc;
 
-use super::deliver;
-use super::report::{self, Reports, Summary};
+use super::Publisher;
+use super::report::{self, Report, Reports, Summary};
 use super::setup::Setup;
 use crate::spool::Spool;
+
+/// Delivers what comes through `reports` until it is closed and all is published, or given up after a time limit.
+///
+/// [`Setup::start`] runs this on a thread of its own; a load test runs many on one runtime.
+pub async fn deliver(setup: Setup, spool: Spool, reports: mpsc::Receiver<Report>) -> Summary {
+    Publisher::new(setup, spool).run(reports).await
+}
 
 /// The event loop of the deliver thread. It outlives one deliver thread, so that what the program made within it, as its
 /// signals, is lost between two of them neither.
