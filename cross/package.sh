@@ -20,7 +20,7 @@ fail() {
 
 command -v cargo-deb > /dev/null || fail "cargo-deb is missing: cargo install cargo-deb"
 # What cargo-deb is told: it looks for the program in the folder of the target and the profile.
-options=(--no-build --no-strip --profile dist)
+options=(--no-build --no-strip)
 case $arch in
     arm64)
         folder=target/aarch64-unknown-linux-gnu
@@ -31,15 +31,15 @@ case $arch in
     amd64)
         folder=target
         strip="strip"
-        [ -n "$program" ] || cargo build --profile dist --no-default-features --bin lectern
+        [ -n "$program" ] || cargo build --release --no-default-features --bin lectern
         ;;
     *) fail "$arch is neither arm64 nor amd64" ;;
 esac
 if [ -n "$program" ]; then
-    mkdir -p $folder/dist
-    $strip -o $folder/dist/lectern "$program"
+    mkdir -p $folder/release
+    $strip -o $folder/release/lectern "$program"
 fi
-cross/glibc-floor.sh $folder/dist/lectern >&2
+cross/glibc-floor.sh $folder/release/lectern >&2
 
 # cargo-deb compresses the pages, and the changelog.
 rm -rf target/pages

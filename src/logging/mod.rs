@@ -142,6 +142,12 @@ mod tests {
         );
         assert!(!heard("off", "lectern::watch", Level::Error));
         assert!(heard("lectern::watch=debug", "lectern::watch", Level::Debug));
+        assert!(
+            heard("", "lectern_delivery::spool", Level::Info)
+                && heard("trace", "lectern_vision", Level::Trace)
+        );
+        assert!(heard("lectern_delivery=debug", "lectern_delivery::spool", Level::Debug));
+        assert!(!heard("lectern_delivery=debug", "lectern_vision::tracker", Level::Debug));
     }
 
     #[test]
