@@ -4,9 +4,8 @@
     .ci/dependencies.py            licences, bans and sources of every package for the targets that deny.toml names
 
 It reads the parts of deny.toml that the project uses, as cargo-deny does, and refuses a key that it does not know. Beside
-that no lock file may hold a patch that is used by nothing, and the fuzz targets want no dependency of the program with other
-features, which would have all that depends on it compiled once more. (What the advisory database knows is not asked: it is not part
-of any package registry.) Exit code 1 if anything is wrong.
+that no lock file may hold a patch that is used by nothing. (What the advisory database knows is not asked: it is not part of any
+package registry.) Exit code 1 if anything is wrong.
 """
 
 import glob
@@ -102,25 +101,6 @@ def unused_patches(path):
             yield f"{path}: the patch of {patch['name']} {patch['version']} is used by nothing"
 
 
-def features(*options):
-    """Each package of `cargo tree` with the sets of features that it is built with."""
-    said = subprocess.run(["cargo", "tree", "--locked", "--prefix", "none", "--format", "{p}\t{f}", *options],
-                          stdout=subprocess.PIPE, text=True, check=True).stdout
-    found = {}
-    for line in said.splitlines():
-        name, _, wanted = line.removesuffix(" (*)").partition("\t")
-        found.setdefault(name, set()).add(wanted.removesuffix(" (*)"))
-    return found
-
-
-def built_again(known, more):
-    """Packages of `more` that `known` has too, but with other features, so that they are compiled once more."""
-    for name in sorted(known.keys() & more.keys()):
-        for wanted in sorted(more[name] - known[name]):
-            yield (f"{name} is compiled once more for the fuzz targets, with {wanted or 'no features'}; name its features in "
-                   "Cargo.toml's [build-dependencies]")
-
-
 def main():
     with open("deny.toml", "rb") as file:
         deny = tomllib.load(file)
@@ -136,10 +116,6 @@ def main():
         packages |= {(package["name"], package["version"]) for package in metadata["packages"]}
         found += faults(metadata, deny)
         found += unused_patches(lock)
-    own = features("--package", "lectern", "--edges", "normal,build")
-    for name, sets in features("--package", "lectern", "--edges", "normal,build,dev").items():
-        own.setdefault(name, set()).update(sets)
-    found += built_again(own, features("--package", "lectern-fuzz", "--edges", "normal,build"))
     for fault in found:
         print(fault)
     print(f"{len(packages)} packages: licences, bans and sources as in deny.toml, and no patch without use"

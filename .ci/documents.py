@@ -6,7 +6,7 @@
 - A link within the repository leads to a tracked file or folder, and its #anchor to a heading there. Links to the web are
   counted, not followed.
 - A block that begins with ```sh is run by bash, from the repository's root, stopping at the first command that fails. It finds
-  target/release first on PATH and LECTERN_DATA not set, and must leave tracked files as they were; new files are removed.
+  target/debug first on PATH and LECTERN_DATA not set, and must leave tracked files as they were; new files are removed.
   A block that would install something (sudo, apt, systemctl, cargo install, rustup) is never run, so it must say why not.
 - Where a block cannot be run, the line before it says why: <!-- not run: it needs a camera -->. It is then listed.
 - The README's first block is not run here: two other steps run its commands.
@@ -151,7 +151,7 @@ def check_links(documents, tracked, known):
 
 def environment():
     kept = {name: value for name, value in os.environ.items() if not name.startswith("LECTERN_")}
-    kept["PATH"] = os.path.abspath("target/release") + os.pathsep + kept["PATH"]
+    kept["PATH"] = os.path.abspath("target/debug") + os.pathsep + kept["PATH"]
     return kept
 
 
@@ -196,7 +196,7 @@ def check_configuration(block):
             os.chmod(file.name, 0o600)
         with open(path, "w", encoding="utf-8") as file:
             file.write(CONFIGURED.sub(lambda file: f'"{folder}/{os.path.basename(file[1])}"', block.text))
-        done = subprocess.run(["target/release/lectern", "check", "--only", "configuration", "--config", path],
+        done = subprocess.run(["target/debug/lectern", "check", "--only", "configuration", "--config", path],
                               env=environment() | {"CREDENTIALS_DIRECTORY": folder}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
     return None if done.returncode == 0 else f"the program does not take it: {done.stdout.strip()}"
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """The packaged program on emulated ARM cores against the program of this machine, on the pictures of tests/fixtures.
 
-    .ci/emulated.py --lectern target/release/lectern --packaged target/aarch64-unknown-linux-gnu/dist/lectern
+    .ci/emulated.py --lectern target/debug/lectern --packaged target/aarch64-unknown-linux-gnu/release/lectern
 
 Both find the same faces, with landmarks and scores, and give the same probabilities, within what another order of the same
 f32 arithmetic may change. Exit code 1 if not. Needs qemu-aarch64 (package qemu-user) and libc6-arm64-cross.

@@ -16,6 +16,8 @@ if ! command -v cargo > /dev/null && [ -f "$HOME/.cargo/env" ]; then
 fi
 export PATH=$PATH:$PWD/target/tools/bin:/usr/sbin:/sbin
 export DEBIAN_FRONTEND=noninteractive
+# Nothing is edited here.
+export CARGO_INCREMENTAL=0
 if [ -z "${LECTERN_DATA:-}" ] && [ -d ../shared/data ]; then
     LECTERN_DATA=$(cd ../shared/data && pwd)
     export LECTERN_DATA
@@ -78,16 +80,16 @@ build_packages() { packages build-essential libclang-dev; }
 # The program, as the main job and the tests use it.
 program() {
     build_packages
-    cargo build --release --locked --quiet --bin lectern
+    cargo build --locked --quiet --bin lectern
 }
 
 # The program as it is shipped for arm64.
 # shellcheck disable=SC2034 # steps use it
-packaged=target/aarch64-unknown-linux-gnu/dist/lectern
+packaged=target/aarch64-unknown-linux-gnu/release/lectern
 
 # Prints the name of the package for arm64, which the step `package` makes.
 package() {
-    local parts="src systemd cross/*.sh cross/pages cross/rustfft Cargo.toml Cargo.lock models/manifest.toml models/*.onnx"
+    local parts="src crates systemd cross/*.sh cross/pages Cargo.toml Cargo.lock models/manifest.toml models/*.onnx"
     # shellcheck disable=SC2086 # several
     if ! [ -e target/ci/package ] || ! [ -e "$(cat target/ci/package)" ] ||
         [ -n "$(find $parts -newer target/ci/package -print -quit)" ]; then

@@ -6,7 +6,7 @@ import tempfile
 import tomllib
 import unittest
 
-from dependencies import allows, built_again, faults, unknown_keys, unused_patches
+from dependencies import allows, faults, unknown_keys, unused_patches
 
 with open(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "deny.toml"), "rb") as own:
     DENY = tomllib.load(own)
@@ -43,11 +43,6 @@ class Dependencies(unittest.TestCase):
         self.assertEqual(list(unknown_keys(DENY)), [])
         self.assertEqual(len(list(unknown_keys(DENY | {"advisories": {"yanked": "deny"}}))), 1)
         self.assertEqual(len(list(unknown_keys(DENY | {"bans": DENY["bans"] | {"wildcards": "allow"}}))), 1)
-
-    def test_a_package_with_other_features_is_found(self):
-        known = {"cc v1": {"", "parallel"}, "syn v3": {"full"}}
-        self.assertEqual(list(built_again(known, {"cc v1": {"parallel"}, "new v1": {"x"}})), [])
-        self.assertEqual(len(list(built_again(known, {"syn v3": {"full,extra-traits"}}))), 1)
 
     def test_a_patch_without_use_is_found(self):
         with tempfile.NamedTemporaryFile("w", suffix=".lock") as file:

@@ -2,7 +2,7 @@
 """Checks what others read of Lectern's messages, with the program beside it: the JSON Schema, the examples in the AsyncAPI
 document, Home Assistant's templates (rendered by Jinja, as it does), and the files for Telegraf and Grafana.
 
-    .ci/wire.py       (needs jsonschema, jinja2, pyyaml; target/release/lectern)
+    .ci/wire.py       (needs jsonschema, jinja2, pyyaml; target/debug/lectern)
 """
 
 import json
@@ -38,7 +38,7 @@ def undescribed(schema, path):
 
 
 def check_schema():
-    schema = json.loads(subprocess.run(["target/release/lectern", "schema"], stdout=subprocess.PIPE, check=True).stdout)
+    schema = json.loads(subprocess.run(["target/debug/lectern", "schema"], stdout=subprocess.PIPE, check=True).stdout)
     jsonschema.Draft202012Validator.check_schema(schema)
     for name, payload in schema["$defs"].items():
         missing = list(undescribed(payload, [name]))

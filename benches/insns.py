@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Exact instruction counts of each stage on ARM cores, without a board: qemu-user with a counting plugin.
 
-    benches/insns.py --lectern target/aarch64-unknown-linux-gnu/dist/lectern            # print, compare with the table
+    benches/insns.py --lectern target/aarch64-unknown-linux-gnu/release/lectern            # print, compare with the table
     benches/insns.py --lectern … --clips "$LECTERN_DATA/clips"                          # also the clips
     benches/insns.py --lectern … --write                                                # print, write the table
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """What finding a face costs, side by side in one run: facenet-pytorch, onnxruntime, MediaPipe and Lectern.
 
-    python benches/peers.py --clips "$LECTERN_DATA/clips" --lectern target/release/lectern
+    python benches/peers.py --clips "$LECTERN_DATA/clips" --lectern target/debug/lectern
 
 Needs benches/requirements.txt (torch, facenet-pytorch, onnxruntime, numpy, mediapipe) and ffmpeg. Each of the clips is seen twice a
 second at 640x480, smallest face 60 px. One thread, CPU time (user and system) of the process; decoding and the

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """How far Lectern sees: it watches drawn lecture rooms with small faces, beside facenet-pytorch, onnxruntime and MediaPipe.
 
-    python benches/reach.py --clips "$LECTERN_DATA/clips" --lectern target/release/lectern --work rooms
-    python benches/reach.py --clips "$LECTERN_DATA/clips" --lectern target/release/lectern --quick
+    python benches/reach.py --clips "$LECTERN_DATA/clips" --lectern target/debug/lectern --work rooms
+    python benches/reach.py --clips "$LECTERN_DATA/clips" --lectern target/debug/lectern --quick
     python benches/reach.py … --set 20@1920x1080 --set 40@1280x720 --min-face 16
 
 Needs benches/requirements.txt (torch, facenet-pytorch, onnxruntime, numpy, pillow, mediapipe) and ffmpeg. `benches/rooms.py`

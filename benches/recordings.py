@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """What a recording costs beside decoding it alone, and what a second job saves.
 
-    benches/recordings.py --lectern target/release/lectern --clip lecture.mp4 [--minutes 60] [--rounds 3]
+    benches/recordings.py --lectern target/debug/lectern --clip lecture.mp4 [--minutes 60] [--rounds 3]
 
 The clip is repeated without decoding it until it is as long as asked. CPU seconds are of the program and its children; ffmpeg's are of
 `ffmpeg -i CLIP -f null -`. Walls of one and of two jobs are of four copies, in turn. Prints one line for each figure, medians of the rounds.

@@ -1,6 +1,12 @@
 //! What each stage of a frame costs on this machine: `cargo bench --bench stages`.
 //!
 //! `lectern bench` measures the same stages on a clip, on the device itself; `benches/insns.py` counts instructions for ARM.
+#![allow(
+    clippy::disallowed_macros,
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "a bench may"
+)]
 #![allow(clippy::unwrap_used, reason = "a benchmark that cannot go on fails")]
 #![allow(missing_docs, reason = "each benchmark is named for what it measures")]
 

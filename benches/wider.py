@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """Recall and precision of the face detector on wider_dev, 300 photographs of WIDER FACE with labelled faces.
 
-    benches/wider.py --data "$LECTERN_DATA/wider_dev" --lectern target/release/lectern
+    benches/wider.py --data "$LECTERN_DATA/wider_dev" --lectern target/debug/lectern
     benches/wider.py --data "$LECTERN_DATA/wider_dev" --detections lines.jsonl
-    benches/wider.py --data "$LECTERN_DATA/wider_dev" --lectern target/release/lectern --side 640 --min-face 24 --heights 24,40 [--clear] [--square]
+    benches/wider.py --data "$LECTERN_DATA/wider_dev" --lectern target/debug/lectern --side 640 --min-face 24 --heights 24,40 [--clear] [--square]
 
 The detections are the JSON lines of `lectern eval detect --min-face 40 IMAGE…`:
 {"file", "faces": [{"x", "y", "w", "h", "score", "landmarks"}]}, boxes in the image's own pixels. A line's file is

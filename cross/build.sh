@@ -1,8 +1,8 @@
 #!/bin/bash
 # Runs cargo for aarch64 (Raspberry Pi, Jetson) on an x86-64 Debian or Ubuntu machine:
 #
-#   cross/build.sh                       the program as it is packaged, into target/aarch64-unknown-linux-gnu/dist
-#   cross/build.sh CARGO ARGUMENTS…      for example: cross/build.sh build --release
+#   cross/build.sh                       the program as it is packaged, into target/aarch64-unknown-linux-gnu/release
+#   cross/build.sh CARGO ARGUMENTS…      for example: cross/build.sh test
 #   cross/build.sh --glibc 2.28          the same for older systems (JetPack 5, Debian 10), with Zig's linker, into
 #                                        target/glibc-2.28/…: needs cargo-zigbuild and ziglang, both from PyPI
 #
@@ -14,7 +14,7 @@ set -euo pipefail
 case ${1:-} in -h | --help) sed -n '2,/^set /{/^set /d;s/^# \{0,1\}//;p}' "$0"; exit ;; esac
 cd "$(dirname "$(readlink -f "$0")")/.."
 target=aarch64-unknown-linux-gnu
-packaged=(--profile dist --no-default-features --bin lectern)
+packaged=(--release --no-default-features --bin lectern)
 
 fail() {
     echo "$0: $*" >&2

@@ -20,7 +20,7 @@ fail() {
 
 command -v cargo-deb > /dev/null || fail "cargo-deb is missing: cargo install cargo-deb"
 # What cargo-deb is told: it looks for the program in the folder of the target and the profile.
-options=(--no-build --no-strip --profile dist)
+options=(--no-build --no-strip)
 case $arch in
     arm64)
         folder=target/aarch64-unknown-linux-gnu
@@ -31,18 +31,18 @@ case $arch in
     amd64)
         folder=target
         strip="strip"
-        [ -n "$program" ] || cargo build --profile dist --no-default-features --bin lectern
+        [ -n "$program" ] || cargo build --release --no-default-features --bin lectern
         ;;
     *) fail "$arch is neither arm64 nor amd64" ;;
 esac
 if [ -n "$program" ]; then
-    mkdir -p $folder/dist
-    $strip -o $folder/dist/lectern "$program"
+    mkdir -p $folder/release
+    $strip -o $folder/release/lectern "$program"
 fi
-cross/glibc-floor.sh $folder/dist/lectern >&2
+cross/glibc-floor.sh $folder/release/lectern >&2
 
 # cargo-deb compresses the pages, and the changelog.
 rm -rf target/pages
-CARGO_TARGET_DIR=target/pages-build cargo run --quiet --locked --manifest-path cross/pages/Cargo.toml target/pages >&2
+cargo run --quiet --locked -p pages target/pages >&2
 # One page for the program and its subcommands: `man lectern check` finds lectern-check(1).
 cargo deb "${options[@]}" | tail -n 1

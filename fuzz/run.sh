@@ -34,8 +34,8 @@ for target in "${targets[@]}"; do
     grep -qx "$target" <<< "$known" || { echo "$0: no target $target; there are: ${known//$'\n'/ }" >&2 && exit 2; }
 done
 
-RUSTC_WORKSPACE_WRAPPER=$PWD/fuzz/rustc.sh cargo build --quiet --release --locked -p lectern-fuzz --bins
-if [ -n "$input" ]; then exec "target/release/fuzz-${targets[0]}" "$input"; fi
+CARGO_INCREMENTAL=0 RUSTC_WORKSPACE_WRAPPER=$PWD/fuzz/rustc.sh cargo build --quiet --locked -p lectern-fuzz --bins
+if [ -n "$input" ]; then exec "target/debug/fuzz-${targets[0]}" "$input"; fi
 
 # An input takes milliseconds; ten seconds are a hang. Memory is bounded by what a reader may hold for one picture. Seed 0
 # is one drawn at random.
@@ -45,7 +45,7 @@ fuzz() {
     local target=$1 folder=target/fuzz/$1
     mkdir -p "$folder/corpus" "fuzz/corpus/$target"
     # New inputs go into the first folder; -artifact_prefix is where an input that fails goes.
-    if ! "target/release/fuzz-$target" "${options[@]}" -artifact_prefix="$folder/" "$folder/corpus" "fuzz/corpus/$target" \
+    if ! "target/debug/fuzz-$target" "${options[@]}" -artifact_prefix="$folder/" "$folder/corpus" "fuzz/corpus/$target" \
         > "$folder/log" 2>&1; then
         tail -n 40 "$folder/log"
         echo "fuzz $target: failed; log and input in $folder"
@@ -60,7 +60,7 @@ status=0
 printf '%s\n' "${targets[@]}" | xargs -P "$(nproc)" -I{} bash -c '. target/fuzz-options.sh; fuzz {}' || status=1
 if [ -n "$keep" ] && [ $status = 0 ]; then
     for target in "${targets[@]}"; do
-        "target/release/fuzz-$target" -merge=1 "fuzz/corpus/$target" "target/fuzz/$target/corpus" > /dev/null 2>&1
+        "target/debug/fuzz-$target" -merge=1 "fuzz/corpus/$target" "target/fuzz/$target/corpus" > /dev/null 2>&1
     done
 fi
 exit $status

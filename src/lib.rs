@@ -1,18 +1,21 @@
 //! Lectern counts a lecturer's facial expressions on a classroom device and publishes only the counts of
 //! each minute over MQTT; no picture leaves the thread that saw it.
 //!
-//! The data's way: [`camera`] → [`vision`] → [`tally`] → [`delivery`], driven by [`watch`]. Past `vision`
-//! nothing can name a pixel type; `tests/house_rules.rs` keeps it so.
+//! The data's way: [`camera`] → [`vision`] → [`window`] → [`delivery`], driven by [`watch`]. Each of them is a crate, and
+//! the compiler shows that past `vision` nothing can name a pixel type. Here is what plugs them together.
+#![forbid(unsafe_code)]
+#![cfg_attr(test, allow(clippy::disallowed_methods, reason = "a test may"))]
 
-pub mod camera; // frames: V4L2, recordings, stills, the staged lecture
-pub mod cli; // the command line, as clap reads it
-pub mod clock; // boot time and wall time; no other file reads a clock
 pub mod commands; // one file a subcommand
 pub mod config; // lectern.toml as written, and Settings as validated
-pub mod delivery; // payloads, topics, the spool, the publisher
-pub mod expression; // the 13 kinds, their names and order
-pub mod rate; // how many frames a second are analysed
-pub mod service; // logging and what systemd wants to know
-pub mod tally; // frames into windows, windows into records
-pub mod vision; // a frame into sightings: detect, track, align, classify
+pub mod local_status; // what the service tells `lectern status`, in a file of the runtime directory
+pub mod logging; // the journal, and what is printed on standard error
+pub mod process; // signals, and what keeps pictures in memory to this process
+pub mod systemd; // the watchdog, and what systemd is told
 pub mod watch; // the watch thread: one frame a tick, one record a window
+
+pub use lectern_cli as cli; // the command line, as clap reads it
+pub use lectern_delivery as delivery; // payloads, topics, the spool, the publisher
+pub use lectern_record::{clock, expression, rate, window};
+pub use lectern_vision as vision; // a frame into sightings: detect, track, align, classify
+pub use lectern_vision::camera; // frames: V4L2, recordings, stills, the staged lecture

@@ -1,4 +1,5 @@
 //! The program: parse the command line, call one command, map errors to exit codes.
+#![forbid(unsafe_code)]
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -8,16 +9,17 @@ use lectern::cli::{Cli, Command};
 use lectern::commands;
 use lectern::config::ConfigError;
 use lectern::delivery::CRATES_WITH_PACKETS;
-use lectern::service::printable::{Printable, complain};
+use lectern::logging::printable::{Printable, complain};
 
 /// Wrong usage or configuration; clap uses the same.
 const WRONG_USAGE: u8 = 2;
 
+#[expect(clippy::disallowed_methods, reason = "the causes of an error are escaped, too")]
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    lectern::service::logging::start(matches!(cli.command, Command::Run(_)), &CRATES_WITH_PACKETS);
+    lectern::logging::start(matches!(cli.command, Command::Run(_)), &CRATES_WITH_PACKETS);
     let models = cli.models.as_deref();
-    if let Err(error) = lectern::service::lockdown::lock_down() {
+    if let Err(error) = lectern::process::hardening::lock_down() {
         complain(format_args!("core dumps could not be switched off: {error}"));
         return ExitCode::FAILURE;
     }

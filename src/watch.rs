@@ -14,9 +14,9 @@ use std::time::Duration;
 use crate::camera::{CameraError, Capture, FrameSource};
 use crate::clock::{BootTime, Clock, Stop};
 use crate::expression::Sighting;
-use crate::service::events;
-use crate::tally::{Grid, MinuteRecord, Window};
+use crate::logging::events;
 use crate::vision::{Analyzer, Seen, VisionError};
+use crate::window::{Grid, MinuteRecord, Window};
 
 /// How long a lost camera is left alone between two attempts to open it.
 const REOPEN_EVERY: Duration = Duration::from_secs(2);

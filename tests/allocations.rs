@@ -1,4 +1,10 @@
 //! After the first frames no frame allocates, but for what tract needs inside.
+#![allow(
+    clippy::disallowed_macros,
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "a test may"
+)]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 #![allow(unsafe_code, reason = "an allocator that counts cannot be written without it")]
 

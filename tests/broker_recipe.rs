@@ -1,4 +1,10 @@
 //! The broker of docs/install.md as it stands there: its options, access rules and certificates, in a real mosquitto.
+#![allow(
+    clippy::disallowed_macros,
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "a test may"
+)]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod common;

@@ -4,6 +4,12 @@
 //! `cross/vm/camera-test.sh` brings it in a virtual machine. `LECTERN_CAMERA` names its capture node and
 //! `LECTERN_NO_CAMERA` nodes that are none, separated by spaces.
 
+#![allow(
+    clippy::disallowed_macros,
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "a test may"
+)]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use std::io;

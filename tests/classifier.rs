@@ -1,4 +1,10 @@
 //! The shipped classifier says in tract what it says in onnxruntime, on drawn faces and on a public-domain portrait.
+#![allow(
+    clippy::disallowed_macros,
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "a test may"
+)]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use std::collections::BTreeMap;

@@ -1,4 +1,10 @@
 //! Connections that must be made, or refused and explained, against a real mosquitto: TLS, logins, access rules.
+#![allow(
+    clippy::disallowed_macros,
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "a test may"
+)]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod common;

@@ -1,4 +1,10 @@
 //! Delivery against a real mosquitto and real faults: whatever happens, each record arrives, and repeats are equal.
+#![allow(
+    clippy::disallowed_macros,
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "a test may"
+)]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod common;

@@ -1,4 +1,10 @@
 //! The detector finds what the original finds: facenet-pytorch 2.6.0 on a public-domain portrait.
+#![allow(
+    clippy::disallowed_macros,
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "a test may"
+)]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use std::path::Path;

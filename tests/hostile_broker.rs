@@ -1,4 +1,10 @@
 //! Peers that misbehave in every way: nothing is lost, nothing is told of the password, nothing is burnt.
+#![allow(
+    clippy::disallowed_macros,
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "a test may"
+)]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod common;

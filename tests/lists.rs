@@ -1,4 +1,10 @@
 //! A list of recordings: nothing is lost when it is interrupted, nothing is mixed up, and one damaged recording spoils no other.
+#![allow(
+    clippy::disallowed_macros,
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "a test may"
+)]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod common;
@@ -11,7 +17,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use common::{column, data, lectern, number, portrait_video};
-use lectern::service::signals::is_ignored;
+use lectern::process::signals::is_ignored;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 

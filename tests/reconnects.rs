@@ -1,4 +1,10 @@
 //! A thousand reconnects leave nothing behind: alone in its process, because it counts the process's files and memory.
+#![allow(
+    clippy::disallowed_macros,
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "a test may"
+)]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod common;

@@ -1,5 +1,11 @@
 //! A recording counts what it shows: gaps, damaged and falling timestamps, playlists, pictures that are too large, outputs that are
 //! inputs.
+#![allow(
+    clippy::disallowed_macros,
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "a test may"
+)]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod common;

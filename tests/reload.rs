@@ -1,5 +1,11 @@
 //! SIGHUP: a good configuration is taken over in the same process; one that is wrong, or that the camera or the networks
 //! refuse, is not, and the old one is used on.
+#![allow(
+    clippy::disallowed_macros,
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "a test may"
+)]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod common;

@@ -1,4 +1,10 @@
 //! A `file:` source that falls silent is a lost camera, and never keeps the daemon from stopping.
+#![allow(
+    clippy::disallowed_macros,
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "a test may"
+)]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod common;

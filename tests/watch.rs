@@ -1,5 +1,11 @@
 //! The watch keeps its promises when the camera or the machine misbehaves on command. The real camera is driven
 //! by `cross/vm/camera-test.sh`; here time is simulated and the source follows a script.
+#![allow(
+    clippy::disallowed_macros,
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "a test may"
+)]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use std::collections::VecDeque;
@@ -9,10 +15,10 @@ use jiff::Timestamp;
 use lectern::camera::{CameraError, Capture, Frame, FrameSource};
 use lectern::clock::{Clock, SimulatedClock, Stop};
 use lectern::expression::Sighting;
-use lectern::tally::{Grid, MinuteRecord};
 use lectern::vision::models::ModelStore;
 use lectern::vision::{Analysis, Analyzer};
 use lectern::watch::{Observer, Watch, WatchError};
+use lectern::window::{Grid, MinuteRecord};
 
 /// What the source does on a tick.
 enum Step {

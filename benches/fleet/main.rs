@@ -7,6 +7,12 @@
 //! restarted in the middle, or (`--cluster`) spread over two real RabbitMQ nodes, of which one is restarted while the
 //! subscriber listens at the other. A subscriber with a persistent session must get every record, counted once after
 //! removal of repeats by device, boot and `seq`.
+#![allow(
+    clippy::disallowed_macros,
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "a bench may"
+)]
 #![allow(clippy::unwrap_used, reason = "a load test that cannot go on fails")]
 
 mod brokers;

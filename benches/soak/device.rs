@@ -15,8 +15,7 @@ use lectern::delivery::spool::storage::{Directory, Storage};
 use lectern::delivery::spool::{self, Folders, MOST_BYTES, Patience, Spool};
 use lectern::delivery::{Report, Setup, Timing};
 use lectern::expression::{Expression, Sighting};
-use lectern::service::health::Health;
-use lectern::tally::{Grid, Window};
+use lectern::window::{Grid, Window};
 
 use crate::common::{local_broker, setup};
 use crate::disk::Disk;
@@ -55,12 +54,7 @@ pub(crate) fn run(folder: &Path, port: u16) -> ExitCode {
     let first_seq = spool.next_seq();
     let stop = Stop::default();
     let broker = local_broker(port, "soak-device");
-    let setup = Setup {
-        clock: clock.clone(),
-        stop: stop.clone(),
-        health: Arc::new(Health::new(clock.clone(), Duration::from_secs(60))),
-        ..setup("soak", broker, &spool, TIMING)
-    };
+    let setup = Setup { clock: clock.clone(), stop: stop.clone(), ..setup("soak", broker, &spool, TIMING) };
     let (reports, thread) = setup.start(spool).unwrap();
     reports.send(Report::State(State::Watching));
     let finish = folder.join(FINISH);

@@ -13,6 +13,12 @@
 //! - a record that was accepted, and an open window that was kept, in every boot that lost no power;
 //! - a record that was synced to the disk, always; what a power loss takes is younger, and the last of its boot;
 //! - with the same bytes each time, `seq` from 0 on without a gap, and in order once repeats are removed.
+#![allow(
+    clippy::disallowed_macros,
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "a bench may"
+)]
 #![allow(clippy::unwrap_used, reason = "a soak that cannot go on fails")]
 
 #[path = "../../tests/common/mod.rs"]

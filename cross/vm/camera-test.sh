@@ -84,10 +84,10 @@ boot() {
 for program in qemu-system-x86_64 depmod modprobe cpio strip v4l2-ctl mosquitto mosquitto_sub; do
     command -v $program > /dev/null || fail "$program is missing: see the list of packages at the top of this file"
 done
-cargo build --release --bin lectern
-lectern=$(cargo build --release --bin lectern --message-format=json 2> /dev/null |
+cargo build --bin lectern
+lectern=$(cargo build --bin lectern --message-format=json 2> /dev/null |
     sed -n 's/.*"executable":"\([^"]*\)".*/\1/p' | tail -n 1)
-tests=$(cargo test --release --test camera --no-run --message-format=json |
+tests=$(cargo test --test camera --no-run --message-format=json |
     sed -n 's/.*"executable":"\([^"]*\/camera-[^"]*\)".*/\1/p' | tail -n 1)
 if ! [ -x "$lectern" ] || ! [ -x "$tests" ]; then fail "cargo did not build lectern and tests/camera.rs"; fi
 fetch

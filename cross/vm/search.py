@@ -24,7 +24,7 @@ DECOYS = {"a file": 0x55, "the journal": 0x21, "the network capture": 0x6A, "the
 
 
 def rgb(y: int, cb: int, cr: int) -> bytes:
-    """As `mean_rgb` in src/camera/frame.rs; tests/package.rs holds the two together."""
+    """As `mean_rgb` in crates/vision/src/camera/frame.rs; tests/package.rs holds the two together."""
     luma, blue, red = 255 / 219 * (y - 16), cb - 128, cr - 128
     levels = (luma + 1.596_027 * red, luma - 0.391_762 * blue - 0.812_968 * red, luma + 2.017_232 * blue)
     return bytes(round(min(255, max(0, level))) for level in levels)

@@ -12,9 +12,8 @@ use lectern::clock::{Stop, SystemClock};
 use lectern::delivery::payload::Identity;
 use lectern::delivery::spool::Spool;
 use lectern::delivery::topics::Topics;
-use lectern::delivery::{Broker, Report, Setup, Timing, deliver};
-use lectern::service::health::Health;
-use lectern::tally::{Counts, MinuteRecord};
+use lectern::delivery::{Broker, Report, Setup, Timing, Unmonitored, deliver};
+use lectern::window::{Counts, MinuteRecord};
 use lectern_fuzz::{CANARY, Heard};
 use libfuzzer_sys::fuzz_target;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -90,9 +89,9 @@ fuzz_target!(|answers: Vec<Answer<'_>>| {
             basis: "fuzz".to_owned(),
             discovery: Some(60),
             timing: TIMING,
-            clock: clock.clone(),
+            clock,
             stop: Stop::default(),
-            health: Arc::new(Health::new(clock, Duration::from_secs(60))),
+            monitor: Arc::new(Unmonitored),
         };
         tokio::select! {
             _ = deliver(setup, spool, receiver) => {}

@@ -8,7 +8,7 @@ use jsonschema::Validator;
 use lectern::delivery::payload::{self, Backlog, Identity, JSON_SCHEMA, MAX_BASIS_BYTES, State};
 use lectern::delivery::topics::check_level;
 use lectern::expression::Expression;
-use lectern::tally::{Counts, MinuteRecord};
+use lectern::window::{Counts, MinuteRecord};
 use libfuzzer_sys::fuzz_target;
 use serde_json::Value;
 

@@ -1,8 +1,8 @@
 """How the product itself would frame the faces of FER2013: its detector and its aligner on the 48 px pictures.
 
-`python frames.py --cache faces.npz --lectern target/release/lectern --out frames.npz` enlarges every face to 96 px,
+`python frames.py --cache faces.npz --lectern target/debug/lectern --out frames.npz` enlarges every face to 96 px,
 repeats its border for 48 px more on each side (a FER crop often cuts chin and hair), asks `lectern eval detect`
-and computes the similarity of `src/vision/geometry.rs` from the manifest's landmarks. For each split
+and computes the similarity of `crates/vision/src/geometry.rs` from the manifest's landmarks. For each split
 `frames.npz` holds `found` [n] and `matrix` [n,2,3], which takes the crop's unit square (-1 to 1) into the picture's.
 With --pictures the framed faces of FER2013Valid are written as PNG, for `lectern eval classify`.
 """

@@ -1,6 +1,6 @@
-"""The resting face of a person: form and constants of `src/vision/baseline.rs`, chosen in simulated lectures.
+"""The resting face of a person: form and constants of `crates/vision/src/baseline.rs`, chosen in simulated lectures.
 
-`python person.py --lectern target/release/lectern --faces FER2013Valid` takes the photographs of `rated_dev/` below the data
+`python person.py --lectern target/debug/lectern --faces FER2013Valid` takes the photographs of `rated_dev/` below the data
 folder as the product frames and classifies them, and makes lectures of one performer: the photographs follow each other in
 segments of 4 to 12 seconds, two frames a second, a share of them neutral. It prints Markdown: what the network says of a
 resting face of the population (the neutral faces of FER2013Valid; `resting` of the manifest), and how many frames are right

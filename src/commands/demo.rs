@@ -1,40 +1,34 @@
 //! `lectern demo`: the whole way from pixels to a subscriber, with nothing installed.
 
-use std::collections::HashMap;
 use std::io::Write;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::Ipv4Addr;
 use std::path::Path;
-use std::sync::{Arc, mpsc};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
 use indicatif::ProgressBar;
-use rumqttc::{Client, Event, MqttOptions, Packet, QoS};
-use rumqttd::{Broker as EmbeddedBroker, Config, ConnectionSettings, RouterConfig, ServerSettings};
 
 use super::progress_bar;
 use crate::camera::staged::Staged;
 use crate::cli::Demo;
 use crate::clock::{Clock, SimulatedClock, Stop, SystemClock};
+use crate::delivery::demo::{Subscriber, start_broker};
 use crate::delivery::payload::{Identity, State};
 use crate::delivery::spool::Spool;
 use crate::delivery::topics::Topics;
-use crate::delivery::{Broker, Report, Reports, Setup, Timing};
+use crate::delivery::{Broker, Report, Reports, Setup, Timing, Unmonitored};
 use crate::expression::Sighting;
+use crate::logging::printable::complain;
 use crate::rate;
-use crate::service::health::Health;
-use crate::service::printable::complain;
-use crate::tally::{Grid, MinuteRecord};
 use crate::vision::models::ModelStore;
 use crate::vision::{Analysis, Analyzer};
 use crate::watch::{Observer, Watch};
+use crate::window::{Grid, MinuteRecord};
 
 const ROOT: &str = "lectern/v1";
 const RATE_HZ: f64 = rate::DEFAULT_HZ;
 const WINDOW: u32 = 60;
-
-/// Longest wait for the embedded broker or for the last payload.
-const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Stages the lecture, publishes its minutes, and prints what the subscriber receives.
 ///
@@ -47,7 +41,7 @@ pub fn run(arguments: &Demo, models: Option<&Path>) -> anyhow::Result<()> {
     complain(format_args!(
         "an embedded broker listens on 127.0.0.1:{port}; a second client subscribes to {ROOT}/#"
     ));
-    let subscriber = Subscriber::start(port)?;
+    let subscriber = Subscriber::start(port, ROOT, print_line)?;
 
     let grid = Grid { seconds: WINDOW, origin: jiff::Timestamp::UNIX_EPOCH };
     let clock = Arc::new(SimulatedClock::starting_at(this_minute()?, true));
@@ -69,7 +63,7 @@ pub fn run(arguments: &Demo, models: Option<&Path>) -> anyhow::Result<()> {
         timing: Timing::default(),
         clock: clock.clone(),
         stop: stop.clone(),
-        health: Arc::new(Health::new(clock.clone(), Duration::from_secs(WINDOW.into()))),
+        monitor: Arc::new(Unmonitored),
     };
     let (reports, thread) = setup.start(spool)?;
     reports.send(Report::State(State::Watching));
@@ -96,101 +90,6 @@ pub fn run(arguments: &Demo, models: Option<&Path>) -> anyhow::Result<()> {
 fn this_minute() -> anyhow::Result<jiff::Timestamp> {
     let now = SystemClock.wall().as_second();
     Ok(jiff::Timestamp::from_second(now - now.rem_euclid(i64::from(WINDOW)))?)
-}
-
-/// Starts the embedded broker on a free loopback port and waits until it answers.
-fn start_broker() -> anyhow::Result<u16> {
-    let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port();
-    let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-    let connections = ConnectionSettings {
-        connection_timeout_ms: 5_000,
-        max_payload_size: 4_096,
-        max_inflight_count: 100,
-        auth: None,
-        external_auth: None,
-        dynamic_filters: true,
-    };
-    let server = ServerSettings {
-        name: "demo".to_owned(),
-        listen,
-        tls: None,
-        next_connection_delay_ms: 1,
-        connections,
-    };
-    let config = Config {
-        router: RouterConfig {
-            max_connections: 16,
-            max_outgoing_packet_count: 200,
-            max_segment_size: 1 << 20,
-            max_segment_count: 10,
-            ..RouterConfig::default()
-        },
-        v4: Some(HashMap::from([("demo".to_owned(), server)])),
-        ..Config::default()
-    };
-    // The broker lives as long as the process; rumqttd has no way to stop it.
-    std::thread::Builder::new().name("broker".to_owned()).spawn(move || {
-        if let Err(error) = EmbeddedBroker::new(config).start() {
-            log::error!("the embedded broker stopped: {error}");
-        }
-    })?;
-    for _ in 0..200 {
-        if TcpStream::connect(listen).is_ok() {
-            return Ok(port);
-        }
-        std::thread::sleep(PATIENCE / 200);
-    }
-    bail!("the embedded broker does not answer on {listen}")
-}
-
-/// The second MQTT client, which prints each payload that it receives.
-struct Subscriber {
-    /// Tells of the subscription first, then of the end with the number of minutes.
-    news: mpsc::Receiver<anyhow::Result<u32>>,
-}
-
-impl Subscriber {
-    fn start(port: u16) -> anyhow::Result<Self> {
-        let options = MqttOptions::new("lectern-demo-subscriber", Ipv4Addr::LOCALHOST.to_string(), port);
-        let (client, mut connection) = Client::new(options, 16);
-        client.subscribe(format!("{ROOT}/#"), QoS::AtLeastOnce)?;
-        let (sender, news) = mpsc::channel();
-        std::thread::Builder::new().name("subscriber".to_owned()).spawn(move || {
-            // The client must live as long as its connection.
-            let _client = client;
-            let mut minutes = 0;
-            for event in connection.iter() {
-                let told = match event {
-                    Ok(Event::Incoming(Packet::SubAck(_))) => sender.send(Ok(0)),
-                    Ok(Event::Incoming(Packet::Publish(publish))) => {
-                        minutes += u32::from(publish.topic.ends_with("/minute"));
-                        match print_line(&publish.payload) {
-                            Ok(last) if last => sender.send(Ok(minutes)),
-                            Ok(_) => continue,
-                            Err(error) => sender.send(Err(error)),
-                        }
-                    }
-                    Ok(_) => continue,
-                    Err(error) => sender.send(Err(error.into())),
-                };
-                if told.is_err() {
-                    return;
-                }
-            }
-        })?;
-        let subscriber = Self { news };
-        subscriber.next("the subscription")?;
-        Ok(subscriber)
-    }
-
-    /// Waits for the last payload, the status `offline`.
-    fn finish(self) -> anyhow::Result<u32> {
-        self.next("the last payload")
-    }
-
-    fn next(&self, what: &str) -> anyhow::Result<u32> {
-        self.news.recv_timeout(PATIENCE).with_context(|| format!("{what} did not come"))?
-    }
 }
 
 /// Prints one payload; true for the last one.

@@ -15,7 +15,7 @@ use crate::camera::{Capture, Frame, open_recording, stills};
 use crate::cli::{Eval, EvalClassify, EvalDetect, EvalTrack};
 use crate::clock::cpu_time;
 use crate::expression::Expression;
-use crate::service::printable::complain;
+use crate::logging::printable::complain;
 use crate::vision::baseline::RestingFace;
 use crate::vision::classifier::{Classifier, Probabilities};
 use crate::vision::geometry::{Face, View};

@@ -1,4 +1,8 @@
 //! Files that are put in their place when they are whole: whoever looks sees the old content or the new one, never a part.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "tables, charts, pages and metrics that are asked for are put in place here"
+)]
 
 use std::fs::{self, File, Permissions};
 use std::io::{self, BufWriter, Write};

@@ -14,15 +14,18 @@ use crate::clock::{Stop, SystemClock};
 use crate::config::Settings;
 use crate::delivery::payload::{Identity, State};
 use crate::delivery::spool::{Folders, MOST_BYTES, Spool};
-use crate::delivery::{EventLoop, OnRequest, Report, Reports, Setup, Timing};
+use crate::delivery::{EventLoop, Report, Reports, Setup, Timing};
 use crate::expression::Sighting;
-use crate::service::health::{Equipment, Health, Pulse};
-use crate::service::signals::Request;
-use crate::service::{events, lockdown, notify};
-use crate::tally::{Grid, MinuteRecord};
+use crate::local_status::StatusWriter;
+use crate::logging::events;
+use crate::process::hardening;
+use crate::process::signals::{self, OnRequest, Request, Signals};
+use crate::systemd::health::{Equipment, Health, Pulse};
+use crate::systemd::notify;
 use crate::vision::Analyzer;
 use crate::vision::models::ModelStore;
 use crate::watch::{Observer, Watch};
+use crate::window::{Grid, MinuteRecord};
 
 /// Where systemd says that this daemon's runtime directory is.
 const RUNTIME_DIRECTORY: &str = "RUNTIME_DIRECTORY";
@@ -34,14 +37,15 @@ const RUNTIME_DIRECTORY: &str = "RUNTIME_DIRECTORY";
 /// be delivered before the end.
 pub fn run(arguments: &Run, models: Option<&Path>) -> anyhow::Result<()> {
     // Before anything takes its time, for a SIGHUP that nobody hears would end the process.
-    let event_loop = EventLoop::hearing_signals().context("no event loop")?;
-    lockdown::lock_memory();
+    let (event_loop, signals) = hear_signals().context("no event loop")?;
+    hardening::lock_memory();
     let mut settings = Settings::load(&arguments.config)?;
     for problem in settings.unreadable_files() {
         log::warn!("{problem}; looked for again at each connection");
     }
     let (mut source, mut analyzer, mut equipment) = open(&settings, models)?;
-    let mut round = Round { file: arguments.config.clone(), spool: None, event_loop: Some(event_loop) };
+    let mut round =
+        Round { file: arguments.config.clone(), spool: None, event_loop: Some(event_loop), signals };
     while let Some(new) = round.watch(&settings, source, &mut analyzer, equipment.clone())? {
         if kept_in(&new) != kept_in(&settings) {
             round.close_spool();
@@ -63,6 +67,13 @@ pub fn run(arguments: &Run, models: Option<&Path>) -> anyhow::Result<()> {
         }
     }
     Ok(())
+}
+
+/// An event loop that hears SIGTERM, SIGINT and SIGHUP from now on.
+fn hear_signals() -> std::io::Result<(EventLoop, signals::Shared)> {
+    let event_loop = EventLoop::new()?;
+    let signals = event_loop.within(Signals::listen)?;
+    Ok((event_loop, Arc::new(tokio::sync::Mutex::new(signals))))
 }
 
 /// What of the configuration a spool depends on.
@@ -111,8 +122,10 @@ struct Round {
     file: PathBuf,
     /// What waits for the broker, between two configurations.
     spool: Option<Spool>,
-    /// The event loop with the signals, between two configurations.
+    /// The event loop, between two configurations.
     event_loop: Option<EventLoop>,
+    /// The signals that it hears, through all configurations.
+    signals: signals::Shared,
 }
 
 /// Why a round is to end.
@@ -179,11 +192,15 @@ impl Round {
             timing: Timing::default(),
             clock: Arc::new(SystemClock),
             stop: stop.clone(),
-            health: Arc::clone(&health),
+            monitor: Arc::new(StatusWriter::new(Arc::clone(&health))),
         };
-        let event_loop = self.event_loop.take().map_or_else(EventLoop::hearing_signals, Ok)?;
+        let event_loop = self.event_loop.take().context("no event loop")?;
         let (reports, thread) = setup
-            .start_on(spool, event_loop, self.on_request(&stop, &asked))
+            .start_on(
+                spool,
+                event_loop,
+                signals::heard(Arc::clone(&self.signals), self.on_request(&stop, &asked)),
+            )
             .context("the deliver thread did not start")?;
         notify::ready();
         let grid = Grid { seconds: settings.window_seconds, origin: Timestamp::UNIX_EPOCH };

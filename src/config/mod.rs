@@ -8,11 +8,12 @@ mod mqtt;
 use std::fmt::Display;
 use std::path::{Path, PathBuf};
 
-use crate::camera::Rotation;
+use crate::vision::Rotation;
 use crate::delivery::Broker;
 use crate::delivery::payload::MAX_BASIS_BYTES;
 use crate::delivery::topics::{Topics, check_level, check_root};
 use crate::rate::{DEFAULT_HZ, RANGE_HZ};
+use crate::vision::geometry::size_of;
 use crate::vision::{Analysis, Region, SMALLEST_TOLD_PX};
 pub use error::ConfigError;
 use layers::{Layer, key, last};
@@ -200,7 +201,7 @@ impl Settings {
     /// A recording's size is not known here, so only a camera's is held against it.
     fn refuse_faces_larger_than_the_picture(&self, layers: &[Layer]) -> Result<(), ConfigError> {
         let (width, height) = self.camera.rotate.size_of((self.camera.width, self.camera.height));
-        let (width, height) = self.analysis.region.size_of(width, height);
+        let (width, height) = size_of(self.analysis.region, width, height);
         let smallest = self.analysis.min_face_px;
         let is_camera = matches!(self.camera.source, CameraSource::Device(_));
         if !is_camera || smallest <= width.min(height) {

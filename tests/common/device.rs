@@ -6,7 +6,7 @@ use std::time::Duration;
 use lectern::delivery::payload::State;
 use lectern::delivery::spool::Spool;
 use lectern::delivery::{Broker, DeliveryThread, Report, Reports, Setup, Timing};
-use lectern::tally::{Counts, MinuteRecord};
+use lectern::window::{Counts, MinuteRecord};
 use serde_json::Value;
 
 use super::{PATIENCE, Subscriber, local_broker, number, setup};

@@ -20,8 +20,7 @@ use lectern::clock::{Stop, SystemClock};
 use lectern::delivery::payload::{self, Identity};
 use lectern::delivery::spool::Spool;
 use lectern::delivery::topics::Topics;
-use lectern::delivery::{Broker, Setup, Timing};
-use lectern::service::health::Health;
+use lectern::delivery::{Broker, Setup, Timing, Unmonitored};
 use rumqttc::{Client, Event, MqttOptions, Packet, QoS};
 use serde_json::Value;
 
@@ -142,9 +141,9 @@ pub(crate) fn setup(device: &str, broker: Broker, spool: &Spool, timing: Timing)
         basis: "test".to_owned(),
         discovery: None,
         timing,
-        clock: clock.clone(),
+        clock,
         stop: Stop::default(),
-        health: Arc::new(Health::new(clock, Duration::from_secs(60))),
+        monitor: Arc::new(Unmonitored),
     }
 }
 

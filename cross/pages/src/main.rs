@@ -2,6 +2,7 @@
 //!
 //! lectern(1) and one page a subcommand come from the command line's own definition, lectern.toml(5) from the
 //! commented configuration that is installed, so that neither can say something else than the program.
+#![expect(clippy::disallowed_methods, reason = "it writes the pages")]
 
 use std::fs;
 use std::io;
@@ -10,29 +11,18 @@ use std::path::{Path, PathBuf};
 use clap::CommandFactory;
 use clap_complete::{Shell, generate_to};
 use clap_mangen::Man;
-
-#[allow(dead_code, reason = "of the command line only its definition is wanted here")]
-#[path = "../../../src/cli/mod.rs"]
-mod cli;
-
-#[allow(dead_code, reason = "the command line checks a rate with it")]
-#[path = "../../../src/rate.rs"]
-mod rate;
-
-#[allow(dead_code, reason = "the command line checks a region with it")]
-#[path = "../../../src/vision/analysis.rs"]
-mod vision;
+use lectern_cli::Cli;
 
 const CONFIGURATION: &str = include_str!("../../../systemd/lectern.toml");
 const SEE_ALSO: &str = ".BR lectern.toml (5),\n.BR systemctl (1),\n.BR journalctl (1)";
-const MANIFEST: &str = include_str!("../../../Cargo.toml");
+/// The product has it, too.
+const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 fn main() -> io::Result<()> {
     let folder = PathBuf::from(std::env::args_os().nth(1).expect("usage: pages FOLDER"));
     fs::create_dir_all(&folder)?;
     // `lectern help` has no page of its own.
-    let mut command =
-        cli::Cli::command().version(product_version()).bin_name("lectern").disable_help_subcommand(true);
+    let mut command = Cli::command().version(VERSION).bin_name("lectern").disable_help_subcommand(true);
     command.build();
     page(&command, "lectern", SEE_ALSO, &folder)?;
     for sub in command.get_subcommands().filter(|sub| !sub.is_hide_set()) {
@@ -40,15 +30,9 @@ fn main() -> io::Result<()> {
     }
     fs::write(folder.join("lectern.toml.5"), configuration_page(CONFIGURATION))?;
     for shell in [Shell::Bash, Shell::Zsh, Shell::Fish] {
-        generate_to(shell, &mut cli::Cli::command(), "lectern", &folder)?;
+        generate_to(shell, &mut Cli::command(), "lectern", &folder)?;
     }
     Ok(())
-}
-
-/// The version in the product's Cargo.toml, which is not this crate's.
-fn product_version() -> &'static str {
-    let line = MANIFEST.lines().find_map(|line| line.strip_prefix("version = \"")).expect("a version");
-    line.trim_end_matches('"')
 }
 
 /// One page; what `--help` ends with becomes its examples.
@@ -57,7 +41,7 @@ fn page(command: &clap::Command, name: &str, see_also: &str, folder: &Path) -> i
     let command = command.clone().after_help(clap::builder::Resettable::Reset).display_name(name);
     let mut text = Vec::new();
     let page = Man::new(command).title(name).manual("Lectern");
-    page.source(format!("lectern {}", product_version())).render(&mut text)?;
+    page.source(format!("lectern {}", VERSION)).render(&mut text)?;
     let mut text = String::from_utf8_lossy(&text).into_owned();
     if !examples.is_empty() {
         text.push_str(".SH EXAMPLES\n");
@@ -84,7 +68,7 @@ fn configuration_page(text: &str) -> String {
         ".TH lectern.toml 5 \"\" \"lectern {}\" Lectern\n.SH NAME\nlectern.toml \\- what lectern looks at, and where it \
          reports to\n.SH SYNOPSIS\n.I /etc/lectern/lectern.toml\n.br\n.I /etc/lectern/lectern.d/*.toml\n\
          .SH DESCRIPTION\n",
-        product_version()
+        VERSION
     );
     let mut block = Block::default();
     for line in text.lines() {

@@ -30,12 +30,12 @@ use crate::camera::{CameraError, open_recording_among, rotated};
 use crate::cli::Analyze;
 use crate::clock::{SimulatedClock, Stop};
 use crate::delivery::payload::Identity;
-use crate::service::printable::complain;
-use crate::service::signals::{Signals, is_ignored};
-use crate::tally::Grid;
+use crate::logging::printable::complain;
+use crate::process::signals::{Signals, is_ignored};
 use crate::vision::Analyzer;
 use crate::vision::models::ModelStore;
 use crate::watch::Watch;
+use crate::window::Grid;
 
 /// The number of SIGHUP.
 const HANGUP: i32 = 1;
@@ -123,6 +123,7 @@ struct Job<'a> {
 
 impl Job<'_> {
     /// Starts the threads and waits for their end, or for a signal first, whose number it answers.
+    #[expect(clippy::disallowed_methods, reason = "one thread for each recording that is analysed at a time")]
     fn work(&self) -> anyhow::Result<Option<i32>> {
         // `nohup` asked for that.
         let stays = is_ignored(HANGUP);

@@ -6,7 +6,7 @@ use std::time::Duration;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 use super::super::progress_style;
-use crate::service::printable::complain;
+use crate::logging::printable::complain;
 
 /// Parts of a recording that the bar of all of them counts.
 const PARTS: u64 = 1000;

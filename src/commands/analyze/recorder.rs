@@ -6,13 +6,13 @@ use std::time::Duration;
 use super::progress::{Bar, Progress};
 use super::results::Results;
 use super::tables::Sheets;
-use crate::camera::Rotation;
+use crate::vision::Rotation;
 use crate::clock::Stop;
 use crate::delivery::payload::{self, Identity};
 use crate::expression::Sighting;
-use crate::tally::{Counts, MinuteRecord};
 use crate::vision::{Analysis, Seen};
 use crate::watch::Observer;
+use crate::window::{Counts, MinuteRecord};
 
 /// Stretches without a picture that are told of, for each recording; of the others only how many there are.
 const TOLD_PAUSES: u32 = 10;

@@ -4,8 +4,8 @@ use std::io;
 use std::time::Duration;
 
 use crate::expression::{Expression, Sighting};
-use crate::tally::MinuteRecord;
 use crate::vision::Seen;
+use crate::window::MinuteRecord;
 
 /// Columns that every table begins with: whose rows these are.
 const NAMES: [&str; 4] = ["device", "boot", "label", "source"];

@@ -3,6 +3,10 @@
 //! `TABLE.unfinished/` holds `KEY.json` for each finished recording; `table`, which becomes the
 //! table; and `lock`, which the run holds. KEY is of all that the rows depend on, so that a recording that was changed, or is
 //! asked about differently, has none. A run that ends removes the folder, unless it was interrupted.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "what a list has finished so far is kept in a folder beside its table"
+)]
 
 use std::fs::{self, File, TryLockError};
 use std::io;

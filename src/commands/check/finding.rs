@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::super::reach::Reach;
 use crate::cli::Part;
-use crate::service::printable::Printable;
+use crate::logging::printable::Printable;
 
 /// How one check went.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]

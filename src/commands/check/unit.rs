@@ -6,6 +6,7 @@ use super::finding::Finding;
 use crate::cli::Part;
 
 /// What systemd says of the service, property by property.
+#[expect(clippy::disallowed_methods, reason = "systemctl, for the technician who checks")]
 fn property(name: &str) -> Option<String> {
     let output =
         Command::new("systemctl").args(["show", "--value", "-p", name, "lectern.service"]).output().ok()?;

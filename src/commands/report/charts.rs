@@ -139,10 +139,11 @@ pub(super) fn write(charts: &[(String, Chart<'_>)], path: &Path) -> anyhow::Resu
     font()?;
     let mut pixels = vec![0; 3 * size.0 as usize * size.1 as usize];
     all(&BitMapBackend::with_buffer(&mut pixels, size).into_drawing_area(), charts, WIDTH)?;
-    let image = image::RgbImage::from_raw(size.0, size.1, pixels).ok_or_else(|| drawing("its size"))?;
-    let mut file = std::io::Cursor::new(Vec::new());
-    image.write_to(&mut file, image::ImageFormat::Png)?;
-    placed::write(path, &file.into_inner())
+    let mut file = Vec::new();
+    let mut encoder = png::Encoder::new(&mut file, size.0, size.1);
+    encoder.set_color(png::ColorType::Rgb);
+    encoder.write_header()?.write_image_data(&pixels)?;
+    placed::write(path, &file)
 }
 
 fn all<B: DrawingBackend>(

@@ -173,7 +173,7 @@ fn to_f64(count: usize) -> f64 {
 mod tests {
     use super::*;
     use crate::commands::report::table::Minute;
-    use crate::tally::Counts;
+    use crate::window::Counts;
 
     fn close(a: f64, b: f64, within: f64) -> bool {
         (a - b).abs() < within

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use csv::StringRecord;
 
 use crate::expression::Expression;
-use crate::tally::Counts;
+use crate::window::Counts;
 
 /// One minute of a lecture.
 #[derive(Debug, Clone, Default, PartialEq)]

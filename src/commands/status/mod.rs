@@ -14,8 +14,8 @@ use serde::Serialize;
 use super::{STANDARD_OUTPUT, placed};
 use crate::cli::Status;
 use crate::clock::SystemClock;
-use crate::delivery::{LocalStatus, Silent};
-use crate::service::printable::{Printable, complain};
+use crate::local_status::{LocalStatus, Silent};
+use crate::logging::printable::{Printable, complain};
 use board::Board;
 
 /// Where the kernel tells of the board.

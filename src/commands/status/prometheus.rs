@@ -8,8 +8,8 @@ use std::fmt::{Display, Write as _};
 use jiff::Timestamp;
 
 use super::board::Board;
-use crate::delivery::LocalStatus;
 use crate::delivery::payload::State;
+use crate::local_status::LocalStatus;
 
 /// Labels and value.
 type Sample = (Vec<(&'static str, String)>, String);

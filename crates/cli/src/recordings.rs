@@ -1,0 +1,149 @@
+//! The commands for recordings: `lectern analyze` and `lectern report`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use jiff::Timestamp;
+use lectern_record::analysis::{Analysis, Baseline, Faces, Rotation};
+use lectern_record::rate::DEFAULT_HZ;
+
+use super::looked_for::{LookedFor, rate};
+
+/// Arguments of `lectern analyze`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  lectern analyze lecture.mp4 --csv minutes.csv
+  lectern analyze monday.mkv tuesday.mkv --label 'Prof. Müller' --label 'Dr. Weiß' --csv minutes.csv
+  lectern analyze --manifest lectures.csv --csv minutes.csv --resume
+  ffmpeg -i lecture.mp4 -f yuv4mpegpipe -pix_fmt yuv420p - | lectern analyze - --label lecture")]
+pub struct Analyze {
+    /// Videos that ffmpeg reads; .y4m files; pipes with Y4M; JPEG or PNG files, or folders of them (each is one analysed
+    /// frame); - for Y4M on standard input
+    #[arg(required_unless_present = "manifest", value_name = "VIDEO")]
+    pub videos: Vec<PathBuf>,
+
+    /// Table of recordings, instead of VIDEO: a column `file` (from the table's own folder on), and where wanted `label` and
+    /// `start`; all other columns are carried through into the tables
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["videos", "label", "start"])]
+    pub manifest: Option<PathBuf>,
+
+    /// What people call the recording; once for each VIDEO, in the same order [default: the file's name]
+    #[arg(long, value_name = "NAME", value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    pub label: Vec<String>,
+
+    /// When the recording began, for example 2026-11-23T10:15:00Z; once for each VIDEO. Without it, it begins at
+    /// 1970-01-01T00:00:00Z
+    #[arg(long, value_name = "TIME")]
+    pub start: Vec<Timestamp>,
+
+    /// Recordings to analyse side by side, one for each core; a single one is decoded on so many [default: all cores]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub jobs: Option<u16>,
+
+    /// Go on with a list whose run did not end: recordings that were finished are not analysed again
+    #[arg(long)]
+    pub resume: bool,
+
+    /// Frames to analyse each second
+    #[arg(long, value_name = "HZ", default_value_t = DEFAULT_HZ, value_parser = rate)]
+    pub rate: f64,
+
+    /// Length of a window, instead of a minute; a divisor of 3600
+    #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = window)]
+    pub window: u32,
+
+    /// Which faces of a frame are counted: the largest one, or all
+    #[arg(long, value_name = "WHICH", default_value = "largest", value_parser = which_faces())]
+    pub faces: Faces,
+
+    /// The probability below which an expression is `uncertain`
+    #[arg(long, value_name = "P", default_value_t = Analysis::default().min_confidence, value_parser = probability)]
+    pub min_confidence: f32,
+
+    /// What expressions are measured from: `person`, the resting face of whoever is seen, learnt while it is watched; or
+    /// `none`, that of people in general
+    #[arg(long, value_name = "person|none", default_value = "person")]
+    pub baseline: Baseline,
+
+    /// Where to look, and for what.
+    #[command(flatten)]
+    pub looked_for: LookedFor,
+
+    /// Turn the pictures clockwise by so many degrees before they are analysed: 0, 90, 180 or 270
+    #[arg(long, value_name = "DEGREES", default_value = "0")]
+    pub rotate: Rotation,
+
+    /// Another classifier (ONNX): input [1, 1 or 3, S, S], luma from 0 to 255; output 13 logits in the order of the
+    /// payload
+    #[arg(long, value_name = "FILE")]
+    pub classifier: Option<PathBuf>,
+
+    /// Also write the minutes as a table
+    #[arg(long, value_name = "FILE")]
+    pub csv: Option<PathBuf>,
+
+    /// Also write a table with time and expression of each analysed frame
+    #[arg(long, value_name = "FILE")]
+    pub frames_csv: Option<PathBuf>,
+
+    /// Also write a table with place, size and the 13 probabilities of each face: about a person, see docs/privacy.md
+    #[arg(long, value_name = "FILE")]
+    pub faces_csv: Option<PathBuf>,
+
+    /// Also draw the shares of 13 and of 7 kinds of each recording; FILE ends in .svg or .png
+    #[arg(long, value_name = "FILE")]
+    pub chart: Option<PathBuf>,
+}
+
+impl Analyze {
+    /// How the daemon would analyse, but for what was asked.
+    #[must_use]
+    pub fn analysis(&self) -> Analysis {
+        Analysis {
+            faces: self.faces,
+            min_confidence: self.min_confidence,
+            baseline: self.baseline,
+            ..self.looked_for.analysis()
+        }
+    }
+}
+
+/// Arguments of `lectern report`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  lectern report minutes.csv --out report.html
+  lectern report monday.csv tuesday.csv --out report.html --chart shares.png")]
+pub struct Report {
+    /// Tables that `lectern analyze --csv` wrote
+    #[arg(required = true, value_name = "TABLE")]
+    pub tables: Vec<PathBuf>,
+
+    /// Where to write the page
+    #[arg(long, value_name = "FILE")]
+    pub out: PathBuf,
+
+    /// Also draw the shares of 13 and of 7 kinds alone; FILE ends in .svg or .png
+    #[arg(long, value_name = "FILE")]
+    pub chart: Option<PathBuf>,
+}
+
+fn which_faces() -> impl TypedValueParser<Value = Faces> {
+    PossibleValuesParser::new(["largest", "all"]).try_map(|which| which.parse::<Faces>())
+}
+
+fn window(text: &str) -> Result<u32, String> {
+    match text.parse() {
+        Ok(seconds) if seconds > 0 && 3600 % seconds == 0 => Ok(seconds),
+        _ => Err("must be a number of seconds that divides 3600".to_owned()),
+    }
+}
+
+fn probability(text: &str) -> Result<f32, String> {
+    match text.parse() {
+        Ok(p) if (0.0..=1.0).contains(&p) => Ok(p),
+        _ => Err("must be from 0 to 1".to_owned()),
+    }
+}

@@ -1,0 +1,123 @@
+//! One connection on request: does the broker take what this device would publish?
+
+use std::time::Duration;
+
+use tokio::time::{Instant, timeout, timeout_at};
+
+use super::broker::Broker;
+use super::error::LinkError;
+use super::link::{Link, LinkEvent};
+use crate::message::limits::LONGEST_RETURNED;
+use crate::message::topics::{CHECK_SUFFIX, Topics};
+use crate::message::{discovery, payload};
+
+/// Longest wait for CONNACK and PUBACK together.
+const ANSWER_WITHIN: Duration = Duration::from_secs(20);
+
+/// A message that has not come back so long after its PUBACK will not come.
+const RETURNS_WITHIN: Duration = Duration::from_secs(3);
+
+/// Why the broker cannot be used, with the way out.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct ProbeError(String);
+
+/// What became of the test message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Answer {
+    /// The broker took it and gave it back.
+    Returned,
+    /// The broker took it, and it did not come back: the broker threw it away, or this client may not read.
+    Acknowledged,
+}
+
+/// What to send to see whether a device may publish where it does, topic by topic: nothing that counts as a record or a
+/// state, and to Home Assistant what the daemon tells it, too.
+#[must_use]
+pub fn messages(topics: &Topics, device: &str, discovery: Option<u32>) -> Vec<(String, String)> {
+    let test = payload::check(device);
+    let mut messages =
+        [&topics.check, &topics.minute, &topics.status].map(|topic| (topic.clone(), test.clone())).to_vec();
+    if let Some(window_seconds) = discovery {
+        messages.push((discovery::topic(topics), discovery::payload(device, topics, window_seconds)));
+    }
+    messages
+}
+
+/// Connects as the daemon does, publishes `payload` on `topic` (QoS 1, not retained), looks whether it comes back, and
+/// leaves.
+///
+/// MQTT 3.1.1 acknowledges also what access rules throw away, and only who reads can see the difference. The client id is
+/// the daemon's with `::check` at its end, so that a running daemon is not thrown out; no will is left. Blocks for
+/// some 20 s at most.
+///
+/// # Errors
+/// [`ProbeError`] when the broker cannot be reached, refuses the login, or does not acknowledge.
+pub fn probe(broker: &Broker, topic: &str, payload: &str) -> Result<Answer, ProbeError> {
+    let broker = Broker { client_id: format!("{}{CHECK_SUFFIX}", broker.client_id), ..broker.clone() };
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|e| ProbeError(format!("no event loop: {e}")))?;
+    let mut published = false;
+    let outcome = runtime.block_on(async {
+        timeout(ANSWER_WITHIN, talk(&broker, topic, payload, &mut published))
+            .await
+            .unwrap_or_else(|_| Err(LinkError::network(&broker, "does not acknowledge")))
+    });
+    runtime.shutdown_background();
+    outcome.map_err(|error| {
+        ProbeError(if published {
+            format!("{error}: it was sent a message on {topic}")
+        } else {
+            error.to_string()
+        })
+    })
+}
+
+/// `published` tells how far it came.
+async fn talk(
+    broker: &Broker,
+    topic: &str,
+    payload: &str,
+    published: &mut bool,
+) -> Result<Answer, LinkError> {
+    let mut link = connect(broker).await?;
+    link.subscribe(topic)?;
+    // There are brokers that end the connection of a client which asks to read and may not.
+    if next(&mut link, broker).await.is_err() {
+        link = connect(broker).await?;
+    }
+    link.publish(topic, false, payload)?;
+    *published = true;
+    let (mut returned, mut acknowledged) = (false, None);
+    while !returned || acknowledged.is_none() {
+        let limit = acknowledged.map_or_else(|| Instant::now() + ANSWER_WITHIN, |at| at + RETURNS_WITHIN);
+        match timeout_at(limit, next(&mut link, broker)).await {
+            Ok(Ok(LinkEvent::Acknowledged)) => acknowledged = Some(Instant::now()),
+            Ok(Ok(LinkEvent::Received(received))) => returned |= received == payload.as_bytes(),
+            Ok(Ok(_)) => {}
+            Ok(Err(error)) => return Err(error),
+            Err(_) => break,
+        }
+    }
+    link.disconnect()?;
+    // Whatever happens now, the message is where it is.
+    while next(&mut link, broker).await.is_ok_and(|event| !matches!(event, LinkEvent::Disconnected)) {}
+    Ok(if returned { Answer::Returned } else { Answer::Acknowledged })
+}
+
+async fn connect(broker: &Broker) -> Result<Link, LinkError> {
+    let mut link = Link::connect(broker, None, LONGEST_RETURNED)?;
+    next(&mut link, broker).await?;
+    Ok(link)
+}
+
+/// The next event that is no failure.
+async fn next(link: &mut Link, broker: &Broker) -> Result<LinkEvent, LinkError> {
+    match link.event().await {
+        Some(LinkEvent::Failed(error)) => Err(error),
+        Some(event) => Ok(event),
+        None => Err(LinkError::network(broker, "connection closed")),
+    }
+}

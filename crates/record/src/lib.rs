@@ -1,0 +1,11 @@
+//! What all parts of Lectern share: what is looked for and how often, the 13 kinds of expression, windows of time, and the clock
+//! that measures them.
+//!
+//! Nothing here can name a picture, a file or a network connection; [`clock`] alone asks the system for something.
+#![cfg_attr(test, allow(clippy::disallowed_methods, reason = "a test may"))]
+
+pub mod analysis; // what is looked for in a frame
+pub mod clock; // boot time and wall time; no other file reads a clock
+pub mod expression; // the 13 kinds, their names and order
+pub mod rate; // how many frames a second are analysed
+pub mod window; // frames into windows, windows into records

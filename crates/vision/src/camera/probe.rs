@@ -1,0 +1,187 @@
+//! What ffprobe knows of a recording before it is played, and what ffmpeg and ffprobe may open.
+
+use std::ffi::OsString;
+use std::io::{self, Read};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use super::patience::{self, Deadline, wait};
+use super::size::check_size;
+use super::source::CameraError;
+
+/// The longest that a file may take to say what it holds when it is played live.
+const LIVE: Duration = Duration::from_secs(5);
+
+/// The longest that a file may take to say what it holds when somebody waits for its minutes.
+const PATIENT: Duration = Duration::from_secs(60);
+
+/// The slowest recording whose frames stand for twice its own interval, in seconds a frame.
+const SLOWEST: f64 = 10.0;
+
+/// Containers that hold their pictures themselves. Playlists, image sequences and scripts would make ffmpeg open other files and
+/// addresses, and text is no video.
+const CONTAINERS: &str = "mov,mp4,matroska,webm,avi,mpegts,mpeg,mpegvideo,asf,flv,ogg,nut,mxf,gxf,dv,rm,wtv,ivf,obu,av1,\
+                          h261,h263,h264,hevc,vvc,m4v,vc1,mjpeg,gif,apng,webp_pipe,ty,nsv,live_flv,lvf,kux,caf,swf,yuv4mpegpipe";
+
+/// What is known of a recording before it is played.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Probe {
+    /// Width in pixels as it is shown, turned by the rotation that the file asks for.
+    pub(super) width: usize,
+    /// Height in pixels as it is shown.
+    pub(super) height: usize,
+    /// Length in seconds, where the file says it.
+    pub(super) seconds: Option<f64>,
+    /// Nominal time between two frames in seconds.
+    pub(super) interval: f64,
+}
+
+#[derive(Deserialize)]
+struct Answer {
+    #[serde(default)]
+    streams: Vec<Stream>,
+    #[serde(default)]
+    format: Format,
+}
+
+#[derive(Deserialize)]
+struct Stream {
+    #[serde(default)]
+    width: usize,
+    #[serde(default)]
+    height: usize,
+    #[serde(default)]
+    r_frame_rate: String,
+    #[serde(default)]
+    side_data_list: Vec<SideData>,
+}
+
+#[derive(Deserialize)]
+struct SideData {
+    #[serde(default)]
+    rotation: f64,
+}
+
+#[derive(Deserialize, Default)]
+struct Format {
+    duration: Option<String>,
+}
+
+/// Asks ffprobe about the first video stream.
+///
+/// # Errors
+/// [`CameraError::Recording`] when ffprobe is not installed or finds no video; [`CameraError::Lost`] when a live one is silent.
+#[expect(clippy::disallowed_methods, reason = "ffprobe, which looks at a recording")]
+pub(super) fn probe(path: &Path, live: bool) -> Result<Probe, CameraError> {
+    let entries = "stream=width,height,r_frame_rate:stream_side_data=rotation:format=duration";
+    let mut command = Command::new("ffprobe");
+    command
+        .args(["-v", "error", "-select_streams", "v:0", "-of", "json", "-show_entries", entries])
+        .args(restrictions())
+        .arg(file_url(path));
+    let (output, said) = answer(path, command, if live { LIVE } else { PATIENT })?;
+    if said.contains("not on whitelist") {
+        return Err(CameraError::recording(
+            path,
+            "is a playlist, a list of files, or another format that is not opened, because it can name other files and \
+             addresses; convert it first, for example with `ffmpeg -i IT lecture.mkv`",
+        ));
+    }
+    let said = said.lines().next().unwrap_or("no video stream").trim();
+    let no_video = || CameraError::recording(path, format!("holds no video that ffmpeg can read ({said})"));
+    let answer: Answer = serde_json::from_slice(&output).map_err(|_| no_video())?;
+    let stream = answer.streams.first().ok_or_else(no_video)?;
+    if stream.width == 0 || stream.height == 0 {
+        return Err(no_video());
+    }
+    check_size(stream.width, stream.height).map_err(|e| CameraError::recording(path, e))?;
+    let turned = stream.side_data_list.iter().any(|data| data.rotation.abs() % 180.0 > 45.0);
+    let (width, height) = if turned { (stream.height, stream.width) } else { (stream.width, stream.height) };
+    let seconds = answer.format.duration.and_then(|text| text.parse().ok());
+    Ok(Probe { width, height, seconds, interval: interval(&stream.r_frame_rate) })
+}
+
+/// Seconds a frame of a rate such as `30000/1001`; a rate that is not known is 25.
+fn interval(rate: &str) -> f64 {
+    let parts = rate.split_once('/').map(|(n, d)| (n.parse::<f64>(), d.parse::<f64>()));
+    match parts {
+        Some((Ok(n), Ok(d))) if n > 0.0 && d > 0.0 => (d / n).min(SLOWEST),
+        _ => 0.04,
+    }
+}
+
+/// Runs ffprobe to its end, but not if it stays silent for longer than `patience`: standard output, and what it complained of.
+fn answer(path: &Path, mut command: Command, patience: Duration) -> Result<(Vec<u8>, String), CameraError> {
+    let cannot = |e: &io::Error| not_started(path, "ffprobe", e);
+    let (mut results, into) = io::pipe().map_err(|e| cannot(&e))?;
+    let (mut complaints, complain_into) = io::pipe().map_err(|e| cannot(&e))?;
+    command.stdin(Stdio::null()).stdout(into).stderr(complain_into);
+    let mut child = command.spawn().map_err(|e| cannot(&e))?;
+    // It holds this end of both pipes, which would never end.
+    drop(command);
+    let mut outputs = (Vec::new(), Vec::new());
+    let mut open = [true, true];
+    let mut piece = [0; 4096];
+    let outcome = loop {
+        let deadline = Some(Deadline::after(patience));
+        let ready = match open {
+            [true, true] => wait([&results, &complaints], deadline),
+            [true, false] => wait([&results], deadline).map(|[ready]| [ready, false]),
+            [false, true] => wait([&complaints], deadline).map(|[ready]| [false, ready]),
+            [false, false] => break Ok(()),
+        };
+        let ready = match ready {
+            Ok(ready) => ready,
+            Err(e) => break Err(e),
+        };
+        if ready[0] {
+            open[0] = take(&mut results, &mut piece, &mut outputs.0);
+        }
+        if ready[1] {
+            open[1] = take(&mut complaints, &mut piece, &mut outputs.1);
+        }
+    };
+    // It may have ended already; either way nothing is left behind.
+    if outcome.is_err() {
+        let _ = child.kill();
+    }
+    let _ = child.wait();
+    match outcome {
+        Ok(()) => Ok((outputs.0, String::from_utf8_lossy(&outputs.1).into_owned())),
+        Err(e) if patience::is_over(&e) => Err(CameraError::lost(path, e)),
+        Err(e) => Err(cannot(&e)),
+    }
+}
+
+/// Takes what there is, and keeps its first 64 KiB; false at the end.
+pub(super) fn take(from: &mut impl Read, piece: &mut [u8], kept: &mut Vec<u8>) -> bool {
+    const MOST: usize = 64 * 1024;
+    match from.read(piece) {
+        Ok(0) => false,
+        Ok(count) => {
+            kept.extend_from_slice(&piece[..count.min(MOST.saturating_sub(kept.len()))]);
+            true
+        }
+        Err(e) => e.kind() == io::ErrorKind::Interrupted,
+    }
+}
+
+/// Options of ffmpeg and ffprobe by which a file can make them open nothing but itself.
+pub(super) fn restrictions() -> [&'static str; 4] {
+    ["-protocol_whitelist", "file,pipe", "-format_whitelist", CONTAINERS]
+}
+
+/// `file:PATH`, so that a name with a colon or a dash is not taken for a protocol or an option.
+pub(super) fn file_url(path: &Path) -> OsString {
+    let mut url = OsString::from("file:");
+    url.push(path);
+    url
+}
+
+pub(super) fn not_started(path: &Path, program: &str, cause: &io::Error) -> CameraError {
+    let problem = format!("{program} is needed to read it and did not start ({cause}); install ffmpeg");
+    CameraError::recording(path, problem)
+}

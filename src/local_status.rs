@@ -1,0 +1,360 @@
+//! What the service tells of itself on this machine, for `lectern status`: one small JSON file in the runtime directory.
+//!
+//! It holds how the device does, never what was seen: of the last window its time and its frames, and no count of faces or
+//! expressions. It lies in memory, is readable by root and the service alone, and is replaced every few seconds.
+
+use std::io;
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
+
+use crate::clock::{BootTime, Clock};
+use crate::delivery::payload::{self, State};
+use crate::delivery::spool::{STATUS, read_status};
+use crate::delivery::{Monitor, ROUND, Round};
+use crate::systemd::health::{Equipment, Health, Part};
+use crate::window::MinuteRecord;
+
+/// The version of the file's form; a program that knows another one does not guess.
+const FORM: u32 = 1;
+
+/// A service that has told nothing for so long hangs: it tells at least every [`ROUND`].
+const STALE: Duration = Duration::from_secs(30);
+
+/// What the service tells of itself.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LocalStatus {
+    /// The version of this form.
+    form: u32,
+    /// The version of Lectern that runs.
+    pub version: String,
+    /// Its process.
+    pub pid: u32,
+    /// Boot time in seconds at which this was told.
+    told_at: u64,
+    /// `device.id`.
+    pub device: String,
+    /// What the device is doing.
+    pub state: State,
+    /// Since when, in UTC.
+    pub since: String,
+    /// Frames a second over the last 10 s or so; none before that, or while the camera is away.
+    pub frames_per_second: Option<f64>,
+    /// The camera, the wanted rate, and the networks.
+    #[serde(flatten)]
+    pub equipment: Equipment,
+    /// The window that ended last, if one did since the service started or reloaded.
+    pub last_window: Option<LastWindow>,
+    /// The connection to the broker.
+    pub broker: BrokerStatus,
+    /// What waits for the broker.
+    pub spool: SpoolStatus,
+    /// Whether the service holds the clock to be synchronised.
+    pub clock_synced: bool,
+}
+
+/// When a window began and how much of it was watched; not what was seen.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LastWindow {
+    /// Its label, in UTC.
+    pub start: String,
+    /// Seconds that were watched.
+    pub seconds: u32,
+    /// Frames that were analysed.
+    pub frames: u32,
+    /// Frames that were due.
+    pub frames_expected: u32,
+}
+
+/// The connection to the broker.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BrokerStatus {
+    /// Host and port.
+    pub address: String,
+    /// Whether it has accepted the connection.
+    pub connected: bool,
+    /// Why there is no connection, in the journal's words.
+    pub problem: Option<String>,
+}
+
+/// What waits for the broker.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SpoolStatus {
+    /// Windows that wait.
+    pub waiting: usize,
+    /// How many of them are in files that cannot be read at present.
+    pub unreadable: u64,
+    /// Windows that were given up.
+    pub dropped: u64,
+    /// Whether what waits can go to the disk, and not only to memory.
+    pub on_disk: bool,
+}
+
+/// Why there is nothing to tell of a service.
+#[derive(Debug, thiserror::Error)]
+pub enum Silent {
+    /// No service runs.
+    #[error("the service does not run: {0}; start it: systemctl restart lectern")]
+    NotRunning(String),
+    /// It has told nothing for so many seconds.
+    #[error(
+        "the service (process {pid}) has told nothing for {seconds} s: it hangs; see journalctl -u lectern"
+    )]
+    Stale {
+        /// Its process.
+        pid: u32,
+        /// For how long.
+        seconds: u64,
+    },
+    /// It runs another version, whose file this one does not know.
+    #[error(
+        "the service runs version {0}, whose {STATUS} this version does not know; restart it: systemctl restart lectern"
+    )]
+    OtherVersion(String),
+    /// The file is no status.
+    #[error(
+        "{STATUS} in the runtime directory is damaged: {0}; restart the service: systemctl restart lectern"
+    )]
+    Damaged(String),
+    /// The file may not be read by this user.
+    #[error("the runtime directory {0} may not be read; run lectern status as root")]
+    NotAllowed(String),
+    /// The file cannot be read.
+    #[error("the runtime directory {0} cannot be read: {1}; restart the service: systemctl restart lectern")]
+    Unreadable(String, io::Error),
+}
+
+impl LocalStatus {
+    /// What the service with this runtime directory told last.
+    ///
+    /// # Errors
+    /// [`Silent`] when no service runs, or it cannot be known what it does.
+    pub fn read(runtime: &Path, clock: &dyn Clock) -> Result<Self, Silent> {
+        let place = || runtime.display().to_string();
+        let bytes = read_status(runtime).map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound => Silent::NotRunning(format!(
+                "{} holds no {STATUS}, which a version without `status` writes neither",
+                place()
+            )),
+            io::ErrorKind::PermissionDenied => Silent::NotAllowed(place()),
+            _ => Silent::Unreadable(place(), error),
+        })?;
+        Self::parse(&bytes)?.judge(clock.boot(), process_runs)
+    }
+
+    fn parse(bytes: &[u8]) -> Result<Self, Silent> {
+        /// What every form has.
+        #[derive(Deserialize)]
+        struct Any {
+            form: u32,
+            version: String,
+        }
+        let damaged = |error: serde_json::Error| Silent::Damaged(error.to_string());
+        let any: Any = serde_json::from_slice(bytes).map_err(damaged)?;
+        if any.form != FORM {
+            return Err(Silent::OtherVersion(any.version));
+        }
+        serde_json::from_slice(bytes).map_err(damaged)
+    }
+
+    /// Whether this is still true at boot time `now`.
+    fn judge(self, now: BootTime, runs: impl Fn(u32) -> bool) -> Result<Self, Silent> {
+        let pid = self.pid;
+        if !runs(pid) {
+            return Err(Silent::NotRunning(format!("its last process, {pid}, has ended")));
+        }
+        match now.as_secs().checked_sub(self.told_at) {
+            Some(seconds) if seconds <= STALE.as_secs() => Ok(self),
+            // A reload takes a moment; then it says something else.
+            Some(_) if self.state == State::Offline => Err(Silent::NotRunning("it has ended".to_owned())),
+            Some(seconds) => Err(Silent::Stale { pid, seconds }),
+            None => Err(Silent::NotRunning(format!("{STATUS} is of an earlier boot of the machine"))),
+        }
+    }
+}
+
+/// Whether there is a process with this number, whosever it is.
+fn process_runs(pid: u32) -> bool {
+    let Some(pid) = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw) else { return false };
+    rustix::process::test_kill_process(pid) != Err(rustix::io::Errno::SRCH)
+}
+
+/// Hands on what the deliver thread tells: to the watchdog, and into the file.
+pub struct StatusWriter {
+    health: Arc<Health>,
+    teller: Mutex<Teller>,
+}
+
+impl StatusWriter {
+    /// One that tells of this program's health, too.
+    #[must_use]
+    pub fn new(health: Arc<Health>) -> Self {
+        Self { health, teller: Mutex::default() }
+    }
+
+    fn teller(&self) -> MutexGuard<'_, Teller> {
+        self.teller.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Monitor for StatusWriter {
+    fn went_round(&self, mut round: Round<'_>) {
+        self.health.progress(Part::Delivery);
+        self.health.set_broker_connected(round.connected);
+        self.health.set_unreadable(round.unreadable.take());
+        self.teller().tell(&self.health, round);
+    }
+
+    fn window_ended(&self, record: &MinuteRecord) {
+        self.teller().window(record);
+    }
+
+    fn broker_away(&self, problem: &str) {
+        self.teller().broker_away(problem);
+    }
+}
+
+/// Writes the file.
+#[derive(Default)]
+struct Teller {
+    last_window: Option<LastWindow>,
+    problem: Option<String>,
+    /// When, and with which state and connection, it was told last.
+    told: Option<(Instant, State, bool)>,
+    failed: bool,
+}
+
+impl Teller {
+    /// A window ended.
+    fn window(&mut self, record: &MinuteRecord) {
+        self.last_window = Some(LastWindow {
+            start: payload::rfc3339(record.start),
+            seconds: record.seconds,
+            frames: record.counts.frames,
+            frames_expected: record.frames_expected,
+        });
+    }
+
+    /// Why there is no connection.
+    fn broker_away(&mut self, problem: &str) {
+        self.problem = Some(problem.to_owned());
+    }
+
+    /// Tells how it goes, where something changed or the last time is a while ago.
+    fn tell(&mut self, health: &Health, round: Round<'_>) {
+        let Round { setup, state: (state, since), connected, backlog, runtime, .. } = round;
+        let now = Instant::now();
+        if self.told.is_some_and(|(at, told, was_connected)| {
+            told == state && was_connected == connected && now < at + ROUND
+        }) {
+            return;
+        }
+        self.told = Some((now, state, connected));
+        if connected {
+            self.problem = None;
+        }
+        let status = LocalStatus {
+            form: FORM,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            pid: std::process::id(),
+            told_at: setup.clock.boot().as_secs(),
+            device: setup.identity.device.clone(),
+            state,
+            since: payload::rfc3339(since),
+            frames_per_second: health.rate(),
+            equipment: health.equipment().clone(),
+            last_window: self.last_window.clone(),
+            broker: BrokerStatus {
+                address: setup.broker.to_string(),
+                connected,
+                problem: self.problem.clone(),
+            },
+            spool: SpoolStatus {
+                waiting: backlog.spooled,
+                unreadable: backlog.unreadable,
+                dropped: backlog.dropped,
+                on_disk: backlog.on_disk,
+            },
+            clock_synced: setup.clock.synced(),
+        };
+        let Some(folder) = runtime else { return };
+        let text = serde_json::to_vec(&status).expect("strings and numbers are JSON");
+        match folder.replace(STATUS, &text) {
+            Ok(()) => self.failed = false,
+            Err(error) => {
+                if !std::mem::replace(&mut self.failed, true) {
+                    log::warn!("{STATUS} cannot be written in the runtime directory: {error}");
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn status() -> LocalStatus {
+        LocalStatus {
+            form: FORM,
+            version: "0.1.0".to_owned(),
+            pid: 7,
+            told_at: 1000,
+            device: "cam1".to_owned(),
+            state: State::Watching,
+            since: "2026-11-23T10:15:00Z".to_owned(),
+            frames_per_second: Some(2.0),
+            equipment: Equipment::default(),
+            last_window: None,
+            broker: BrokerStatus { address: "b:1883".to_owned(), connected: true, problem: None },
+            spool: SpoolStatus { waiting: 0, unreadable: 0, dropped: 0, on_disk: true },
+            clock_synced: true,
+        }
+    }
+
+    #[test]
+    fn a_status_is_believed_while_its_process_lives_and_goes_on_telling() {
+        let at = |seconds| status().judge(Duration::from_secs(seconds), |pid| pid == 7);
+        assert!(at(1000).is_ok() && at(1030).is_ok());
+        assert!(matches!(at(1031), Err(Silent::Stale { pid: 7, seconds: 31 })));
+        let left = LocalStatus { state: State::Offline, ..status() };
+        assert!(matches!(left.judge(Duration::from_secs(1031), |_| true), Err(Silent::NotRunning(_))));
+        // The file of an earlier boot, where the folder is on a disk.
+        assert!(matches!(at(999), Err(Silent::NotRunning(_))));
+        assert!(matches!(status().judge(Duration::from_secs(1000), |_| false), Err(Silent::NotRunning(_))));
+    }
+
+    #[test]
+    fn a_status_of_another_version_or_a_damaged_one_is_not_guessed_at() {
+        let text = serde_json::to_string(&status()).unwrap();
+        assert_eq!(LocalStatus::parse(text.as_bytes()).unwrap(), status());
+        let newer = text.replace("\"form\":1", "\"form\":2").replace("0.1.0", "9.0.0");
+        assert!(
+            matches!(LocalStatus::parse(newer.as_bytes()), Err(Silent::OtherVersion(version)) if version == "9.0.0")
+        );
+        for damaged in ["", "{}", &text[..text.len() / 2], &text.replace("watching", "dreaming")] {
+            assert!(matches!(LocalStatus::parse(damaged.as_bytes()), Err(Silent::Damaged(_))), "{damaged}");
+        }
+    }
+
+    #[test]
+    fn it_has_no_place_for_what_was_seen() {
+        let text = serde_json::to_string(&LocalStatus {
+            last_window: Some(LastWindow {
+                start: String::new(),
+                seconds: 60,
+                frames: 1,
+                frames_expected: 2,
+            }),
+            ..status()
+        })
+        .unwrap();
+        let kinds = crate::expression::Expression::ALL.map(crate::expression::Expression::name);
+        for word in kinds.into_iter().chain(["face", "uncertain"]) {
+            assert!(!text.contains(word), "{word} in {text}");
+        }
+    }
+}

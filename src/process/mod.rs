@@ -1,0 +1,4 @@
+//! This process: the signals that it gets, and what keeps its memory to itself.
+
+pub mod hardening;
+pub mod signals;

@@ -1,0 +1,84 @@
+//! SIGTERM, SIGINT and SIGHUP as requests. None is lost between [`Signals::listen`] and the end of the process: one
+//! that comes while nobody waits is there at the next wait.
+
+use std::io;
+use std::sync::Arc;
+
+use lectern_delivery::Beside;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::Mutex;
+
+/// What a signal asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Request {
+    /// SIGTERM or SIGINT: end the process.
+    Stop,
+    /// SIGHUP: read the configuration again.
+    Reload,
+}
+
+/// The signals of this process.
+pub struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+}
+
+impl Signals {
+    /// Starts to listen; from now on these signals do not end the process by themselves. Must be called within a
+    /// tokio runtime that has its drivers enabled.
+    ///
+    /// # Errors
+    /// When the system takes no handler.
+    pub fn listen() -> io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
+        })
+    }
+
+    /// The number of the next signal; safe to cancel.
+    pub async fn number(&mut self) -> i32 {
+        tokio::select! {
+            _ = self.terminate.recv() => SignalKind::terminate().as_raw_value(),
+            _ = self.interrupt.recv() => SignalKind::interrupt().as_raw_value(),
+            _ = self.hangup.recv() => SignalKind::hangup().as_raw_value(),
+        }
+    }
+
+    /// The next request; safe to cancel.
+    pub async fn next(&mut self) -> Request {
+        tokio::select! {
+            _ = self.terminate.recv() => Request::Stop,
+            _ = self.interrupt.recv() => Request::Stop,
+            _ = self.hangup.recv() => Request::Reload,
+        }
+    }
+}
+
+/// The signals of a process whose deliver thread is not always the same.
+pub type Shared = Arc<Mutex<Signals>>;
+
+/// What is done when a signal comes; called on the deliver thread.
+pub type OnRequest = Box<dyn FnMut(Request) + Send>;
+
+/// Hears signals beside the delivery.
+#[must_use]
+pub fn heard(signals: Shared, mut on_request: OnRequest) -> Beside {
+    Box::pin(async move {
+        let mut signals = signals.lock().await;
+        loop {
+            on_request(signals.next().await);
+        }
+    })
+}
+
+/// Whether whoever started this process asked it to ignore a signal, as `nohup` does; one that it listens to is not ignored.
+#[must_use]
+pub fn is_ignored(number: i32) -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or_default();
+    number > 0 && mask >> (number - 1) & 1 == 1
+}

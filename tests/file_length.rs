@@ -1,0 +1,60 @@
+//! How long a file is, which neither the compiler nor clippy says. Who may know what is said by the crates, and by clippy.toml.
+#![allow(
+    clippy::disallowed_macros,
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "a test may"
+)]
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+use std::fs;
+use std::path::Path;
+
+/// The most lines of a file of the product, without its tests.
+const MOST_LINES: usize = 400;
+
+/// The lines of a file without its test module, which ends where a line begins with a brace; code behind it is not left out,
+/// nor is anything else that only tests compile.
+fn without_tests(text: &str) -> Vec<&str> {
+    let lines: Vec<_> = text.lines().collect();
+    let begins = |at: usize| {
+        let mut behind = lines[at..].iter().skip_while(|line| line.starts_with("#["));
+        lines[at] == "#[cfg(test)]" && behind.next() == Some(&"mod tests {")
+    };
+    let Some(begin) = (0..lines.len()).find(|at| begins(*at)) else { return lines };
+    let rest = lines[begin..].iter().skip_while(|line| **line != "}").skip(1);
+    lines[..begin].iter().chain(rest).copied().collect()
+}
+
+/// Looks at every Rust file of a folder, but for those that are tests alone; returns how many there are.
+fn look(folder: &Path) -> usize {
+    let mut files = 0;
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.file_stem().is_some_and(|name| name == "tests") {
+            continue;
+        } else if path.is_dir() {
+            files += look(&path);
+        } else if path.extension().is_some_and(|ending| ending == "rs") {
+            let lines = without_tests(&fs::read_to_string(&path).unwrap()).len();
+            assert!(lines <= MOST_LINES, "{}: {lines} lines, {MOST_LINES} at most", path.display());
+            files += 1;
+        }
+    }
+    files
+}
+
+#[test]
+fn a_file_of_the_program_fits_into_a_head() {
+    let crates = fs::read_dir("crates").unwrap().map(|entry| entry.unwrap().path().join("src"));
+    for folder in crates.chain([Path::new("src").to_owned()]) {
+        assert!(look(&folder) > 0, "nothing in {}", folder.display());
+    }
+}
+
+#[test]
+fn tests_are_not_counted_and_what_stands_behind_them_is() {
+    let text = "a\n#[cfg(test)]\n#[allow(x)]\nmod tests {\n    b\n}\nc\n";
+    assert_eq!(without_tests(text), ["a", "c"]);
+    assert_eq!(without_tests("a\n#[cfg(test)]\nmod helpers {\n}\n").len(), 4);
+}
