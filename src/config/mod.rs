@@ -8,11 +8,11 @@ mod mqtt;
 use std::fmt::Display;
 use std::path::{Path, PathBuf};
 
-use crate::vision::Rotation;
 use crate::delivery::Broker;
 use crate::delivery::payload::MAX_BASIS_BYTES;
 use crate::delivery::topics::{Topics, check_level, check_root};
 use crate::rate::{DEFAULT_HZ, RANGE_HZ};
+use crate::vision::Rotation;
 use crate::vision::geometry::size_of;
 use crate::vision::{Analysis, Region, SMALLEST_TOLD_PX};
 pub use error::ConfigError;

@@ -185,8 +185,8 @@ fn belongs(width: usize, height: usize, at: usize, bbox: &BBox) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::camera::Frame;
     use crate::analysis::Region;
+    use crate::camera::Frame;
 
     const SIZE: (usize, usize) = (640, 480);
 

@@ -2,9 +2,9 @@
 //! instructions of a Cortex-A72 (`benches/insns.py`), a size in pixels of the picture where nothing else is said.
 
 /// What P-Net costs for each pixel of a level, R-Net and O-Net for each box, with the resampling before them.
-pub(super) const PROPOSAL_WORK: f32 = 0.0005;
-pub(super) const REFINEMENT_WORK: f32 = 1.1;
-pub(super) const OUTPUT_WORK: f32 = 7.0;
+pub(super) const PROPOSAL_WORK: f32 = 0.0013;
+pub(super) const REFINEMENT_WORK: f32 = 1.2;
+pub(super) const OUTPUT_WORK: f32 = 7.2;
 
 /// A level of the pyramid with more pixels is cut into tiles, each of which has 16,384.
 pub(super) const MAX_LEVEL_PIXELS: usize = 20_000;
@@ -19,10 +19,10 @@ pub(super) const MAX_CELLS: usize = 512;
 pub(super) const GROWTH: f32 = 1.1;
 
 /// After so much work nothing more is begun in a frame of a live camera.
-pub(super) const FRAME_WORK: f32 = 330.0;
+pub(super) const FRAME_WORK: f32 = 360.0;
 
 /// Work a second for looking again where something keeps changing.
-pub(super) const STEADY_WORK: f32 = 80.0;
+pub(super) const STEADY_WORK: f32 = 120.0;
 
 /// P-Net's logit from which a candidate goes before further areas.
 pub(super) const STRONG: f32 = 2.2;
@@ -75,7 +75,7 @@ pub(super) const CHANGED_KNOWN: f64 = 3.0;
 /// much work a second does it: in front of a person changes are that person's.
 pub(super) const REVISIT: f64 = 30.0;
 pub(super) const REVISIT_KNOWN: f64 = 5.0;
-pub(super) const REVISIT_WORK: f64 = 7.0;
+pub(super) const REVISIT_WORK: f64 = 8.0;
 
 /// Time after which a recording is searched as a whole again although a certain face is followed.
 pub(super) const SEARCH_RECORDED: f64 = 2.0;

@@ -24,9 +24,9 @@ use super::schedule::Schedule;
 /// A face that is followed, or was until it was lost.
 struct Track {
     face: Face,
-    /// Frames since a search has found it, and its area then.
+    /// Frames since a search has found it, and its area when it was first followed after that: the boxes of both differ a little.
     age: u32,
-    area: f32,
+    area: Option<f32>,
     /// Frames since it was lost.
     lost: Option<u32>,
     /// How far it has moved since the frame before.
@@ -169,6 +169,7 @@ impl FrameSearch<'_> {
             match found {
                 Some(face) => {
                     track.face = within(self.view, face);
+                    track.area.get_or_insert(track.face.bbox.area());
                     track.step = step(&before, &track.face.bbox);
                 }
                 None => track.lost = Some(0),
@@ -183,7 +184,8 @@ impl FrameSearch<'_> {
         for at in 0..self.tracker.tracks.len() {
             let Some(track) = self.tracker.tracks.get(at) else { break };
             let bbox = track.face.bbox;
-            let drift = (bbox.area() / track.area).max(track.area / bbox.area());
+            let drift = bbox.area() / track.area.unwrap_or(bbox.area());
+            let drift = drift.max(1.0 / drift);
             let is_due = match track.lost.map(|frames| self.seconds(frames)) {
                 None => self.seconds(track.age) >= VERIFY || drift >= VERIFY_AT,
                 Some(since) => since < LOST || since % LOST_PAUSE < 1.0 / self.tracker.rate_hz,
@@ -208,7 +210,7 @@ impl FrameSearch<'_> {
 
     /// Searches for the face of a track about where it was, until it is certain.
     fn look_near(&mut self, at: usize, bbox: &BBox) -> Result<(), VisionError> {
-        for area in self.detector.near(self.view, bbox) {
+        for area in self.detector.near(self.view, bbox, self.tracker.tracks[at].lost.is_some()) {
             self.tracker.near.clear();
             self.detector.propose(self.view, &area, &mut self.tracker.near)?;
             self.tracker.near.sort_unstable_by(|a, b| b.logit.total_cmp(&a.logit));
@@ -321,7 +323,7 @@ impl FrameSearch<'_> {
         if let Some(at) = same {
             let track = &mut tracks[at];
             if track.age > 0 || face.score > track.face.score {
-                *track = Track { face, age: 0, area, lost: None, step: track.step };
+                *track = Track { face, age: 0, area: None, lost: None, step: track.step };
             }
             return;
         }
@@ -341,7 +343,7 @@ impl FrameSearch<'_> {
                 tracks.retain(|track| track.lost.is_some() && track.face.bbox.area() > LARGER * area);
             }
         }
-        tracks.push(Track { face, age: 0, area, lost: None, step: None });
+        tracks.push(Track { face, age: 0, area: None, lost: None, step: None });
     }
 
     /// Where one face covers another, both old boxes may have settled on the same one.

@@ -12,7 +12,7 @@ use crate::parameters::{MAX_LEVEL_PIXELS, NEAR_CELLS, PROPOSAL_WORK};
 pub(super) const CELL: usize = 12;
 
 /// Side of a tile in pixels of its level.
-const TILE: usize = 128;
+pub(super) const TILE: usize = 128;
 
 /// What neighbouring tiles share, in pixels of their level, so that each cell lies in one of them.
 const SHARED: usize = CELL;
@@ -26,12 +26,15 @@ pub(crate) struct Area {
     pub(super) size: (usize, usize),
     /// Pixels of the level for one of the picture's.
     pub(super) scale: f32,
+    /// Whether it is a whole level.
+    pub(super) is_level: bool,
 }
 
 impl Area {
-    fn tile(x: usize, y: usize, side: usize) -> Self {
+    /// `side` pixels of the picture, shown as so many `pixels` of a level.
+    fn tile(x: usize, y: usize, side: usize, pixels: usize) -> Self {
         let cut = Cut { x, y, width: side, height: side };
-        Self { cut, size: (TILE, TILE), scale: to_f32(TILE) / to_f32(side) }
+        Self { cut, size: (pixels, pixels), scale: to_f32(pixels) / to_f32(side), is_level: false }
     }
 
     /// Side of P-Net's cell in pixels of the picture: it finds faces of that size and some larger ones.
@@ -47,11 +50,6 @@ impl Area {
     /// What P-Net costs there, in millions of instructions of a Cortex-A72.
     pub(crate) fn work(&self) -> f32 {
         PROPOSAL_WORK * to_f32(self.pixels())
-    }
-
-    /// Whether it is a whole level.
-    pub(super) fn is_level(&self) -> bool {
-        self.size != (TILE, TILE)
     }
 
     /// Whether any of it lies in a rectangle of the picture.
@@ -84,6 +82,7 @@ pub(super) fn levels(
             cut: Cut { x: 0, y: 0, width, height },
             size: ((across * scale + 1.0) as usize, (down * scale + 1.0) as usize),
             scale: scale as f32,
+            is_level: true,
         })
 }
 
@@ -114,7 +113,7 @@ impl Areas {
             }
             let shared = to_usize((to_f32(SHARED) / level.scale).ceil());
             for y in starts(view.height, side, shared) {
-                self.areas.extend(starts(view.width, side, shared).map(|x| Area::tile(x, y, side)));
+                self.areas.extend(starts(view.width, side, shared).map(|x| Area::tile(x, y, side, TILE)));
             }
         }
         self.areas.sort_by(|a, b| b.cell().total_cmp(&a.cell()));
@@ -127,24 +126,29 @@ impl Areas {
 
     /// The side of the smallest cell of a level that is searched whole, in pixels of the picture.
     pub(super) fn finest_level(&self) -> f32 {
-        self.areas.iter().filter(|area| area.is_level()).map(Area::cell).fold(f32::INFINITY, f32::min)
+        self.areas.iter().filter(|area| area.is_level).map(Area::cell).fold(f32::INFINITY, f32::min)
     }
 
     /// The areas in which P-Net sees a face of about this size at about this place: tiles around it, or levels where a tile would
-    /// be larger than the picture.
-    pub(super) fn near(&self, view: &View<'_>, bbox: &BBox) -> [Option<Area>; NEAR_CELLS.len()] {
+    /// be larger than the picture. A tile has `pixels` x `pixels` of its level.
+    pub(super) fn near(
+        &self,
+        view: &View<'_>,
+        bbox: &BBox,
+        pixels: usize,
+    ) -> [Option<Area>; NEAR_CELLS.len()] {
         let (longest, Point { x, y }) = (bbox.longer_side(), bbox.middle());
         let (width, height) = (view.width, view.height);
         NEAR_CELLS.map(|part| {
             let cell = (part * longest).max(to_f32(CELL) / 4.0);
-            let side = to_usize((to_f32(TILE) * cell / to_f32(CELL)).round());
+            let side = to_usize((to_f32(pixels) * cell / to_f32(CELL)).round());
             if side > width.min(height) {
                 let off = |area: &Area| (area.cell() / cell).ln().abs();
-                let levels = self.areas.iter().filter(|area| area.is_level());
+                let levels = self.areas.iter().filter(|area| area.is_level);
                 return levels.min_by(|a, b| off(a).total_cmp(&off(b))).copied();
             }
             let start = |middle: f32, length: usize| to_usize(middle - to_f32(side) / 2.0).min(length - side);
-            Some(Area::tile(start(x, width), start(y, height), side))
+            Some(Area::tile(start(x, width), start(y, height), side, pixels))
         })
     }
 }
@@ -158,8 +162,8 @@ fn starts(length: usize, side: usize, shared: usize) -> impl Iterator<Item = usi
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::camera::Frame;
     use crate::analysis::Region;
+    use crate::camera::Frame;
 
     fn plan(width: usize, height: usize, smallest: u32) -> Areas {
         let frame = Frame::from_rgb(width, height, vec![0; width * height * 3]).unwrap();
@@ -203,7 +207,7 @@ mod tests {
             [(-20.0, 0.0, 28.0), (600.0, 470.0, 28.0), (300.0, 200.0, 28.0), (100.0, 50.0, 300.0)]
         {
             let bbox = BBox { x1: x, y1: y, x2: x + side, y2: y + side };
-            let near = areas.near(&view, &bbox);
+            let near = areas.near(&view, &bbox, TILE / 2);
             assert!(near.iter().all(Option::is_some));
             for area in near.into_iter().flatten() {
                 assert!(area.cut.x + area.cut.width <= 640 && area.cut.y + area.cut.height <= 480);

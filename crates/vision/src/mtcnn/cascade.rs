@@ -5,8 +5,8 @@ use zeroize::Zeroize;
 use super::areas::{Area, CELL};
 use super::boxes::{Candidate, Overlap, suppress};
 use super::resample::{Cut, Resampler};
-use crate::camera::Frame;
 use crate::analysis::Region;
+use crate::camera::Frame;
 use crate::engine::Network;
 use crate::error::VisionError;
 use crate::geometry::{BBox, Face, Point, View, to_f32, to_usize};
@@ -74,7 +74,7 @@ impl Cascade {
                 self.plans.len() - 1
             }
         };
-        let reduced = self.reduced.as_ref().filter(|_| area.is_level());
+        let reduced = self.reduced.as_ref().filter(|_| area.is_level);
         let reduced = reduced.map(|frame| View::new(frame, Region::WHOLE));
         let planes = match &reduced {
             Some(reduced) => self.resampler.area(reduced, Cut::whole(reduced), width, height),

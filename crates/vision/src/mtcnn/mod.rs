@@ -16,7 +16,7 @@ use super::geometry::{BBox, Face, View};
 use super::models::ModelStore;
 use super::parameters::GROWTH;
 pub(super) use areas::Area;
-use areas::{Areas, levels};
+use areas::{Areas, TILE, levels};
 use boxes::distinct;
 pub(super) use boxes::{Candidate, Overlap, suppress};
 use cascade::Cascade;
@@ -93,9 +93,9 @@ impl Detector {
         self.areas.all()
     }
 
-    /// The areas in which a face of about this size at about this place is seen.
-    pub(super) fn near(&self, view: &View<'_>, bbox: &BBox) -> impl Iterator<Item = Area> + use<> {
-        self.areas.near(view, bbox).into_iter().flatten()
+    /// The areas in which a face of about this size at about this place is seen, or farther around it.
+    pub(super) fn near(&self, view: &View<'_>, bbox: &BBox, far: bool) -> impl Iterator<Item = Area> + use<> {
+        self.areas.near(view, bbox, if far { TILE } else { TILE / 2 }).into_iter().flatten()
     }
 
     /// P-Net on an area: adds the boxes that may be faces, as squares.
@@ -105,7 +105,7 @@ impl Detector {
         area: &Area,
         found: &mut impl Extend<Candidate>,
     ) -> Result<(), VisionError> {
-        if area.is_level() {
+        if area.is_level {
             self.cascade.reduce(view, self.areas.finest_level());
         }
         let cells = self.cascade.propose(view, area)?;
