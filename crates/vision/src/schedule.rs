@@ -88,27 +88,37 @@ impl Schedule {
 
     /// The next area that this frame should look at; those with smaller cells than `least_cell` are left out.
     pub(super) fn next(&mut self, areas: &[Area], least_cell: f32) -> Option<Area> {
-        let pause = if self.is_known { CHANGED_KNOWN * self.rate_hz } else { 0.0 };
-        // From the end, because of equal ones the last is taken.
-        let slots = self.slots.iter_mut().zip(areas).rev();
-        let slots = slots.filter(|(slot, area)| slot.age > 0 && area.cell() >= least_cell);
-        let wanted = |(slot, area): &(&mut Slot, &Area)| match slot.priority {
+        let Self { slots, steady, revisit, rate_hz, is_known } = self;
+        let pause = if *is_known { CHANGED_KNOWN * *rate_hz } else { 0.0 };
+        let wanted = |slot: &Slot| match slot.priority {
             Priority::Fresh => true,
-            Priority::Changed => self.steady > 0.0 && f64::from(slot.age) >= pause,
-            Priority::Revisit => self.revisit >= f64::from(area.work()),
+            Priority::Changed => *steady > 0.0 && f64::from(slot.age) >= pause,
+            Priority::Revisit => false,
         };
-        // Of several that are fresh the one with the largest faces; of others the one that waits longest.
-        let key = |(slot, area): &(&mut Slot, &Area)| {
-            let waits = if slot.priority == Priority::Fresh { area.cell() } else { age(slot.age) };
-            (slot.priority, waits)
+        let eligible = |(slot, area): &(&mut Slot, &Area)| slot.age > 0 && area.cell() >= least_cell;
+        // From the end, because of equal ones the last is taken. Of those that are fresh the one with the largest faces.
+        let urgent = slots.iter_mut().zip(areas).rev().filter(eligible).filter(|(slot, _)| wanted(slot));
+        let key = |(slot, area): &(&mut Slot, &Area)| match slot.priority {
+            Priority::Fresh => (slot.priority, area.cell()),
+            _ => (slot.priority, age(slot.age)),
         };
-        let (slot, area) = slots.filter(wanted).max_by(|a, b| {
+        let urgent = urgent.max_by(|a, b| {
             let ((a, a_waits), (b, b_waits)) = (key(a), key(b));
             a.cmp(&b).then(a_waits.total_cmp(&b_waits))
-        })?;
-        if slot.priority == Priority::Revisit {
-            self.revisit -= f64::from(area.work());
-        }
+        });
+        let (slot, area) = match urgent {
+            Some(urgent) => urgent,
+            None => {
+                // The one that waits longest, once there is work for it: a smaller one does not go before.
+                let oldest = slots.iter_mut().zip(areas).rev().filter(eligible).max_by_key(|(slot, _)| slot.age)?;
+                let work = f64::from(oldest.1.work());
+                if *revisit < work {
+                    return None;
+                }
+                *revisit -= work;
+                oldest
+            }
+        };
         let priority = match slot.priority {
             Priority::Fresh => Priority::Changed,
             _ => Priority::Revisit,

@@ -112,8 +112,10 @@ impl Areas {
                 continue;
             }
             let shared = to_usize((to_f32(SHARED) / level.scale).ceil());
-            for y in starts(view.height, side, shared) {
-                self.areas.extend(starts(view.width, side, shared).map(|x| Area::tile(x, y, side, TILE)));
+            // P-Net's stride: from there on a tile shows it the same pixels as the whole level.
+            let step = to_usize((2.0 / level.scale).round()).max(1);
+            for y in starts(view.height, side, shared, step) {
+                self.areas.extend(starts(view.width, side, shared, step).map(|x| Area::tile(x, y, side, TILE)));
             }
         }
         self.areas.sort_by(|a, b| b.cell().total_cmp(&a.cell()));
@@ -153,10 +155,11 @@ impl Areas {
     }
 }
 
-/// Where tiles of `side` begin, so that they cover `length` and neighbours share `shared`.
-fn starts(length: usize, side: usize, shared: usize) -> impl Iterator<Item = usize> {
-    let count = length.saturating_sub(shared).div_ceil(side - shared).max(1);
-    (0..count).map(move |i| i * (length - side) / (count - 1).max(1))
+/// Where tiles of `side` begin, so that they cover `length` and neighbours share `shared` or more: at multiples of `step`, but for the last.
+fn starts(length: usize, side: usize, shared: usize, step: usize) -> impl Iterator<Item = usize> {
+    let apart = (side - shared) / step * step;
+    let count = length.saturating_sub(side).div_ceil(apart) + 1;
+    (0..count).map(move |i| (i * apart).min(length - side))
 }
 
 #[cfg(test)]
