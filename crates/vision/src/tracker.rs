@@ -322,7 +322,12 @@ impl FrameSearch<'_> {
             tracks.iter().position(|track| track.lost.is_none() && is_same(&track.face.bbox, &face.bbox));
         if let Some(at) = same {
             let track = &mut tracks[at];
-            if track.age > 0 || face.score > track.face.score {
+            // A box within the other may be that of an eye, or the face of one that has grown.
+            let replaces = match Overlap::Union.of(&track.face.bbox, &face.bbox) > SAME_FACE {
+                true => track.age > 0 || face.score > track.face.score,
+                false => face.score >= CERTAIN && track.face.score < CERTAIN,
+            };
+            if replaces {
                 *track = Track { face, age: 0, area: None, lost: None, step: track.step };
             }
             return;
