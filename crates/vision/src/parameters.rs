@@ -40,8 +40,8 @@ pub(super) const CONTAINED: f32 = 0.7;
 /// So many times the area of the known face has one that takes its place, where only the largest counts.
 pub(super) const LARGER: f32 = 1.2;
 
-/// P-Net's boxes are rough: one whose side is less than so much of the known face's is a smaller face.
-pub(super) const LEAST_PROPOSED: f32 = 0.9;
+/// The boxes of P-Net and R-Net are rough: one whose side is less than so much of the known face's is a smaller face.
+pub(super) const LEAST_PROPOSED: f32 = 0.75;
 
 /// The longer side of the largest face that P-Net proposes, in sides of its cell, with what the next coarser level sees.
 pub(super) const LARGEST_IN_CELL: f32 = 1.4;

@@ -110,7 +110,8 @@ impl Schedule {
             Some(urgent) => urgent,
             None => {
                 // The one that waits longest, once there is work for it: a smaller one does not go before.
-                let oldest = slots.iter_mut().zip(areas).rev().filter(eligible).max_by_key(|(slot, _)| slot.age)?;
+                let oldest =
+                    slots.iter_mut().zip(areas).rev().filter(eligible).max_by_key(|(slot, _)| slot.age)?;
                 let work = f64::from(oldest.1.work());
                 if *revisit < work {
                     return None;

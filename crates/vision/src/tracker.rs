@@ -294,11 +294,11 @@ impl FrameSearch<'_> {
 
     /// R-Net and O-Net on a candidate, unless a known face explains it.
     fn examine(&mut self, candidate: &Candidate) -> Result<(), VisionError> {
-        if self.is_explained(&candidate.bbox, LEAST_PROPOSED) {
+        if self.is_explained(&candidate.bbox) {
             return Ok(());
         }
         let Some(refined) = self.detector.refine(self.view, &candidate.bbox)? else { return Ok(()) };
-        if self.is_explained(&refined, 1.0) {
+        if self.is_explained(&refined) {
             return Ok(());
         }
         if let Some(face) = self.detector.finish(self.view, &refined)? {
@@ -308,9 +308,9 @@ impl FrameSearch<'_> {
     }
 
     /// Whether a square is of a known face, or smaller than the one that counts.
-    fn is_explained(&self, square: &BBox, least: f32) -> bool {
+    fn is_explained(&self, square: &BBox) -> bool {
         self.tracker.live().any(|track| Overlap::Union.of(&track.face.bbox.square(), square) > SAME_FACE)
-            || self.known().is_some_and(|known| square.longer_side() < least * known.longer_side())
+            || self.known().is_some_and(|known| square.longer_side() < LEAST_PROPOSED * known.longer_side())
     }
 
     /// Takes a face that a search has found: it replaces what following has made of the same one, or begins a track.

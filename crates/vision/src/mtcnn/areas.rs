@@ -115,7 +115,8 @@ impl Areas {
             // P-Net's stride: from there on a tile shows it the same pixels as the whole level.
             let step = to_usize((2.0 / level.scale).round()).max(1);
             for y in starts(view.height, side, shared, step) {
-                self.areas.extend(starts(view.width, side, shared, step).map(|x| Area::tile(x, y, side, TILE)));
+                self.areas
+                    .extend(starts(view.width, side, shared, step).map(|x| Area::tile(x, y, side, TILE)));
             }
         }
         self.areas.sort_by(|a, b| b.cell().total_cmp(&a.cell()));
