@@ -11,6 +11,7 @@ pub mod commands; // one file a subcommand
 pub mod config; // lectern.toml as written, and Settings as validated
 pub mod delivery; // payloads, topics, the spool, the publisher
 pub mod expression; // the 13 kinds, their names and order
+pub mod help; // errors with their cause and how to fix them
 pub mod rate; // how many frames a second are analysed
 pub mod service; // logging and what systemd wants to know
 pub mod tally; // frames into windows, windows into records

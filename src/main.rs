@@ -1,6 +1,6 @@
 //! The program: parse the command line, call one command, map errors to exit codes.
 
-use std::io::{self, Write};
+use std::io;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -8,7 +8,7 @@ use lectern::cli::{Cli, Command};
 use lectern::commands;
 use lectern::config::ConfigError;
 use lectern::delivery::CRATES_WITH_PACKETS;
-use lectern::service::printable::{Printable, complain};
+use lectern::service::printable::complain;
 
 /// Wrong usage or configuration; clap uses the same.
 const WRONG_USAGE: u8 = 2;
@@ -39,11 +39,7 @@ fn main() -> ExitCode {
         // Whoever read the output has seen enough.
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            // Errors repeat what files, brokers and programs said.
-            complain(&error);
-            for cause in error.chain().skip(1) {
-                let _ = writeln!(io::stderr(), "  because: {}", Printable(cause));
-            }
+            commands::explain::print(&error);
             if let Some(interrupted) = error.downcast_ref::<commands::Interrupted>() {
                 return ExitCode::from(u8::try_from(128 + interrupted.number).unwrap_or(u8::MAX));
             }

@@ -16,6 +16,7 @@ use crate::delivery::payload::{Identity, State};
 use crate::delivery::spool::{Folders, MOST_BYTES, Spool};
 use crate::delivery::{EventLoop, OnRequest, Report, Reports, Setup, Timing};
 use crate::expression::Sighting;
+use crate::help::Causes;
 use crate::service::health::{Equipment, Health, Pulse};
 use crate::service::signals::Request;
 use crate::service::{events, lockdown, notify};
@@ -38,7 +39,7 @@ pub fn run(arguments: &Run, models: Option<&Path>) -> anyhow::Result<()> {
     lockdown::lock_memory();
     let mut settings = Settings::load(&arguments.config)?;
     for problem in settings.unreadable_files() {
-        log::warn!("{problem}; looked for again at each connection");
+        log::warn!("{}; looked for again at each connection", Causes(&problem));
     }
     let (mut source, mut analyzer, mut equipment) = open(&settings, models)?;
     let mut round = Round { file: arguments.config.clone(), spool: None, event_loop: Some(event_loop) };

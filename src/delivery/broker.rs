@@ -4,6 +4,8 @@ use std::fmt::{Display, Formatter, Result};
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
+use crate::help::Problem;
+
 /// Where the broker is and who asks.
 #[derive(Debug, Clone)]
 pub struct Broker {
@@ -35,8 +37,10 @@ impl Display for Broker {
     }
 }
 
-/// Said of a password or a key that others may read.
-pub(crate) const OPEN_TO_OTHERS: &str = "is open to others; chmod 600 it";
+/// What is wrong with a file that holds a password or a key and that others may read.
+pub(crate) fn open_to_others() -> Problem {
+    Problem::new("is open to others").with_help("chmod 600 it")
+}
 
 /// Whether a file that holds a secret may be read by others than its owner.
 pub(crate) fn is_open_to_others(file: &std::fs::Metadata) -> bool {

@@ -20,7 +20,7 @@ pub mod topics;
 
 pub use address::{Address, BadAddress};
 pub use broker::{Broker, Tls};
-pub(crate) use broker::{OPEN_TO_OTHERS, is_open_to_others};
+pub(crate) use broker::{is_open_to_others, open_to_others};
 pub use limits::MAX_USERNAME_BYTES;
 pub use local_status::{BrokerStatus, LastWindow, LocalStatus, Silent, SpoolStatus};
 pub use probe::{Answer, ProbeError, messages as test_messages, probe};

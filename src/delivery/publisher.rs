@@ -24,6 +24,7 @@ use super::payload::{self, Backlog, State};
 use super::report::{Report, Summary};
 use super::setup::{FAREWELL, LEAVING_BACKOFF, Setup};
 use super::spool::Spool;
+use crate::help::Explained;
 use crate::service::events;
 use crate::service::health::{DELIVERY_ROUND, Part};
 use crate::service::outage::Outages;
@@ -130,7 +131,7 @@ impl Publisher {
             self.setup.health.set_broker_connected(false);
             match ended {
                 Ended::Left => break,
-                Ended::Failed(error) => self.complain(&error.to_string()),
+                Ended::Failed(error) => self.complain(&Explained(&error).to_string()),
             }
             self.store();
             // The watch ends only after it has sent its last window, so a closed channel is empty.

@@ -13,7 +13,7 @@ const SETTLING: u32 = 5;
 
 /// What the camera offers, and a frame of it.
 pub(super) fn check(settings: &Settings) -> (Finding, Option<Frame>) {
-    let failed = |error: CameraError| (Finding::error(Part::Camera, error), None);
+    let failed = |error: CameraError| (Finding::error(Part::Camera, &error), None);
     let mut offers = String::new();
     if let CameraSource::Device(device) = &settings.camera.source {
         let mut opened = V4l2::new(device, settings.camera.width, settings.camera.height, settings.rate_hz);
