@@ -340,7 +340,7 @@ mod tests {
             ("YUV4MPEG2 W20000 H20000 F25:1\n", "at most 8192 x 4096"),
         ] {
             let refused = Y4m::from_reader(header.as_bytes(), Path::new("stream"), 2.0);
-            let told_that = refused.err().unwrap().to_string();
+            let told_that = crate::help::Explained(&refused.err().unwrap()).to_string();
             assert!(told_that.starts_with("stream: ") && told_that.contains(told), "{told_that}");
         }
     }

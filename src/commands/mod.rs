@@ -11,6 +11,7 @@ pub mod explain;
 mod outputs;
 mod placed;
 mod reach;
+mod reload;
 pub mod report;
 pub mod run;
 pub mod schema;

@@ -45,6 +45,17 @@ impl Source {
     }
 }
 
+/// A check of a key's value by its range.
+pub(super) fn within<T: PartialOrd + Display + Copy>(low: T, high: T) -> impl Fn(T) -> Result<T, String> {
+    move |value| {
+        if value >= low && value <= high {
+            Ok(value)
+        } else {
+            Err(format!("must be from {low} to {high}, not {value}"))
+        }
+    }
+}
+
 fn variable(name: &str) -> String {
     format!("variable {name}")
 }

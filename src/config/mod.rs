@@ -17,7 +17,7 @@ use crate::help::Problem;
 use crate::vision::{Analysis, Baseline, Faces, Region, SMALLEST_TOLD_PX};
 pub use error::{ConfigError, Mistake};
 use fragment::SECTIONS;
-use layers::{Layers, Refused};
+use layers::{Layers, Refused, within};
 use window::window;
 pub use window::{MIN_FRAMES, MIN_SECONDS};
 
@@ -62,7 +62,7 @@ pub struct Settings {
 }
 
 /// What to look with.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Camera {
     /// Device or recording.
     pub source: CameraSource,
@@ -124,7 +124,8 @@ impl Settings {
         let basis = basis(layers);
         let camera = camera(layers);
         let analysis = analysis(layers);
-        let (window_seconds, rate_hz, short_windows) = window(layers, camera.as_ref().ok());
+        let (window_seconds, rate_hz, short_windows) =
+            window(layers, camera.as_ref().ok().map(|camera| camera.source.is_camera()));
         let broker = mqtt::broker(layers);
         let spool_directory = layers.key("spool.directory", |f| &f.spool.directory, absolute_directory);
         let keep_days = layers.key("spool.keep_days", |f| &f.spool.keep_days, within(1, 366));
@@ -240,16 +241,6 @@ fn level<'a>(
     of: impl Fn(&'a fragment::Fragment) -> &'a fragment::Key<String>,
 ) -> Result<Option<String>, Refused> {
     layers.key(name, of, |text| check_level(&text).map(|()| text.clone()).map_err(|e| format!("= {e}")))
-}
-
-fn within<T: PartialOrd + Display + Copy>(low: T, high: T) -> impl Fn(T) -> Result<T, String> {
-    move |value| {
-        if value >= low && value <= high {
-            Ok(value)
-        } else {
-            Err(format!("must be from {low} to {high}, not {value}"))
-        }
-    }
 }
 
 fn unassigned() -> String {

@@ -3,17 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use super::layers::{Layers, Refused};
+use super::suggest::{CREDENTIAL_STORE, KEY_CREDENTIAL, PASSWORD_CREDENTIAL};
 use crate::delivery::{Address, Broker, MAX_USERNAME_BYTES, Tls, is_open_to_others, open_to_others};
 use crate::help::Problem;
-
-/// Where systemd looks for the credentials of the unit.
-pub(super) const CREDENTIAL_STORE: &str = "/etc/credstore";
-
-/// The systemd credential that holds the MQTT password.
-pub(super) const PASSWORD_CREDENTIAL: &str = "mqtt-password";
-
-/// The systemd credential that holds the key of `mqtt.client_cert`.
-pub(super) const KEY_CREDENTIAL: &str = "mqtt-client-key";
 
 /// What is asked for where no URL is written: a broker on the device itself.
 const DEFAULT_PORT: u16 = 1883;

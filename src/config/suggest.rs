@@ -1,8 +1,16 @@
 //! What somebody may have meant who wrote a key that there is none of.
 
 use super::fragment::SECTIONS;
-use super::mqtt::{CREDENTIAL_STORE, KEY_CREDENTIAL, PASSWORD_CREDENTIAL};
 use crate::help::Problem;
+
+/// Where systemd looks for the credentials of the unit.
+pub(super) const CREDENTIAL_STORE: &str = "/etc/credstore";
+
+/// The systemd credential that holds the MQTT password.
+pub(super) const PASSWORD_CREDENTIAL: &str = "mqtt-password";
+
+/// The systemd credential that holds the key of `mqtt.client_cert`.
+pub(super) const KEY_CREDENTIAL: &str = "mqtt-client-key";
 
 /// Names under which people write secrets.
 const SECRETS: [&str; 7] = ["password", "passwd", "passphrase", "pass", "secret", "token", "credential"];
@@ -67,12 +75,13 @@ pub(super) fn unknown_variable(rest: &str) -> Problem {
 }
 
 fn problem_with_secret(written: &str) -> Problem {
-    Problem::new(format!("{written} is not a key: secrets do not belong into the configuration"))
+    Problem::new(format!("{written} is not a key: secrets do not belong in the configuration"))
 }
 
 /// Where a secret belongs, if this is the name of one.
 fn secret(key: &str, problem: Problem) -> Option<Problem> {
-    if SECRETS.contains(&key) {
+    // A mistyped one too, where it is long enough to be told from other words.
+    if SECRETS.iter().any(|name| *name == key || (name.len() >= 6 && distance(name, key) <= 1)) {
         return Some(problem.with_help(format!(
             "put the password into {CREDENTIAL_STORE}/lectern.{PASSWORD_CREDENTIAL} (owner root, mode 0600), or name a \
              file of mode 0600 in mqtt.password_file"
@@ -162,7 +171,7 @@ mod tests {
     #[test]
     fn a_secret_is_shown_its_place() {
         for problem in
-            [unknown_key("mqtt", "password"), unknown_section("password"), unknown_variable("MQTT_PASSWORD")]
+            [unknown_key("mqtt", "password"), unknown_section("pasword"), unknown_variable("MQTT_PASSWORD")]
         {
             assert!(problem.help().unwrap().contains("/etc/credstore/lectern.mqtt-password"), "{problem:?}");
         }

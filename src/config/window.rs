@@ -1,7 +1,6 @@
 //! `window.*` and the rate: how much one record of a camera must sum up.
 
-use super::layers::{Layers, Located, Place, Refused};
-use super::{Camera, within};
+use super::layers::{Layers, Located, Place, Refused, within};
 use crate::help::Problem;
 use crate::rate::{DEFAULT_HZ, RANGE_HZ};
 
@@ -17,11 +16,11 @@ const ROUNDING: f64 = 1e-6;
 
 const DEFAULT_SECONDS: u32 = 60;
 
-/// `window.seconds`, `analysis.rate_hz`, and whether a camera's windows are shorter than an aggregate, as
+/// `window.seconds`, `analysis.rate_hz`, and, where it is known whether `camera.device` is a camera, whether a camera's windows are shorter than an aggregate, as
 /// `window.allow_short` permits.
 pub(super) fn window(
     layers: &Layers,
-    camera: Option<&Camera>,
+    is_camera: Option<bool>,
 ) -> (Result<u32, Refused>, Result<f64, Refused>, Result<bool, Refused>) {
     let divisor = |seconds: u32| match seconds {
         seconds if seconds > 0 && 3600 % seconds == 0 => Ok(seconds),
@@ -32,9 +31,10 @@ pub(super) fn window(
     let range = within(*RANGE_HZ.start(), *RANGE_HZ.end());
     let rate = layers.key("analysis.rate_hz", |f| &f.analysis.rate_hz, range);
     let rate = rate.map(|rate| rate.unwrap_or(DEFAULT_HZ));
-    let short = match (seconds, rate, camera) {
-        (Ok(seconds), Ok(rate), Some(camera)) => aggregate(layers, seconds, rate, camera.source.is_camera()),
-        (_, _, Some(_)) | (_, _, None) => Ok(false),
+    let short = match (seconds, rate, is_camera) {
+        (Ok(seconds), Ok(rate), Some(is_camera)) => aggregate(layers, seconds, rate, is_camera),
+        // What is wrong with one of them is noted already.
+        _ => Ok(false),
     };
     (seconds, rate, short)
 }

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use crate::help::Problem;
 
 /// Where the broker is and who asks.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Broker {
     /// Host name or address.
     pub host: String,
@@ -22,7 +22,7 @@ pub struct Broker {
 }
 
 /// The files of a TLS connection, read anew at each connect, so that renewed ones need no restart.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Tls {
     /// The certificates of the authorities to trust (PEM); those of the system where none is given.
     pub ca: Option<PathBuf>,

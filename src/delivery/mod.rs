@@ -5,6 +5,7 @@ mod announcer;
 mod broker;
 mod discovery;
 mod error;
+mod intake;
 mod limits;
 mod link;
 mod local_status;
@@ -25,7 +26,7 @@ pub use limits::MAX_USERNAME_BYTES;
 pub use local_status::{BrokerStatus, LastWindow, LocalStatus, Silent, SpoolStatus};
 pub use probe::{Answer, ProbeError, messages as test_messages, probe};
 pub use publisher::deliver;
-pub use report::{Report, Reports, Summary};
+pub use report::{OpenSpool, Report, Reports, Summary};
 pub use setup::{Setup, Timing};
 pub use thread::{DeliveryThread, EventLoop, OnRequest};
 

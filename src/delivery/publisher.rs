@@ -21,7 +21,7 @@ use super::limits::LONGEST_RECEIVED;
 use super::link::{Link, LinkEvent};
 use super::local_status::Teller;
 use super::payload::{self, Backlog, State};
-use super::report::{Report, Summary};
+use super::report::{Moving, Reload, Report, Summary};
 use super::setup::{FAREWELL, LEAVING_BACKOFF, Setup};
 use super::spool::Spool;
 use crate::help::Explained;
@@ -40,6 +40,8 @@ enum InFlight {
     /// The earlier announcement is withdrawn.
     Withdrawal,
     Record(u64),
+    /// `offline` at the place that a new configuration leaves.
+    Farewell,
 }
 
 /// What the connection is to do now.
@@ -55,7 +57,7 @@ enum Next {
 
 /// How a connection ended.
 enum Ended {
-    /// Everything is published and the broker knows that we left.
+    /// Everything is published and the broker knows that we left, or a new configuration needs another connection.
     Left,
     Failed(LinkError),
 }
@@ -68,19 +70,23 @@ pub async fn deliver(setup: Setup, spool: Spool, reports: mpsc::Receiver<Report>
 }
 
 /// The state of the deliver thread.
-struct Publisher {
-    setup: Setup,
-    spool: Spool,
+pub(super) struct Publisher {
+    pub(super) setup: Setup,
+    pub(super) spool: Spool,
     announcer: Announcer,
     state: State,
     since: Timestamp,
     /// Whether the broker has not yet seen the current status.
     status_due: bool,
-    connected: bool,
+    pub(super) connected: bool,
     /// Set when the watch has ended: by then all must be published.
-    leave_by: Option<Instant>,
+    pub(super) leave_by: Option<Instant>,
+    /// A new configuration, and until when what is in flight is waited for.
+    pub(super) pending: Option<(Reload, Instant)>,
+    /// Set when a new configuration needs another connection.
+    pub(super) moving: Option<Moving>,
     /// When records that still wait in memory go to the disk.
-    store_at: Option<Instant>,
+    pub(super) store_at: Option<Instant>,
     /// Before this a record of a backlog is not published.
     not_before: Instant,
     /// What the journal is told of the broker; the same complaint is not made again at each attempt.
@@ -89,7 +95,7 @@ struct Publisher {
     told: Backlog,
     /// How many records wait according to the status that was published last.
     told_spooled: usize,
-    teller: Teller,
+    pub(super) teller: Teller,
 }
 
 impl Publisher {
@@ -104,6 +110,8 @@ impl Publisher {
             status_due: true,
             connected: false,
             leave_by: None,
+            pending: None,
+            moving: None,
             store_at: None,
             not_before: Instant::now(),
             outages: Outages::default(),
@@ -130,6 +138,11 @@ impl Publisher {
             self.connected = false;
             self.setup.health.set_broker_connected(false);
             match ended {
+                // At once, for it was not the broker that failed.
+                _ if self.moving.take().is_some() => {
+                    failures = 0;
+                    continue;
+                }
                 Ended::Left => break,
                 Ended::Failed(error) => self.complain(&Explained(&error).to_string()),
             }
@@ -140,6 +153,9 @@ impl Publisher {
             if !self.collect_until(retry, &mut reports).await {
                 log::warn!("the broker did not come back in time");
                 break;
+            }
+            if self.moving.take().is_some() {
+                failures = 0;
             }
         }
         self.store();
@@ -158,7 +174,7 @@ impl Publisher {
     }
 
     /// Shows that this thread lives, to the watchdog and to this machine.
-    fn go_round(&mut self) {
+    pub(super) fn go_round(&mut self) {
         self.setup.health.progress(Part::Delivery);
         self.teller.tell(&self.setup, &mut self.spool, (self.state, self.since), self.connected);
     }
@@ -188,6 +204,10 @@ impl Publisher {
         loop {
             let now = Instant::now();
             let mut paced = None;
+            self.take_over(in_flight.is_none());
+            if self.moving.as_ref().is_some_and(|moving| !self.connected || moving.by <= now) {
+                return Ended::Left;
+            }
             self.go_round();
             if self.connected && in_flight.is_none() && !leaving {
                 match self.publish_next(&mut link, now) {
@@ -207,7 +227,7 @@ impl Publisher {
             }
             // Whichever is nearest, and soon enough to show that this thread lives.
             let acknowledged_by = in_flight.map(|(_, limit)| limit);
-            let limits = [acknowledged_by, self.leave_by, self.store_at, paced];
+            let limits = [acknowledged_by, self.leave_by, self.store_at, paced, self.changes_by()];
             let wake = limits.into_iter().flatten().fold(now + DELIVERY_ROUND, Instant::min);
             tokio::select! {
                 report = reports.recv(), if self.leave_by.is_none() => self.accept(report),
@@ -254,6 +274,11 @@ impl Publisher {
     /// Publishes what is due first: a changed status, the oldest record, an announcement, the farewell. Records come before
     /// the announcement, so that one which cannot be delivered stops none of them.
     fn publish_next(&mut self, link: &mut Link, now: Instant) -> Result<Next, LinkError> {
+        if let Some(moving) = &mut self.moving {
+            let Some((topic, payload)) = moving.farewell.take() else { return Ok(Next::Leave) };
+            link.publish(&topic, true, &payload)?;
+            return Ok(Next::Wait(InFlight::Farewell));
+        }
         let no_time_left = self.leave_by.is_some_and(|by| now + FAREWELL >= by);
         if no_time_left && !self.status_due {
             self.enter(State::Offline);
@@ -317,12 +342,12 @@ impl Publisher {
             Some(InFlight::Status(state)) => log::debug!("the broker has the status {state:?}"),
             Some(InFlight::Announcement) => self.announcer.announced(),
             Some(InFlight::Withdrawal) => announcer::note(self.spool.folder(), None),
-            None => {}
+            Some(InFlight::Farewell) | None => {}
         }
     }
 
     /// Tells of records that cannot be read at present, of those given up, and of a disk that comes or goes.
-    fn look_at_spool(&mut self) {
+    pub(super) fn look_at_spool(&mut self) {
         let told = Backlog { spooled: 0, ..self.spool.backlog() };
         if told != self.told {
             self.told = told;
@@ -332,41 +357,13 @@ impl Publisher {
     }
 
     /// Brings what waits in memory to the disk.
-    fn store(&mut self) {
+    pub(super) fn store(&mut self) {
         self.spool.store();
         self.look_at_spool();
         self.store_at = self.spool.has_unstored().then(|| Instant::now() + STORE_AGAIN_AFTER);
     }
 
-    /// Takes one report; `None` tells that the watch has ended.
-    fn accept(&mut self, report: Option<Report>) {
-        let Setup { identity, topics, timing, .. } = &self.setup;
-        match report {
-            Some(Report::Record(record)) => {
-                self.teller.window(&record);
-                let payload = payload::minute(identity, &record, !self.connected);
-                self.spool.push(record.seq, &topics.minute, &payload);
-                if self.connected {
-                    self.store_at = self.store_at.or(Some(Instant::now() + timing.store_after));
-                    self.look_at_spool();
-                } else {
-                    self.store();
-                }
-            }
-            // Whoever publishes this will be another process, later.
-            Some(Report::Open(record)) => {
-                let payload = payload::minute(identity, &record, true);
-                self.spool.keep_open(record.seq, &topics.minute, &payload);
-            }
-            Some(Report::State(state)) => self.enter(state),
-            None => {
-                self.spool.leave();
-                self.leave_by = Some(Instant::now() + timing.leave_within);
-            }
-        }
-    }
-
-    fn enter(&mut self, state: State) {
+    pub(super) fn enter(&mut self, state: State) {
         if self.state != state {
             self.state = state;
             self.since = self.setup.clock.wall();
@@ -374,10 +371,11 @@ impl Publisher {
         }
     }
 
-    /// Goes on taking reports until `retry`; false when the time to leave is over.
+    /// Goes on taking reports until `retry`, or until another configuration has come; false when the time to leave is over.
     async fn collect_until(&mut self, retry: Instant, reports: &mut mpsc::Receiver<Report>) -> bool {
         let was_leaving = self.leave_by.is_some();
-        while self.leave_by.is_none() {
+        self.take_over(true);
+        while self.leave_by.is_none() && self.moving.is_none() {
             self.go_round();
             match timeout_at(retry.min(Instant::now() + DELIVERY_ROUND), reports.recv()).await {
                 Ok(report) => self.accept(report),
@@ -385,13 +383,16 @@ impl Publisher {
                 Err(_) => return true,
             }
         }
+        if self.moving.is_some() {
+            return true;
+        }
         if was_leaving {
             sleep_until(Instant::now() + LEAVING_BACKOFF).await;
         }
         self.leave_by.is_some_and(|limit| Instant::now() < limit)
     }
 
-    fn status(&self, state: State, since: Timestamp) -> payload::Payload {
+    pub(super) fn status(&self, state: State, since: Timestamp) -> payload::Payload {
         payload::status(&self.setup.identity, state, since, self.spool.backlog(), &self.setup.basis)
     }
 }

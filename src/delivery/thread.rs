@@ -10,8 +10,7 @@ use super::setup::Setup;
 use super::spool::Spool;
 use crate::service::signals::{Request, Signals};
 
-/// The event loop of the deliver thread. It outlives one deliver thread, so that the signals that it hears are
-/// lost between two of them neither.
+/// The event loop of the deliver thread. It is made before that thread, so that no signal ends the process while it starts.
 pub struct EventLoop {
     /// None only while it is dropped.
     runtime: Option<Runtime>,
@@ -55,7 +54,7 @@ impl Drop for EventLoop {
 pub type OnRequest = Box<dyn FnMut(Request) + Send>;
 
 /// The running deliver thread.
-pub struct DeliveryThread(JoinHandle<(Summary, EventLoop)>);
+pub struct DeliveryThread(JoinHandle<Summary>);
 
 impl Setup {
     /// Starts the deliver thread with an event loop of its own.
@@ -66,7 +65,7 @@ impl Setup {
         self.start_on(spool, EventLoop::new()?, Box::new(|_| ()))
     }
 
-    /// Starts the deliver thread on an event loop, which [`DeliveryThread::join_loop`] gives back.
+    /// Starts the deliver thread on an event loop.
     ///
     /// # Errors
     /// When the system gives no thread.
@@ -80,7 +79,7 @@ impl Setup {
         let thread = std::thread::Builder::new().name("deliver".to_owned()).spawn(move || {
             let EventLoop { runtime, signals } = &mut event_loop;
             let runtime = runtime.as_ref().expect("only a drop takes it");
-            let summary = runtime.block_on(async {
+            runtime.block_on(async {
                 let requests = async {
                     match signals {
                         Some(signals) => loop {
@@ -93,8 +92,7 @@ impl Setup {
                     summary = deliver(self, spool, receiver) => summary,
                     () = requests => unreachable!("requests have no end"),
                 }
-            });
-            (summary, event_loop)
+            })
         })?;
         Ok((reports, DeliveryThread(thread)))
     }
@@ -112,14 +110,6 @@ impl DeliveryThread {
     /// # Errors
     /// When the thread panicked.
     pub fn join(self) -> anyhow::Result<Summary> {
-        self.join_loop().map(|(summary, _)| summary)
-    }
-
-    /// The same, with the event loop for whoever goes on in this process.
-    ///
-    /// # Errors
-    /// When the thread panicked.
-    pub fn join_loop(self) -> anyhow::Result<(Summary, EventLoop)> {
         self.0.join().map_err(|_| anyhow::anyhow!("the deliver thread panicked"))
     }
 }
