@@ -265,7 +265,9 @@ fn who_reads_is_given_retained_states_and_new_minutes() {
 #[test]
 fn nobody_gets_in_without_a_password_or_without_tls() {
     let recipe = Recipe::start();
-    let error = |broker: Broker| probe(&broker, "lectern/v1/test", "{}").unwrap_err().to_string();
+    let error = |broker: Broker| {
+        lectern::help::Explained(&probe(&broker, "lectern/v1/test", "{}").unwrap_err()).to_string()
+    };
     let nobody = Broker { login: None, ..recipe.broker(DEVICE) };
     assert!(error(nobody).contains("not authorised"));
     let plain = Broker { tls: None, ..recipe.broker(DEVICE) };

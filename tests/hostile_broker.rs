@@ -211,8 +211,8 @@ fn what_a_peer_does_instead_of_answering_is_told_with_the_way_out() {
     ];
     for (behaviour, words) in cases {
         let peer = Hostile::start(behaviour);
-        let error =
-            lectern::delivery::probe(&broker(peer.port), "lectern/v1/check", "{}").unwrap_err().to_string();
+        let error = lectern::delivery::probe(&broker(peer.port), "lectern/v1/check", "{}").unwrap_err();
+        let error = lectern::help::Explained(&error).to_string();
         assert!(error.contains(words), "{behaviour:?}: {error}");
         assert!(error.starts_with("broker localhost:") && error.contains("; "), "{error}");
     }

@@ -431,7 +431,8 @@ fn a_live_source_that_is_silent_is_lost_and_opened_again() {
     live.reopen().unwrap();
     assert!(matches!(live.next(), Ok(Capture::Frame(_))));
     let error = live.next().err().unwrap();
-    assert!(error.to_string().contains("none for 4 s; see whether what writes it still runs"), "{error}");
+    let error = lectern::help::Explained(&error).to_string();
+    assert!(error.contains("none for 4 s; see whether what writes it still runs"), "{error}");
     std::io::Write::write_all(&mut writer, stream).unwrap();
     live.reopen().unwrap();
     assert!(matches!(live.next(), Ok(Capture::Frame(_))));

@@ -8,7 +8,7 @@ use image::{DynamicImage, ImageDecoder, ImageReader};
 use super::frame::Frame;
 use super::size::{MOST_PIXELS, check_size};
 use super::source::{CameraError, Capture, FrameSource};
-use crate::help::{Causes, Problem};
+use crate::help::{Explained, Problem};
 
 /// The most bytes that a picture may take while it is decoded: some have more than 8 bits a channel, or transparency.
 const MOST_BYTES: u64 = 4 * MOST_PIXELS as u64;
@@ -55,7 +55,7 @@ impl FrameSource for Stills {
         self.next += 1;
         Ok(read(file).map_or_else(
             |error| {
-                log::warn!("{}; it is counted as corrupt", Causes(&error));
+                log::warn!("{}; it is counted as corrupt", Explained(&error));
                 Capture::Corrupt
             },
             Capture::Frame,
