@@ -3,6 +3,7 @@
 //! It holds how the device does, never what was seen: of the last window its time and its frames, and no count of faces or
 //! expressions. It lies in memory, is readable by root and the service alone, and is replaced every few seconds.
 
+use std::borrow::Cow;
 use std::io;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -15,6 +16,7 @@ use crate::clock::{BootTime, Clock};
 use crate::delivery::payload::{self, State};
 use crate::delivery::spool::{STATUS, read_status};
 use crate::delivery::{Monitor, ROUND, Round};
+use crate::help::Help;
 use crate::systemd::health::{Equipment, Health, Part};
 use crate::window::MinuteRecord;
 
@@ -97,12 +99,10 @@ pub struct SpoolStatus {
 #[derive(Debug, thiserror::Error)]
 pub enum Silent {
     /// No service runs.
-    #[error("the service does not run: {0}; start it: systemctl restart lectern")]
+    #[error("the service does not run: {0}")]
     NotRunning(String),
     /// It has told nothing for so many seconds.
-    #[error(
-        "the service (process {pid}) has told nothing for {seconds} s: it hangs; see journalctl -u lectern"
-    )]
+    #[error("the service (process {pid}) has told nothing for {seconds} s: it hangs")]
     Stale {
         /// Its process.
         pid: u32,
@@ -110,21 +110,29 @@ pub enum Silent {
         seconds: u64,
     },
     /// It runs another version, whose file this one does not know.
-    #[error(
-        "the service runs version {0}, whose {STATUS} this version does not know; restart it: systemctl restart lectern"
-    )]
+    #[error("the service runs version {0}, whose {STATUS} this version does not know")]
     OtherVersion(String),
     /// The file is no status.
-    #[error(
-        "{STATUS} in the runtime directory is damaged: {0}; restart the service: systemctl restart lectern"
-    )]
-    Damaged(String),
+    #[error("{STATUS} in the runtime directory is damaged")]
+    Damaged(#[source] serde_json::Error),
     /// The file may not be read by this user.
-    #[error("the runtime directory {0} may not be read; run lectern status as root")]
+    #[error("the runtime directory {0} may not be read")]
     NotAllowed(String),
     /// The file cannot be read.
-    #[error("the runtime directory {0} cannot be read: {1}; restart the service: systemctl restart lectern")]
-    Unreadable(String, io::Error),
+    #[error("the runtime directory {0} cannot be read")]
+    Unreadable(String, #[source] io::Error),
+}
+
+impl Help for Silent {
+    fn help(&self) -> Option<Cow<'_, str>> {
+        Some(Cow::Borrowed(match self {
+            Self::NotRunning(_) => "start it: systemctl restart lectern",
+            Self::Stale { .. } => "see journalctl -u lectern",
+            Self::OtherVersion(_) => "restart it: systemctl restart lectern",
+            Self::Damaged(_) | Self::Unreadable(..) => "restart the service: systemctl restart lectern",
+            Self::NotAllowed(_) => "run lectern status as root",
+        }))
+    }
 }
 
 impl LocalStatus {
@@ -152,12 +160,11 @@ impl LocalStatus {
             form: u32,
             version: String,
         }
-        let damaged = |error: serde_json::Error| Silent::Damaged(error.to_string());
-        let any: Any = serde_json::from_slice(bytes).map_err(damaged)?;
+        let any: Any = serde_json::from_slice(bytes).map_err(Silent::Damaged)?;
         if any.form != FORM {
             return Err(Silent::OtherVersion(any.version));
         }
-        serde_json::from_slice(bytes).map_err(damaged)
+        serde_json::from_slice(bytes).map_err(Silent::Damaged)
     }
 
     /// Whether this is still true at boot time `now`.
@@ -182,21 +189,25 @@ fn process_runs(pid: u32) -> bool {
     rustix::process::test_kill_process(pid) != Err(rustix::io::Errno::SRCH)
 }
 
+/// What the file says, from one configuration to the next.
+#[derive(Clone, Default)]
+pub struct StatusFile(Arc<Mutex<Teller>>);
+
 /// Hands on what the deliver thread tells: to the watchdog, and into the file.
 pub struct StatusWriter {
     health: Arc<Health>,
-    teller: Mutex<Teller>,
+    file: StatusFile,
 }
 
 impl StatusWriter {
-    /// One that tells of this program's health, too.
+    /// One that tells of this program's health, too, as long as one configuration is in use.
     #[must_use]
-    pub fn new(health: Arc<Health>) -> Self {
-        Self { health, teller: Mutex::default() }
+    pub fn new(health: Arc<Health>, file: &StatusFile) -> Self {
+        Self { health, file: file.clone() }
     }
 
     fn teller(&self) -> MutexGuard<'_, Teller> {
-        self.teller.lock().unwrap_or_else(PoisonError::into_inner)
+        self.file.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -1,7 +1,7 @@
 //! The program: parse the command line, call one command, map errors to exit codes.
 #![forbid(unsafe_code)]
 
-use std::io::{self, Write};
+use std::io;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -9,12 +9,11 @@ use lectern::cli::{Cli, Command};
 use lectern::commands;
 use lectern::config::ConfigError;
 use lectern::delivery::CRATES_WITH_PACKETS;
-use lectern::logging::printable::{Printable, complain};
+use lectern::logging::printable::complain;
 
 /// Wrong usage or configuration; clap uses the same.
 const WRONG_USAGE: u8 = 2;
 
-#[expect(clippy::disallowed_methods, reason = "the causes of an error are escaped, too")]
 fn main() -> ExitCode {
     let cli = Cli::parse();
     lectern::logging::start(matches!(cli.command, Command::Run(_)), &CRATES_WITH_PACKETS);
@@ -41,11 +40,7 @@ fn main() -> ExitCode {
         // Whoever read the output has seen enough.
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            // Errors repeat what files, brokers and programs said.
-            complain(&error);
-            for cause in error.chain().skip(1) {
-                let _ = writeln!(io::stderr(), "  because: {}", Printable(cause));
-            }
+            commands::explain::print(&error);
             if let Some(interrupted) = error.downcast_ref::<commands::Interrupted>() {
                 return ExitCode::from(u8::try_from(128 + interrupted.number).unwrap_or(u8::MAX));
             }

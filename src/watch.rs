@@ -8,12 +8,14 @@
 //!    └──── CameraError::Lost ─┘── End of the recording, or a stop ──▶ partial window, done
 //! ```
 
+use std::borrow::Cow;
 use std::ops::Range;
 use std::time::Duration;
 
 use crate::camera::{CameraError, Capture, FrameSource};
 use crate::clock::{BootTime, Clock, Stop};
 use crate::expression::Sighting;
+use crate::help::{Explained, Help};
 use crate::logging::events;
 use crate::vision::{Analyzer, Seen, VisionError};
 use crate::window::{Grid, MinuteRecord, Window};
@@ -51,6 +53,15 @@ pub enum WatchError {
     /// The networks cannot go on.
     #[error(transparent)]
     Vision(#[from] VisionError),
+}
+
+impl Help for WatchError {
+    fn help(&self) -> Option<Cow<'_, str>> {
+        match self {
+            Self::Camera(error) => error.help(),
+            Self::Vision(error) => error.help(),
+        }
+    }
 }
 
 /// One watch: what it looks with, and how often.
@@ -197,7 +208,7 @@ impl Session<'_> {
     }
 
     fn complain(&mut self, lost: &CameraError) {
-        let complaint = lost.to_string();
+        let complaint = Explained(lost).to_string();
         if self.complaint.as_ref() != Some(&complaint) {
             events::camera_lost(&complaint);
             self.complaint = Some(complaint);

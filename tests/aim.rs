@@ -100,5 +100,5 @@ fn a_camera_that_is_away_is_told_at_each_look_and_none_at_once() {
     assert!(looks.lines().all(|line| line.contains("plug it in again")), "{looks}");
     let (code, [looks, error]) = look("/dev/null");
     assert_eq!((code, looks.as_str()), (Some(1), ""), "{looks}");
-    assert!(error.contains("is no camera that can be read: name the capture node"), "{error}");
+    assert!(error.contains("is no camera that can be read; name the capture node"), "{error}");
 }

@@ -57,9 +57,13 @@ fn a_bad_configuration_is_wrong_usage() {
     let path = config.to_str().unwrap();
     let (code, said) = failure(&["run", "--config", path]);
     assert_eq!(code, Some(2));
-    let expected =
-        format!("lectern: {path}:4: unknown field `devce`, expected one of `device`, `width`, `height`\n");
-    assert_eq!(said, expected);
+    let expected = [
+        format!("lectern: {path}:4: camera.devce is not a key; did you mean `camera.device`?\n"),
+        format!(
+            "lectern: {path}: camera.device is not set; name a camera, for example one from /dev/v4l/by-id/, or file:PATH\n"
+        ),
+    ];
+    assert_eq!(said, expected.concat());
     let (code, said) = failure(&["run", "--config", "/no/such/lectern.toml"]);
     assert_eq!(code, Some(2));
     assert!(said.starts_with("lectern: /no/such/lectern.toml: cannot be read: No such file"), "{said}");

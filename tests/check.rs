@@ -115,6 +115,58 @@ fn a_bad_configuration_is_named_with_its_line_and_the_rest_is_skipped() {
 }
 
 #[test]
+fn advice_is_never_a_part_of_a_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let report = |file: &Path, only: &str, more: &[&std::ffi::OsStr]| -> Value {
+        let mut command = lectern();
+        command.args(["check", "--json", "--only", only, "--config"]).arg(file).args(more);
+        serde_json::from_slice(&command.output().unwrap().stdout).unwrap()
+    };
+    let missing = report(&folder.path().join("a; b").join("lectern.toml"), "configuration", &[]);
+    let found = missing["checks"][0]["found"].as_str().unwrap();
+    assert!(found.contains("a; b/lectern.toml: cannot be read: No such file"), "{missing}");
+    assert_eq!(missing["checks"][0]["advice"], "name the file with --config");
+    let models = copy_models(folder.path());
+    damage(&models.join("onet.onnx"));
+    let file = configuration(folder.path(), "camera.device = \"/dev/null\"\n");
+    let damaged = report(&file, "models", &["--models".as_ref(), models.as_os_str()]);
+    assert_eq!(damaged["checks"][0]["advice"], "install the package again", "{damaged}");
+}
+
+#[test]
+fn every_mistake_has_its_line_and_its_advice() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = "camera.device = \"/dev/null\"\nwindow.secnods = 60\nmqtt.password = \"Xyzzy-1\"\n";
+    let output = check(&configuration(folder.path(), text), "configuration");
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let lines: Vec<_> = said.lines().collect();
+    assert_eq!(lines.len(), 2, "{said}");
+    assert!(
+        lines[0].contains("lectern.toml:4: ") && lines[0].ends_with("; did you mean `window.seconds`?"),
+        "{said}"
+    );
+    assert!(
+        lines[1].contains("lectern.toml:5: ") && lines[1].contains("/etc/credstore/lectern.mqtt-password"),
+        "{said}"
+    );
+    assert!(!said.contains("Xyzzy"), "{said}");
+}
+
+#[test]
+fn short_windows_of_a_camera_are_refused_and_with_permission_a_warning() {
+    let folder = tempfile::tempdir().unwrap();
+    let short = "camera.device = \"/dev/null\"\nwindow.seconds = 10\n";
+    let said = line(&configuration(folder.path(), short), "configuration", 1);
+    assert!(said.contains("lectern.toml:4: window.seconds = 10 is too short"), "{said}");
+    let allowed = format!("{short}window.allow_short = true\n");
+    let said = line(&configuration(folder.path(), &allowed), "configuration", 0);
+    assert!(said.starts_with("warning") && said.contains("10 s and 20 frames"), "{said}");
+    let recording = short.replace("/dev/null", "file:/lecture.mkv");
+    assert!(line(&configuration(folder.path(), &recording), "configuration", 0).starts_with("ok"));
+}
+
+#[test]
 fn a_file_of_the_connection_that_is_missing_is_named() {
     let folder = tempfile::tempdir().unwrap();
     let text = "camera.device = \"/dev/null\"\nmqtt.url = \"mqtts://localhost\"\nmqtt.ca = \"/none.pem\"\n";

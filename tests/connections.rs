@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use common::device::{broker, reconcile, record, rest, start, timing};
 use common::proxy::{Fault, Proxy};
-use common::{Mosquitto, PATIENCE, Subscriber, write_secret};
+use common::{Mosquitto, PATIENCE, Subscriber, refusal, write_secret};
 use lectern::delivery::spool::Spool;
 use lectern::delivery::topics::Topics;
 use lectern::delivery::{Answer, Broker, Report, Timing, Tls, probe};
@@ -152,7 +152,7 @@ fn a_connection_that_cannot_be_made_is_explained() {
         (broker(common::free_port()), "check mqtt.url and the network"),
     ];
     for (broker, words) in cases {
-        let error = probe(&broker, "lectern/v1/test", "{}").unwrap_err().to_string();
+        let error = refusal(&broker);
         assert!(error.contains(words), "{error}\nshould contain {words}");
         assert!(!error.contains("Xyzzy") && !format!("{broker:?}").contains("Xyzzy"), "{error}");
     }
@@ -230,9 +230,8 @@ fn a_broker_that_says_nothing_is_given_up() {
     let port = silent.local_addr().unwrap().port();
     let certificates = Certificates::make();
     let devices = [broker(port), Broker { tls: certificates.tls("ca.pem", false), ..broker(port) }];
-    let probes = devices.map(|device| std::thread::spawn(move || probe(&device, "lectern/v1/check", "{}")));
-    for outcome in probes.map(|probe| probe.join().unwrap()) {
-        let error = outcome.unwrap_err().to_string();
+    let probes = devices.map(|device| std::thread::spawn(move || refusal(&device)));
+    for error in probes.map(|probe| probe.join().unwrap()) {
         assert!(error.contains("does not answer; check mqtt.url and the network"), "{error}");
     }
 }
@@ -258,7 +257,7 @@ fn a_certificate_that_signs_itself_is_accepted_where_it_is_named_and_right() {
         match words {
             None => delivers(&mosquitto, device),
             Some(words) => {
-                let error = probe(&device, "lectern/v1/check", "{}").unwrap_err().to_string();
+                let error = refusal(&device);
                 assert!(error.contains(words) && error.contains("; "), "{shown} with {named}: {error}");
             }
         }
@@ -272,7 +271,7 @@ fn a_client_certificate_that_is_missing_is_asked_for_in_each_version_of_tls() {
         let more = format!("allow_anonymous true\nrequire_certificate true\ntls_version {version}");
         let (_mosquitto, port) = certificates.broker("server", &more);
         let device = Broker { tls: certificates.tls("ca.pem", false), ..broker(port) };
-        let error = probe(&device, "lectern/v1/check", "{}").unwrap_err().to_string();
+        let error = refusal(&device);
         assert!(
             error.contains("a certificate from this device; name mqtt.client_cert and mqtt.client_key"),
             "{error}"
@@ -290,7 +289,7 @@ fn a_chain_that_is_too_long_is_told_as_that() {
     std::fs::write(certificates.file("server.pem"), chain).unwrap();
     let (_mosquitto, port) = certificates.broker("server", "allow_anonymous true");
     let device = Broker { tls: certificates.tls("ca.pem", false), ..broker(port) };
-    let error = probe(&device, "lectern/v1/check", "{}").unwrap_err().to_string();
+    let error = refusal(&device);
     assert!(error.contains("its certificate chain is too long, 64 kB are allowed; "), "{error}");
 }
 
@@ -325,7 +324,7 @@ fn a_file_of_the_connection_that_cannot_be_used_is_told_without_its_content() {
         (with("ca.pem", Some(("client.pem", "open"))), "is open to others"),
     ];
     for (broker, words) in cases {
-        let error = probe(&broker, "lectern/v1/check", "{}").unwrap_err().to_string();
+        let error = refusal(&broker);
         assert!(error.contains(words) && error.contains("; ") && !error.contains("Xyzzy"), "{error}");
     }
 }

@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 
 use common::device::{MINUTE, broker, reconcile, record, timing};
 use common::hostile::{Behaviour, HOSTILE, Hostile};
-use common::{Daemon, PATIENCE, lectern, number, portrait_video};
+use common::{Daemon, PATIENCE, lectern, number, portrait_video, refusal};
 use lectern::delivery::spool::Spool;
 use lectern::delivery::{Report, Setup, Timing};
 use serde_json::Value;
@@ -212,13 +212,15 @@ fn what_a_peer_does_instead_of_answering_is_told_with_the_way_out() {
         (Behaviour::SendsGarbageLater, "sends what is not MQTT 3.1.1; is it a broker?"),
         (Behaviour::SendsGiantLength, "sends what is not MQTT 3.1.1; is it a broker?"),
         (Behaviour::ClosesAfterConnack, "closed the connection; it restarts"),
-        (Behaviour::ClosesAfterEachPublish, "closed the connection; it restarts"),
-        (Behaviour::AcknowledgesAnotherId, "acknowledges what it was not sent; "),
+        (
+            Behaviour::ClosesAfterEachPublish,
+            "closed the connection when it was sent a message on lectern/v1/check; it restarts",
+        ),
+        (Behaviour::AcknowledgesAnotherId, "acknowledges what it was not sent"),
     ];
     for (behaviour, words) in cases {
         let peer = Hostile::start(behaviour);
-        let error =
-            lectern::delivery::probe(&broker(peer.port), "lectern/v1/check", "{}").unwrap_err().to_string();
+        let error = refusal(&broker(peer.port));
         assert!(error.contains(words), "{behaviour:?}: {error}");
         assert!(error.starts_with("broker localhost:") && error.contains("; "), "{error}");
     }

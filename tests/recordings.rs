@@ -16,6 +16,7 @@ use std::process::{Command, Output};
 
 use common::{column, lectern, number, portrait_video};
 use lectern::camera::{CameraError, Capture, FrameSource, Pixels, open_recording};
+use lectern::help::Explained;
 use serde_json::Value;
 
 fn ffmpeg(arguments: &[&str], output: &Path) {
@@ -437,7 +438,8 @@ fn a_live_source_that_is_silent_is_lost_and_opened_again() {
     live.reopen().unwrap();
     assert!(matches!(live.next(), Ok(Capture::Frame(_))));
     let error = live.next().err().unwrap();
-    assert!(error.to_string().contains("none for 4 s; see whether what writes it still runs"), "{error}");
+    let error = Explained(&error).to_string();
+    assert!(error.contains("none for 4 s; see whether what writes it still runs"), "{error}");
     std::io::Write::write_all(&mut writer, stream).unwrap();
     live.reopen().unwrap();
     assert!(matches!(live.next(), Ok(Capture::Frame(_))));

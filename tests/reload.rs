@@ -60,7 +60,7 @@ fn a_reload_takes_over_a_good_configuration_and_refuses_a_bad_one() {
 }
 
 #[test]
-fn a_configuration_that_camera_or_networks_refuse_leaves_the_old_one_in_use() {
+fn a_refused_reload_cuts_no_minute() {
     let folder = tempfile::tempdir().unwrap();
     let video = portrait_video(folder.path(), "lecture.mkv", 3);
     let broker = Mosquitto::start();
@@ -69,37 +69,131 @@ fn a_configuration_that_camera_or_networks_refuse_leaves_the_old_one_in_use() {
     let arguments = ["--models".as_ref(), models.as_os_str()];
     let state = tempfile::tempdir().unwrap();
     let text = Daemon::configuration(state.path(), broker.port, &video, 1);
-    let daemon = Daemon::start_with(state, &text, "info", &arguments);
+    let mut daemon = Daemon::start_with(state, &text, "info", &arguments);
     // A whole window in which the recording was seen.
     let is_watched =
         |payload: &Value| payload["frames"] == payload["frames_expected"] && payload["partial"] == false;
-    let mut messages = subscriber.until(|_, payload| is_watched(payload));
+    subscriber.until(|_, payload| is_watched(payload));
 
-    // Both are valid as configurations, with other windows; the camera is none, and a network is damaged.
+    // Each is valid as a configuration, or nearly: a key is mistyped, the camera is none, a network is damaged.
     let file = daemon.folder.path().join("lectern.toml");
     let good = fs::read_to_string(&file).unwrap();
-    let other_windows = good.replace("seconds = 1", "seconds = 2");
-    for damaged in [false, true] {
-        if damaged {
+    let other_windows = good.replace("seconds = 1", "seconds = 2\nallow_short = true");
+    let recording = format!("\"file:{}\"", video.display());
+    let refused = [
+        (good.replace("seconds", "secnods"), "did you mean `window.seconds`?"),
+        (other_windows.replace(&recording, "\"/dev/null\""), "/dev/null: is no camera"),
+        (other_windows.clone(), "rnet.onnx: has SHA-256"),
+    ];
+    let mut messages = Vec::new();
+    for (text, why) in refused {
+        if text == other_windows {
             damage(&models.join("rnet.onnx"));
-            fs::write(&file, &other_windows).unwrap();
-        } else {
-            let recording = format!("\"file:{}\"", video.display());
-            fs::write(&file, other_windows.replace(&recording, "\"/dev/null\"")).unwrap();
         }
+        fs::write(&file, text).unwrap();
         daemon.hang_up();
-        // The old configuration ends its window, and goes on: with its camera, its networks and its windows.
-        messages.extend(subscriber.until(|_, payload| payload["state"] == "stopping"));
+        daemon.wait_until_it_says(why);
+        // The window during which it was refused, and one after it.
+        messages.extend(subscriber.until(|topic, _| topic.ends_with("/minute")));
         messages.extend(subscriber.until(|_, payload| is_watched(payload)));
+    }
+    for (topic, payload) in &messages {
+        assert!(topic.ends_with("/minute"), "no state but watching: {topic} {payload}");
+        assert_eq!((&payload["partial"], &payload["seconds"]), (&false.into(), &1.into()));
     }
     daemon.terminate();
     messages.extend(subscriber.until(|_, payload| payload["state"] == "offline"));
     let (code, said) = daemon.finish();
     assert_eq!(code, Some(0), "{said}");
-    assert_eq!(said.matches("the old configuration stays in use").count(), 2, "{said}");
-    assert!(said.contains("/dev/null: is no camera") && said.contains("rnet.onnx: has SHA-256"), "{said}");
+    assert_eq!(said.matches("the old configuration stays in use").count(), 3, "{said}");
     assert!(!said.contains("read again and is in use"), "{said}");
-    assert!(messages.iter().all(|(_, payload)| payload["seconds"] != 2));
+    assert_one_gapless_boot(&messages);
+}
+
+/// Seconds of UTC, of the label of a minute.
+fn label(minute: &Value) -> i64 {
+    minute["start"].as_str().unwrap().parse::<jiff::Timestamp>().unwrap().as_second()
+}
+
+#[test]
+fn a_reload_with_the_same_camera_goes_on_watching_while_the_broker_is_away() {
+    let folder = tempfile::tempdir().unwrap();
+    let video = portrait_video(folder.path(), "lecture.mkv", 3);
+    let mut broker = Mosquitto::start();
+    let subscriber = Subscriber::start(broker.port);
+    let mut daemon = Daemon::start(broker.port, &video, 1);
+    let is_minute = |topic: &str| topic.ends_with("/minute");
+    let mut messages = subscriber.until(|topic, payload| is_minute(topic) && payload["partial"] == false);
+    broker.stop();
+    daemon.wait_until_it_says("windows wait meanwhile");
+    // Another place, another window and so another spool: everything of it but the camera.
+    let file = daemon.folder.path().join("lectern.toml");
+    let text = fs::read_to_string(&file).unwrap();
+    fs::write(&file, text.replace("room = \"101\"", "room = \"102\"").replace("seconds = 1", "seconds = 2"))
+        .unwrap();
+    daemon.hang_up();
+    daemon.wait_until_it_says("the configuration was read again");
+    broker.restart();
+    let is_there = |topic: &str| topic == "lectern/v1/north/main/102/cam1/minute";
+    let is_whole = |payload: &Value| payload["seconds"] == 2 && payload["partial"] == false;
+    messages.extend(subscriber.until(|topic, payload| is_there(topic) && is_whole(payload)));
+    daemon.terminate();
+    messages.extend(subscriber.until(|_, payload| payload["state"] == "offline"));
+    let (code, said) = daemon.finish();
+    assert_eq!(code, Some(0), "{said}");
+    let mut minutes: Vec<_> = messages.iter().filter(|(topic, _)| is_minute(topic)).cloned().collect();
+    // One whose PUBACK the broker took to its grave may come twice.
+    minutes.dedup();
+    assert_one_gapless_boot(&minutes);
+    // A deliver thread that first delivered what it has would be waited for, for 10 s.
+    for pair in minutes.windows(2) {
+        assert!(label(&pair[1].1) - label(&pair[0].1) < 8, "{pair:?}");
+    }
+}
+
+#[test]
+fn a_reload_to_another_place_says_offline_at_the_old_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let video = portrait_video(folder.path(), "lecture.mkv", 3);
+    let broker = Mosquitto::start();
+    let subscriber = Subscriber::start(broker.port);
+    let daemon = Daemon::start(broker.port, &video, 1);
+    subscriber.until(|_, payload| payload["state"] == "watching");
+    let file = daemon.folder.path().join("lectern.toml");
+    let text = fs::read_to_string(&file).unwrap();
+    fs::write(&file, text.replace("room = \"101\"", "room = \"102\"")).unwrap();
+    daemon.hang_up();
+    let is_at = |topic: &str, room: &str| topic == format!("lectern/v1/north/main/{room}/cam1/status");
+    let left = subscriber.until(|topic, payload| is_at(topic, "101") && payload["state"] == "offline");
+    assert!(left.iter().all(|(topic, payload)| !is_at(topic, "102") && payload["state"] != "stopping"));
+    let came = subscriber.until(|topic, _| is_at(topic, "102"));
+    assert_eq!(came.last().unwrap().1["state"], "watching");
+    daemon.terminate();
+    assert_eq!(daemon.finish().0, Some(0));
+}
+
+#[test]
+fn a_reload_to_another_camera_watches_that_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let videos = ["one.mkv", "two.mkv"].map(|name| portrait_video(folder.path(), name, 3));
+    let broker = Mosquitto::start();
+    let subscriber = Subscriber::start(broker.port);
+    let mut daemon = Daemon::start(broker.port, &videos[0], 1);
+    let mut messages = subscriber.until(|_, payload| payload["state"] == "watching");
+    let file = daemon.folder.path().join("lectern.toml");
+    let text = fs::read_to_string(&file).unwrap();
+    fs::write(&file, text.replace("one.mkv", "two.mkv")).unwrap();
+    daemon.hang_up();
+    daemon.wait_until_it_says("the configuration was read again");
+    // The first one is not needed any more.
+    fs::remove_file(&videos[0]).unwrap();
+    let is_seen = |payload: &Value| payload["partial"] == false && number(payload, "frames") > 0;
+    for _ in 0..4 {
+        messages.extend(subscriber.until(|topic, payload| topic.ends_with("/minute") && is_seen(payload)));
+    }
+    assert!(messages.iter().all(|(_, payload)| payload["state"] != "camera_lost"));
+    daemon.terminate();
+    assert_eq!(daemon.finish().0, Some(0));
     assert_one_gapless_boot(&messages);
 }
 

@@ -160,6 +160,38 @@ fn a_crash_loses_at_most_a_second_of_the_open_window() {
     assert!(recovered >= 1, "{minutes:?}");
 }
 
+/// The last minute of a daemon with these frames a second and windows of so many seconds, stopped once it has watched for
+/// `watched`.
+fn last_minute(rate_hz: &str, seconds: u32, watched: Duration) -> Value {
+    let folder = tempfile::tempdir().unwrap();
+    let video = portrait_video(folder.path(), "lecture.mkv", 3);
+    let broker = Mosquitto::start();
+    let subscriber = Subscriber::start(broker.port);
+    let state = tempfile::tempdir().unwrap();
+    let text = Daemon::configuration(state.path(), broker.port, &video, seconds);
+    let daemon = Daemon::start_with(state, &format!("{text}[analysis]\nrate_hz = {rate_hz}\n"), "info", &[]);
+    subscriber.until(|_, payload| payload["state"] == "watching");
+    std::thread::sleep(watched);
+    daemon.terminate();
+    let messages = subscriber.until(|_, payload| payload["state"] == "offline");
+    assert_eq!(daemon.finish().0, Some(0));
+    let last = (*minutes(&messages).last().expect("a minute")).clone();
+    check_minute(&last);
+    assert_eq!(last["partial"], true, "{last}");
+    last
+}
+
+#[test]
+fn a_partial_window_of_fewer_than_ten_frames_has_no_counts() {
+    // No partial window of these expects more than six frames; one was watched.
+    let few = last_minute("0.1", 60, Duration::ZERO);
+    assert!((1..10).contains(&number(&few, "frames_expected")), "{few}");
+    assert_eq!((number(&few, "frames"), number(&few, "corrupt")), (0, 0), "{few}");
+    // More than ten ticks pass, and a frame was watched before.
+    let many = last_minute("30", 3600, Duration::from_secs(2));
+    assert!(number(&many, "frames_expected") >= 10 && number(&many, "frames") > 0, "{many}");
+}
+
 #[test]
 fn secrets_are_told_to_nobody() {
     let folder = tempfile::tempdir().unwrap();

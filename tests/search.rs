@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use lectern::camera::{Frame, stills};
-use lectern::vision::geometry::{BBox, Face, View};
+use lectern::vision::geometry::{BBox, Face, View, to_f32};
 use lectern::vision::models::ModelStore;
 use lectern::vision::mtcnn::Detector;
 use lectern::vision::{Analysis, Analyzer, Faces, Region};
@@ -89,7 +89,7 @@ fn overlap(a: &BBox, b: &BBox) -> f32 {
 fn exact(detector: &mut Detector, frame: &Frame, min_face_px: u32) -> Vec<Face> {
     let mut faces = detector.search(&View::new(frame, Region::WHOLE), min_face_px).unwrap();
     // It sees some smaller ones than it is asked for, by chance.
-    let smallest = min_face_px as f32;
+    let smallest = to_f32(min_face_px as usize);
     faces.retain(|face| face.score >= CERTAIN && face.bbox.longer_side() >= smallest);
     faces
 }
@@ -105,7 +105,7 @@ fn judge(scene: &Scene, seed: u64, which: Faces, mut analyzer: Analyzer, due: us
         analyzer.analyze(&frame).unwrap();
         for face in analyzer.faces() {
             let BBox { x1, y1, x2, y2 } = face.bbox;
-            let (width, height) = (frame.width() as f32, frame.height() as f32);
+            let (width, height) = (to_f32(frame.width()), to_f32(frame.height()));
             assert!(x1 >= -1.0 && y1 >= -1.0 && x2 <= width + 1.0 && y2 <= height + 1.0, "{what}: {face:?}");
         }
         if number < due {

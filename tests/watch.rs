@@ -55,7 +55,7 @@ impl FrameSource for Script {
                 Err(lost())
             }
             Some(Step::Unusable) => {
-                Err(CameraError::Unusable { device: "script".to_owned(), problem: "broken".to_owned() })
+                Err(CameraError::Unusable { device: "script".to_owned(), problem: "broken".into() })
             }
         }
     }

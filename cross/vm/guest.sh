@@ -221,6 +221,7 @@ rate_hz = 2
 min_face_px = 300
 [window]
 seconds = 5
+allow_short = true
 [mqtt]
 url = "mqtt://127.0.0.1:1883"
 END

@@ -13,6 +13,7 @@ use crate::camera::{CameraError, Capture};
 use crate::cli::Aim;
 use crate::clock::{Clock, Stop, SystemClock};
 use crate::config::Settings;
+use crate::help::Explained;
 use crate::vision::Rotation;
 use crate::vision::SMALLEST_TOLD_PX;
 use crate::vision::geometry::to_f32;
@@ -54,7 +55,7 @@ pub fn run(arguments: &Aim, models: Option<&Path>) -> anyhow::Result<()> {
             Ok(Capture::Missing) => screen.show(&["no picture: a pause of the recording".to_owned()])?,
             Ok(Capture::End) => break,
             Err(error @ CameraError::Lost { .. }) => {
-                screen.show(&[error.to_string()])?;
+                screen.show(&[Explained(&error).to_string()])?;
                 SystemClock.sleep_until(began + EVERY, &Stop::default());
                 looker.forget();
                 // An error shows at the next look.

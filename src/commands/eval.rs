@@ -15,6 +15,7 @@ use crate::camera::{Capture, Frame, open_recording, stills};
 use crate::cli::{Eval, EvalClassify, EvalDetect, EvalTrack};
 use crate::clock::cpu_time;
 use crate::expression::Expression;
+use crate::help::Explained;
 use crate::logging::printable::complain;
 use crate::vision::baseline::RestingFace;
 use crate::vision::classifier::{Classifier, Probabilities};
@@ -214,7 +215,7 @@ fn for_each_picture(
             Ok(frame) => writeln!(out, "{}", line(file, &frame)?).context(STANDARD_OUTPUT)?,
             Err(error) => {
                 unreadable += 1;
-                bar.suspend(|| complain(&error));
+                bar.suspend(|| complain(Explained(&error)));
             }
         }
         bar.inc(1);

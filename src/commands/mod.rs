@@ -7,21 +7,25 @@ pub mod check;
 #[cfg(feature = "demo")]
 pub mod demo;
 pub mod eval;
+pub mod explain;
 mod outputs;
 mod placed;
 mod reach;
+mod reload;
 pub mod report;
 pub mod run;
 pub mod schema;
 pub mod status;
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::camera::v4l2::V4l2;
 use crate::camera::{CameraError, FrameSource, Live, rotated};
-use crate::config::{CameraSource, Settings};
+use crate::config::{CameraSource, MIN_FRAMES, MIN_SECONDS, Settings};
+use crate::help::{Help, Problem};
 
 /// What could not be written, for an error's first line.
 const STANDARD_OUTPUT: &str = "standard output cannot be written";
@@ -46,17 +50,48 @@ fn progress_style(has_length: bool, unit: &str) -> ProgressStyle {
 
 /// A signal ended a command before its work was done.
 #[derive(Debug, thiserror::Error)]
-#[error("{told}")]
+#[error("{problem}")]
 pub struct Interrupted {
     /// The signal's number.
     pub number: i32,
-    told: String,
+    problem: Problem,
 }
 
-/// Arguments that are valid each by itself and cannot be used together.
+impl Help for Interrupted {
+    fn help(&self) -> Option<Cow<'_, str>> {
+        Help::help(&self.problem)
+    }
+}
+
+/// Arguments that are valid each by itself and cannot be used together, or an input that cannot be used.
 #[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct UsageError(String);
+#[error(transparent)]
+pub struct UsageError(Problem);
+
+impl UsageError {
+    fn new(problem: impl Into<Problem>) -> Self {
+        Self(problem.into())
+    }
+}
+
+impl Help for UsageError {
+    fn help(&self) -> Option<Cow<'_, str>> {
+        Help::help(&self.0)
+    }
+}
+
+/// How to end what [`short_windows`] warns of.
+const REMOVE_ALLOW_SHORT: &str = "remove window.allow_short, unless this is a test";
+
+/// The warning about a camera's windows that are too short to be aggregates.
+fn short_windows(settings: &Settings) -> String {
+    format!(
+        "window.allow_short lets a record sum up {} s and {:.0} frames of a camera, less than {MIN_SECONDS} s or {MIN_FRAMES} \
+         frames: it says how somebody looked at a moment",
+        settings.window_seconds,
+        settings.frames_per_window()
+    )
+}
 
 /// Opens what `camera.device` names. A camera that is away is not an error: the watch waits for it.
 fn open_camera(settings: &Settings) -> Result<Box<dyn FrameSource>, CameraError> {

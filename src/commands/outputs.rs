@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::UsageError;
 use crate::camera::stills;
+use crate::help::Problem;
 
 /// How many links to links are followed, as the kernel does.
 const MOST_LINKS: usize = 40;
@@ -31,23 +32,26 @@ pub(super) fn check<'a>(
     let mut known: Vec<(Identity, String)> = Vec::new();
     for (option, path) in outputs {
         let Some(path) = *path else { continue };
-        let told = |problem: String| UsageError(format!("{option} {}: {problem}", path.display()));
+        let told = |what: String, help: &'static str| {
+            let problem = Problem::new(what).of(format_args!("{option} {}:", path.display()));
+            UsageError::new(problem.with_help(help))
+        };
         if let Ok(kind) = fs::metadata(path).map(|metadata| metadata.file_type()) {
             if kind.is_dir() {
-                return Err(told("is a folder; name a file in it".to_owned()));
+                return Err(told("is a folder".to_owned(), "name a file in it"));
             }
             // A terminal, /dev/null or a pipe takes whatever is written.
             if kind.is_socket() || kind.is_block_device() {
-                return Err(told("is no file; name one that can be written".to_owned()));
+                return Err(told("is no file".to_owned(), "name one that can be written"));
             }
         }
         let Some(identity) = identity(path) else { continue };
         if let Some(input) = inputs.clone().find(|input| reads(input, &identity)) {
             let input = input.display();
-            return Err(told(format!("would overwrite the input {input}; name another file")));
+            return Err(told(format!("would overwrite the input {input}"), "name another file"));
         }
         if let Some((_, other)) = known.iter().find(|(known, _)| *known == identity) {
-            return Err(told(format!("is the same file as {other}; name another one")));
+            return Err(told(format!("is the same file as {other}"), "name another one"));
         }
         known.push((identity, format!("{option} {}", path.display())));
     }

@@ -10,6 +10,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 
+use crate::help::Problem;
+
 /// What the name of a file ends in until it is whole.
 const UNFINISHED: &str = ".unfinished";
 
@@ -115,11 +117,8 @@ impl Write for Placed {
 /// there is removed and not followed.
 fn anew(path: &Path) -> io::Result<File> {
     if path.is_dir() {
-        let problem = format!(
-            "{} holds what an earlier run has finished; go on with it (--resume), or remove that folder",
-            path.display()
-        );
-        return Err(io::Error::other(problem));
+        let problem = Problem::new(format!("{} holds what an earlier run has finished", path.display()));
+        return Err(io::Error::other(problem.with_help("go on with it (--resume), or remove that folder")));
     }
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),

@@ -1,29 +1,28 @@
 //! `lectern run`: the daemon.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
 use jiff::Timestamp;
 
-use super::open_camera;
-use crate::camera::FrameSource;
+use super::reload::{Exchangeable, Prepared, Requests};
+use super::{REMOVE_ALLOW_SHORT, explain, short_windows};
 use crate::cli::Run;
 use crate::clock::{Stop, SystemClock};
 use crate::config::Settings;
 use crate::delivery::payload::{Identity, State};
 use crate::delivery::spool::{Folders, MOST_BYTES, Spool};
-use crate::delivery::{EventLoop, Report, Reports, Setup, Timing};
+use crate::delivery::{EventLoop, OpenSpool, Report, Reports, Setup, Timing};
 use crate::expression::Sighting;
-use crate::local_status::StatusWriter;
+use crate::help::{Causes, Problem};
+use crate::local_status::{StatusFile, StatusWriter};
 use crate::logging::events;
 use crate::process::hardening;
 use crate::process::signals::{self, OnRequest, Request, Signals};
 use crate::systemd::health::{Equipment, Health, Pulse};
 use crate::systemd::notify;
-use crate::vision::Analyzer;
-use crate::vision::models::ModelStore;
 use crate::watch::{Observer, Watch};
 use crate::window::{Grid, MinuteRecord};
 
@@ -39,41 +38,78 @@ pub fn run(arguments: &Run, models: Option<&Path>) -> anyhow::Result<()> {
     // Before anything takes its time, for a SIGHUP that nobody hears would end the process.
     let (event_loop, signals) = hear_signals().context("no event loop")?;
     hardening::lock_memory();
-    let mut settings = Settings::load(&arguments.config)?;
+    let settings = Settings::load(&arguments.config)?;
     for problem in settings.unreadable_files() {
-        log::warn!("{problem}; looked for again at each connection");
+        log::warn!("{}; looked for again at each connection", Causes(&problem));
     }
-    let (mut source, mut analyzer, mut equipment) = open(&settings, models)?;
-    let mut round =
-        Round { file: arguments.config.clone(), spool: None, event_loop: Some(event_loop), signals };
-    while let Some(new) = round.watch(&settings, source, &mut analyzer, equipment.clone())? {
-        if kept_in(&new) != kept_in(&settings) {
-            round.close_spool();
-            tell_of_folder_left(&settings, &new);
-        }
-        match open(&new, models) {
-            Ok(opened) => {
-                (source, analyzer, equipment) = opened;
-                settings = new;
-                events::reloaded();
-            }
-            // What the file says is valid, and the machine refuses it. The networks are still there; the camera is not,
-            // for it had to be closed before it could be opened with other settings.
-            Err(error) => {
-                events::reload_refused(&format!("{error:#}"));
-                analyzer.forget();
-                source = open_camera(&settings)?;
-            }
-        }
+    warn_of_short_windows(&settings);
+    let Prepared { mut settings, mut analyzer, equipment } = Prepared::new(settings, models)?;
+    let requests = Requests::default();
+    let mut camera = Exchangeable::open(&settings, requests.clone())?;
+
+    let spool = open_spool(&settings)?;
+    let mut seq = spool.next_seq();
+    let mut stop = Stop::default();
+    requests.begin(&stop);
+    let status = StatusFile::default();
+    let (setup, pulse) = plan(&settings, equipment, &stop, &status);
+    let setup = Setup { identity: Identity { boot: spool.boot().to_owned(), ..setup.identity }, ..setup };
+    let on_request = on_request(arguments.config.clone(), models.map(Path::to_owned), requests.clone());
+    let (reports, thread) = setup
+        .start_on(spool, event_loop, signals::heard(signals, on_request))
+        .context("the deliver thread did not start")?;
+    let mut reporter = Reporter { reports, state: State::Starting, pulse, told_of_pause: false };
+    notify::ready();
+    let outcome = loop {
+        let grid = Grid { seconds: settings.window_seconds, origin: Timestamp::UNIX_EPOCH };
+        let (clock, rate_hz) = (&SystemClock, settings.rate_hz);
+        let watch = Watch { clock, stop: &stop, grid, rate_hz, evenly: false, first_seq: seq };
+        let outcome = watch.run(&mut camera, &mut analyzer, &mut reporter);
+        // An error ends the process, whatever else was asked for.
+        let accepted = if outcome.is_ok() { requests.accepted() } else { None };
+        let Some(new) = accepted else { break outcome };
+        let old = std::mem::replace(&mut settings, new.settings);
+        analyzer = new.analyzer;
+        camera.exchange(&settings);
+        stop = Stop::default();
+        requests.begin(&stop);
+        let (setup, pulse) = plan(&settings, new.equipment, &stop, &status);
+        let Some(next) = reporter.reports.reload(setup, other_spool(&old, &settings)) else { break outcome };
+        seq = next;
+        (reporter.pulse, reporter.told_of_pause) = (pulse, false);
+        warn_of_short_windows(&settings);
+        events::reloaded();
+        notify::ready();
+    };
+    notify::stopping();
+    // The camera's light goes out now, not when the broker has everything.
+    drop(camera);
+    reporter.enter(State::Stopping);
+    drop(reporter);
+    let stopped = stop.is_set();
+    let summary = thread.join()?;
+    outcome?;
+    if !stopped {
+        bail!("the recording in camera.device has ended: it cannot be played in a loop");
+    }
+    if summary.undelivered > 0 && !summary.kept {
+        let problem = Problem::new("windows that ended while the broker was away are lost with this process");
+        return Err(problem.with_help("spool.directory would keep them").into());
     }
     Ok(())
 }
 
 /// An event loop that hears SIGTERM, SIGINT and SIGHUP from now on.
-fn hear_signals() -> std::io::Result<(EventLoop, signals::Shared)> {
+fn hear_signals() -> std::io::Result<(EventLoop, Signals)> {
     let event_loop = EventLoop::new()?;
     let signals = event_loop.within(Signals::listen)?;
-    Ok((event_loop, Arc::new(tokio::sync::Mutex::new(signals))))
+    Ok((event_loop, signals))
+}
+
+fn warn_of_short_windows(settings: &Settings) {
+    if settings.short_windows {
+        log::warn!("{}; {REMOVE_ALLOW_SHORT}", short_windows(settings));
+    }
 }
 
 /// What of the configuration a spool depends on.
@@ -81,8 +117,12 @@ fn kept_in(settings: &Settings) -> (Option<&Path>, u32, u32) {
     (settings.spool_directory.as_deref(), settings.keep_days, settings.window_seconds)
 }
 
-/// What waits in a folder that is not named any more stays there.
-fn tell_of_folder_left(old: &Settings, new: &Settings) {
+/// Opens the spool of a new configuration, where that is not the old one's.
+fn other_spool(old: &Settings, new: &Settings) -> Option<OpenSpool> {
+    if kept_in(old) == kept_in(new) {
+        return None;
+    }
+    // What waits in a folder that is not named any more stays there.
     if let Some(left) = old.spool_directory.as_deref().filter(|_| old.spool_directory != new.spool_directory)
     {
         log::warn!(
@@ -90,6 +130,8 @@ fn tell_of_folder_left(old: &Settings, new: &Settings) {
             left.display()
         );
     }
+    let settings = new.clone();
+    Some(Box::new(move || open_spool(&settings).map_err(Into::into)))
 }
 
 /// Opens the spool with what an earlier run left in it.
@@ -102,186 +144,47 @@ fn open_spool(settings: &Settings) -> anyhow::Result<Spool> {
         .context("no random bytes for the boot's name")
 }
 
-/// What a configuration asks for: the camera, the networks, and what is told of both.
-type Opened = (Box<dyn FrameSource>, Analyzer, Equipment);
-
-/// Opens it.
-fn open(settings: &Settings, models: Option<&Path>) -> anyhow::Result<Opened> {
-    let store = ModelStore::open(models)?;
-    let analyzer = Analyzer::new(&store, None, settings.analysis)?;
-    let equipment = Equipment {
-        camera: settings.camera.source.to_string(),
-        frames_per_second_wanted: settings.rate_hz,
-        models: store.hashes(),
+/// What a configuration asks of the deliver thread, but for the boot's name, which is the spool's; and the pulse that both
+/// threads keep.
+fn plan(settings: &Settings, equipment: Equipment, stop: &Stop, status: &StatusFile) -> (Setup, Pulse) {
+    let window = Duration::from_secs(settings.window_seconds.into());
+    let health = Arc::new(Health::new(Arc::new(SystemClock), window).with(equipment));
+    let setup = Setup {
+        broker: settings.broker.clone(),
+        topics: settings.topics.clone(),
+        identity: Identity { device: settings.device.clone(), boot: String::new() },
+        basis: settings.basis.clone(),
+        discovery: settings.discovery.then_some(settings.window_seconds),
+        timing: Timing::default(),
+        clock: Arc::new(SystemClock),
+        stop: stop.clone(),
+        monitor: Arc::new(StatusWriter::new(Arc::clone(&health), status)),
     };
-    Ok((open_camera(settings)?, analyzer, equipment))
+    (setup, Pulse::new(health, notify::watchdog()))
 }
 
-/// From one configuration to the next.
-struct Round {
-    file: PathBuf,
-    /// What waits for the broker, between two configurations.
-    spool: Option<Spool>,
-    /// The event loop, between two configurations.
-    event_loop: Option<EventLoop>,
-    /// The signals that it hears, through all configurations.
-    signals: signals::Shared,
-}
-
-/// Why a round is to end.
-enum End {
-    /// The process is to end.
-    Leave,
-    /// There is a new configuration.
-    Reload(Box<Settings>),
-}
-
-/// What a signal has asked for, if one has.
-#[derive(Clone, Default)]
-struct Asked(Arc<Mutex<Option<End>>>);
-
-impl Asked {
-    /// Asks for an end; that the process is to end is not taken back.
-    fn ask(&self, end: End) {
-        let mut asked = self.lock();
-        if !matches!(*asked, Some(End::Leave)) {
-            *asked = Some(end);
+/// SIGTERM and SIGINT end the watch. SIGHUP has a new configuration tried, once everything of it but the camera is known to
+/// work: the deliver thread loads the networks, so that the watch misses no frame meanwhile.
+fn on_request(file: PathBuf, models: Option<PathBuf>, requests: Requests) -> OnRequest {
+    Box::new(move |request| match request {
+        Request::Stop => {
+            log::info!("asked to stop: publishing the open window, then leaving");
+            requests.leave();
         }
-    }
-
-    fn is_reload(&self) -> bool {
-        matches!(*self.lock(), Some(End::Reload(_)))
-    }
-
-    fn new_settings(&self) -> Option<Settings> {
-        match self.lock().take() {
-            Some(End::Reload(settings)) => Some(*settings),
-            Some(End::Leave) | None => None,
-        }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Option<End>> {
-        // It is replaced as a whole, so a poisoned lock is still good.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Round {
-    /// Watches until the process is to end, or, on SIGHUP, a new configuration has been read: then returns it.
-    fn watch(
-        &mut self,
-        settings: &Settings,
-        mut source: Box<dyn FrameSource>,
-        analyzer: &mut Analyzer,
-        equipment: Equipment,
-    ) -> anyhow::Result<Option<Settings>> {
-        let (stop, asked) = (Stop::default(), Asked::default());
-        let spool = match self.spool.take() {
-            Some(spool) => spool,
-            None => open_spool(settings)?,
-        };
-        let first_seq = spool.next_seq();
-        let window = Duration::from_secs(settings.window_seconds.into());
-        let health = Arc::new(Health::new(Arc::new(SystemClock), window).with(equipment));
-        let setup = Setup {
-            broker: settings.broker.clone(),
-            topics: settings.topics.clone(),
-            identity: Identity { device: settings.device.clone(), boot: spool.boot().to_owned() },
-            basis: settings.basis.clone(),
-            discovery: settings.discovery.then_some(settings.window_seconds),
-            timing: Timing::default(),
-            clock: Arc::new(SystemClock),
-            stop: stop.clone(),
-            monitor: Arc::new(StatusWriter::new(Arc::clone(&health))),
-        };
-        let event_loop = self.event_loop.take().context("no event loop")?;
-        let (reports, thread) = setup
-            .start_on(
-                spool,
-                event_loop,
-                signals::heard(Arc::clone(&self.signals), self.on_request(&stop, &asked)),
-            )
-            .context("the deliver thread did not start")?;
-        notify::ready();
-        let grid = Grid { seconds: settings.window_seconds, origin: Timestamp::UNIX_EPOCH };
-        let watch = Watch {
-            clock: &SystemClock,
-            stop: &stop,
-            grid,
-            rate_hz: settings.rate_hz,
-            evenly: false,
-            first_seq,
-        };
-        let pulse = Pulse::new(health, notify::watchdog());
-        let mut reporter = Reporter { reports, state: State::Starting, pulse, told_of_pause: false };
-        let outcome = watch.run(source.as_mut(), analyzer, &mut reporter);
-        let reloading = asked.is_reload();
-        if !reloading {
-            notify::stopping();
-        }
-        // The camera's light goes out now, not when the broker has everything.
-        drop(source);
-        reporter.enter(State::Stopping);
-        drop(reporter);
-        let stopped = stop.is_set();
-        let (summary, event_loop) = thread.join_loop()?;
-        self.event_loop = Some(event_loop);
-        // Asked again, for SIGTERM may have come while the last windows were published.
-        let new = asked.new_settings();
-        if reloading && new.is_none() {
-            notify::stopping();
-        }
-        outcome?;
-        if !stopped {
-            bail!("the recording in camera.device has ended: it cannot be played in a loop");
-        }
-        if summary.undelivered > 0 && !summary.kept && new.is_none() {
-            bail!(
-                "windows that ended while the broker was away are lost with this process; spool.directory would keep them"
-            );
-        }
-        self.spool = Some(summary.spool);
-        Ok(new)
-    }
-
-    /// Has the spool opened anew, unless that would lose what waits in memory alone. Before anything else is started,
-    /// for a child process has the lock of its folders until it has begun.
-    fn close_spool(&mut self) {
-        if self.spool.take_if(|spool| spool.survives_the_process()).is_none() {
-            log::warn!(
-                "minutes wait in memory alone, so the spool is changed at the next reload or start only"
-            );
-        }
-    }
-
-    /// SIGTERM and SIGINT end the watch; SIGHUP ends it too, once a valid configuration has been read.
-    fn on_request(&self, stop: &Stop, asked: &Asked) -> OnRequest {
-        let (file, stop, asked) = (self.file.clone(), stop.clone(), asked.clone());
-        Box::new(move |request| match request {
-            Request::Stop => {
-                log::info!("asked to stop: publishing the open window, then leaving");
-                asked.ask(End::Leave);
-                stop.set();
-            }
-            Request::Reload => match load_again(&file) {
-                Ok(new) => {
-                    notify::reloading();
-                    asked.ask(End::Reload(Box::new(new)));
-                    stop.set();
-                }
-                Err(error) => events::reload_refused(&error.to_string()),
-            },
-        })
-    }
+        Request::Reload => match load_again(&file, models.as_deref()) {
+            Ok(candidate) => requests.try_out(candidate),
+            Err(error) => explain::lines(&error).iter().for_each(|line| events::reload_refused(line)),
+        },
+    })
 }
 
 /// Reads a changed configuration. One whose files are missing is refused, for the old one works; at the start they are
 /// waited for.
-fn load_again(file: &Path) -> anyhow::Result<Settings> {
+fn load_again(file: &Path, models: Option<&Path>) -> anyhow::Result<Prepared> {
     let settings = Settings::load(file)?;
     match settings.unreadable_files().into_iter().next() {
-        Some(problem) => bail!("{problem}"),
-        None => Ok(settings),
+        Some(problem) => Err(problem.into()),
+        None => Ok(Prepared::new(settings, models)?),
     }
 }
 
@@ -337,11 +240,11 @@ impl Observer for Reporter {
     }
 
     fn open_window(&mut self, record: MinuteRecord) {
-        self.reports.send(Report::Open(record));
+        self.reports.send(Report::Open(record.as_aggregate()));
     }
 
     fn window(&mut self, record: MinuteRecord) {
         self.pulse.window();
-        self.reports.send(Report::Record(record));
+        self.reports.send(Report::Record(record.as_aggregate()));
     }
 }

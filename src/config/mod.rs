@@ -4,6 +4,8 @@ mod error;
 mod fragment;
 mod layers;
 mod mqtt;
+mod suggest;
+mod window;
 
 use std::fmt::Display;
 use std::path::{Path, PathBuf};
@@ -11,18 +13,25 @@ use std::path::{Path, PathBuf};
 use crate::delivery::Broker;
 use crate::delivery::payload::MAX_BASIS_BYTES;
 use crate::delivery::topics::{Topics, check_level, check_root};
-use crate::rate::{DEFAULT_HZ, RANGE_HZ};
-use crate::vision::Rotation;
+use crate::help::Problem;
 use crate::vision::geometry::size_of;
-use crate::vision::{Analysis, Region, SMALLEST_TOLD_PX};
-pub use error::ConfigError;
-use layers::{Layer, key, last};
+use crate::vision::{Analysis, Baseline, Faces, Region, Rotation, SMALLEST_TOLD_PX};
+pub use error::{ConfigError, Mistake};
+use fragment::SECTIONS;
+use layers::{Layers, Refused, within};
+use window::window;
+pub use window::{MIN_FRAMES, MIN_SECONDS};
 
 /// What systemd makes of `StateDirectory=lectern`.
 const DEFAULT_SPOOL: &str = "/var/lib/lectern";
 
 /// Width and height of the picture that a camera is asked for where no other is, in pixels.
 pub const DEFAULT_SIZE: (u32, u32) = (1920, 1080);
+
+/// Every key, as `section.key`.
+pub fn keys() -> impl Iterator<Item = String> {
+    SECTIONS.iter().flat_map(|(section, keys)| keys.iter().map(move |key| format!("{section}.{key}")))
+}
 
 /// A complete and valid configuration.
 #[derive(Debug, Clone)]
@@ -39,6 +48,8 @@ pub struct Settings {
     pub analysis: Analysis,
     /// `window.seconds`: a divisor of 3600.
     pub window_seconds: u32,
+    /// Whether `window.allow_short` lets a camera have windows that are too short to be aggregates.
+    pub short_windows: bool,
     /// Where to publish: `mqtt.url` and the login.
     pub broker: Broker,
     /// The topics of this device.
@@ -52,7 +63,7 @@ pub struct Settings {
 }
 
 /// What to look with.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Camera {
     /// Device or recording.
     pub source: CameraSource,
@@ -62,6 +73,17 @@ pub struct Camera {
     pub height: u32,
     /// By how much its pictures are turned before they are looked at.
     pub rotate: Rotation,
+}
+
+impl CameraSource {
+    /// Whether it shows people as they are now, and not a recording.
+    #[must_use]
+    pub fn is_camera(&self) -> bool {
+        match self {
+            Self::Device(_) => true,
+            Self::Recording(_) => false,
+        }
+    }
 }
 
 /// `camera.device`.
@@ -86,95 +108,57 @@ impl Settings {
     /// Reads `file`, the fragments in `lectern.d` beside it, and the process's `LECTERN_…` variables.
     ///
     /// # Errors
-    /// [`ConfigError`] with file, line, key and what is allowed.
+    /// [`ConfigError`] with all mistakes, each with file, line, key and what is allowed.
     pub fn load(file: &Path) -> Result<Self, ConfigError> {
-        Self::from_layers(&layers::read(file, std::env::vars_os())?, file)
+        Layers::read(file, std::env::vars_os()).finish(Self::from_layers)
     }
 
-    fn from_layers(layers: &[Layer], file: &Path) -> Result<Self, ConfigError> {
-        let device = level(layers, "device.id", |f| &f.device.id)?.unwrap_or_else(host_name);
-        let site = level(layers, "device.site", |f| &f.device.site)?.unwrap_or_else(unassigned);
-        let building = level(layers, "device.building", |f| &f.device.building)?.unwrap_or_else(unassigned);
-        let room = level(layers, "device.room", |f| &f.device.room)?.unwrap_or_else(unassigned);
-        let root = key(
-            layers,
+    /// Every key is read before the first mistake ends it, so that all of them are noted.
+    fn from_layers(layers: &Layers) -> Result<Self, Refused> {
+        let device = level(layers, "device.id", |f| &f.device.id);
+        let site = level(layers, "device.site", |f| &f.device.site);
+        let building = level(layers, "device.building", |f| &f.device.building);
+        let room = level(layers, "device.room", |f| &f.device.room);
+        let root = layers.key(
             "mqtt.root",
             |f| &f.mqtt.root,
             |root: String| check_root(&root).map_err(|e| e.to_string()).map(|()| root),
-        )?
-        .unwrap_or_else(|| "lectern/v1".to_owned());
-        let source = key(layers, "camera.device", |f| &f.camera.device, camera_source)?.ok_or_else(|| {
-            missing(
-                file,
-                "camera.device",
-                "name a camera, for example one from /dev/v4l/by-id/, or file:PATH",
-            )
-        })?;
-        let window_seconds = key(
-            layers,
-            "window.seconds",
-            |f| &f.window.seconds,
-            |seconds| {
-                if seconds > 0 && 3600 % seconds == 0 {
-                    Ok(seconds)
-                } else {
-                    Err(format!("must divide 3600, not {seconds}"))
-                }
-            },
-        )?
-        .unwrap_or(60);
-        let range = within(*RANGE_HZ.start(), *RANGE_HZ.end());
-        let rate_hz = key(layers, "analysis.rate_hz", |f| &f.analysis.rate_hz, range)?.unwrap_or(DEFAULT_HZ);
-        if f64::from(window_seconds) * rate_hz < 1.0 {
-            let place = last(layers, |f| &f.analysis.rate_hz).map_or_else(String::new, |l| l.place);
-            let problem =
-                format!("analysis.rate_hz = {rate_hz} gives no frame in window.seconds = {window_seconds}");
-            return Err(ConfigError::at(place, problem));
+        );
+        let basis = basis(layers);
+        let camera = camera(layers);
+        let analysis = analysis(layers);
+        let (window_seconds, rate_hz, short_windows) =
+            window(layers, camera.as_ref().ok().map(|camera| camera.source.is_camera()));
+        let broker = mqtt::broker(layers);
+        let spool_directory = layers.key("spool.directory", |f| &f.spool.directory, absolute_directory);
+        let keep_days = layers.key("spool.keep_days", |f| &f.spool.keep_days, within(1, 366));
+        if let (Ok(camera), Ok(analysis)) = (&camera, &analysis) {
+            refuse_faces_larger_than_the_picture(layers, camera, analysis);
         }
-        let topics = Topics::new(&root, &site, &building, &room, &device);
-        let settings = Self {
-            basis: basis(layers, file)?,
-            camera: Camera {
-                source,
-                width: key(layers, "camera.width", |f| &f.camera.width, within(64, 4096))?
-                    .unwrap_or(DEFAULT_SIZE.0),
-                height: key(layers, "camera.height", |f| &f.camera.height, within(64, 4096))?
-                    .unwrap_or(DEFAULT_SIZE.1),
-                rotate: key(
-                    layers,
-                    "camera.rotate",
-                    |f| &f.camera.rotate,
-                    |degrees| {
-                        Rotation::from_degrees(degrees)
-                            .ok_or_else(|| format!("must be 0, 90, 180 or 270, not {degrees}"))
-                    },
-                )?
-                .unwrap_or_default(),
-            },
-            rate_hz,
-            analysis: analysis(layers)?,
-            window_seconds,
-            broker: mqtt::broker(layers, topics.client_id())?,
-            topics,
-            discovery: last(layers, |f| &f.mqtt.discovery).is_some_and(|on| on.value),
-            spool_directory: key(
-                layers,
-                "spool.directory",
-                |f| &f.spool.directory,
-                |directory: String| {
-                    if directory.starts_with('/') {
-                        Ok(PathBuf::from(directory))
-                    } else {
-                        Err(format!("= \"{directory}\" must be an absolute path"))
-                    }
-                },
-            )?
-            .or_else(|| Some(PathBuf::from(DEFAULT_SPOOL)).filter(|path| path.is_dir())),
-            keep_days: key(layers, "spool.keep_days", |f| &f.spool.keep_days, within(1, 366))?.unwrap_or(7),
+
+        let device = device?.unwrap_or_else(host_name);
+        let topics = Topics::new(
+            &root?.unwrap_or_else(|| "lectern/v1".to_owned()),
+            &site?.unwrap_or_else(unassigned),
+            &building?.unwrap_or_else(unassigned),
+            &room?.unwrap_or_else(unassigned),
+            &device,
+        );
+        Ok(Self {
             device,
-        };
-        settings.refuse_faces_larger_than_the_picture(layers)?;
-        Ok(settings)
+            basis: basis?,
+            camera: camera?,
+            rate_hz: rate_hz?,
+            analysis: analysis?,
+            window_seconds: window_seconds?,
+            short_windows: short_windows?,
+            broker: Broker { client_id: topics.client_id(), ..broker? },
+            topics,
+            discovery: layers.last(|f| &f.mqtt.discovery).is_some_and(|on| on.value),
+            spool_directory: spool_directory?
+                .or_else(|| Some(PathBuf::from(DEFAULT_SPOOL)).filter(|path| path.is_dir())),
+            keep_days: keep_days?.unwrap_or(7),
+        })
     }
 
     /// What the connection to the broker needs of files that cannot be read now: key, file and reason of each.
@@ -182,7 +166,7 @@ impl Settings {
     /// That is no error of the configuration, for a file may come later than this program does: with a file system that
     /// is mounted late, or with a certificate that is renewed. It is read at each connect.
     #[must_use]
-    pub fn unreadable_files(&self) -> Vec<String> {
+    pub fn unreadable_files(&self) -> Vec<Problem> {
         let tls = self.broker.tls.as_ref();
         let identity = tls.and_then(|tls| tls.identity.as_ref());
         let files = [
@@ -193,51 +177,80 @@ impl Settings {
         ];
         let problem = |(key, file): (&str, Option<&PathBuf>)| {
             let error = std::fs::File::open(file?).err()?;
-            Some(format!("{key} {}: {error}", file?.display()))
+            let problem = Problem::new(format!("{key} {}", file?.display())).caused_by(error);
+            Some(problem.with_help("put it there, or correct the key: the broker is not reached without it"))
         };
         files.into_iter().filter_map(problem).collect()
     }
 
-    /// A recording's size is not known here, so only a camera's is held against it.
-    fn refuse_faces_larger_than_the_picture(&self, layers: &[Layer]) -> Result<(), ConfigError> {
-        let (width, height) = self.camera.rotate.size_of((self.camera.width, self.camera.height));
-        let (width, height) = size_of(self.analysis.region, width, height);
-        let smallest = self.analysis.min_face_px;
-        let is_camera = matches!(self.camera.source, CameraSource::Device(_));
-        if !is_camera || smallest <= width.min(height) {
-            return Ok(());
-        }
-        let place = last(layers, |f| &f.analysis.min_face_px)
-            .map(|at| at.place)
-            .or_else(|| last(layers, |f| &f.analysis.region).map(|at| at.place));
-        let problem = format!(
-            "analysis.min_face_px = {smallest} is more than the {width} x {height} pixels that are looked at: no face \
-             could be found"
-        );
-        Err(ConfigError::at(place.unwrap_or_default(), problem))
+    /// How many frames a whole window expects.
+    #[must_use]
+    pub fn frames_per_window(&self) -> f64 {
+        f64::from(self.window_seconds) * self.rate_hz
+    }
+}
+
+/// Width and height, what pictures come from, and how they are turned.
+fn camera(layers: &Layers) -> Result<Camera, Refused> {
+    let source = layers.key("camera.device", |f| &f.camera.device, camera_source).and_then(|source| {
+        source.ok_or_else(|| {
+            layers
+                .missing("camera.device", "name a camera, for example one from /dev/v4l/by-id/, or file:PATH")
+        })
+    });
+    let width = layers.key("camera.width", |f| &f.camera.width, within(64, 4096));
+    let height = layers.key("camera.height", |f| &f.camera.height, within(64, 4096));
+    let rotate = layers.key("camera.rotate", |f| &f.camera.rotate, rotation);
+    Ok(Camera {
+        source: source?,
+        width: width?.unwrap_or(DEFAULT_SIZE.0),
+        height: height?.unwrap_or(DEFAULT_SIZE.1),
+        rotate: rotate?.unwrap_or_default(),
+    })
+}
+
+fn rotation(degrees: u32) -> Result<Rotation, String> {
+    Rotation::from_degrees(degrees).ok_or_else(|| format!("must be 0, 90, 180 or 270, not {degrees}"))
+}
+
+/// A recording's size is not known here, so only a camera's is held against it.
+fn refuse_faces_larger_than_the_picture(layers: &Layers, camera: &Camera, analysis: &Analysis) {
+    let (width, height) = camera.rotate.size_of((camera.width, camera.height));
+    let (width, height) = size_of(analysis.region, width, height);
+    let smallest = analysis.min_face_px;
+    if !camera.source.is_camera() || smallest <= width.min(height) {
+        return;
+    }
+    let problem = Problem::new(format!(
+        "analysis.min_face_px = {smallest} is more than the {width} x {height} pixels that are looked at: no face could be \
+         found"
+    ))
+    .with_help("lower analysis.min_face_px, or widen analysis.region");
+    let at = [
+        layers.last(|f| &f.analysis.min_face_px).map(|at| at.place),
+        layers.last(|f| &f.analysis.region).map(|at| at.place),
+        layers.last(|f| &f.camera.width).map(|at| at.place),
+    ];
+    match at.into_iter().flatten().next() {
+        Some(place) => layers.refuse(&place, problem),
+        None => layers.refuse_all(problem),
+    };
+}
+
+fn absolute_directory(directory: String) -> Result<PathBuf, String> {
+    if directory.starts_with('/') {
+        Ok(PathBuf::from(directory))
+    } else {
+        Err(format!("= \"{directory}\" must be an absolute path"))
     }
 }
 
 fn level<'a>(
-    layers: &'a [Layer],
+    layers: &'a Layers,
     name: &str,
     of: impl Fn(&'a fragment::Fragment) -> &'a fragment::Key<String>,
-) -> Result<Option<String>, ConfigError> {
-    key(layers, name, of, |text| check_level(&text).map(|()| text.clone()).map_err(|e| format!("= {e}")))
-}
-
-fn within<T: PartialOrd + Display + Copy>(low: T, high: T) -> impl Fn(T) -> Result<T, String> {
-    move |value| {
-        if value >= low && value <= high {
-            Ok(value)
-        } else {
-            Err(format!("must be from {low} to {high}, not {value}"))
-        }
-    }
-}
-
-fn missing(file: &Path, name: &str, help: &str) -> ConfigError {
-    ConfigError::at(file.display(), format!("{name} is not set: {help}"))
+) -> Result<Option<String>, Refused> {
+    layers.key(name, of, |text| check_level(&text).map(|()| text.clone()).map_err(|e| format!("= {e}")))
 }
 
 fn unassigned() -> String {
@@ -251,76 +264,59 @@ fn host_name() -> String {
     if check_level(label).is_ok() { label.to_owned() } else { "lectern".to_owned() }
 }
 
-fn camera_source(device: String) -> Result<CameraSource, String> {
+fn camera_source(device: String) -> Result<CameraSource, Problem> {
     match device.strip_prefix("file:") {
         // A network camera's address may hold a password, so what is refused is not repeated.
         Some(path) if path.is_empty() || path == "-" || path.contains("://") => {
-            Err("names no file on this device that can be played in a loop".to_owned())
+            Err("names no file on this device that can be played in a loop".into())
         }
         Some(path) => Ok(CameraSource::Recording(path.into())),
         None if device.starts_with('/') => Ok(CameraSource::Device(device.into())),
-        None => Err("must be an absolute path such as /dev/v4l/by-id/… or file:PATH".to_owned()),
+        None => Err("must be an absolute path such as /dev/v4l/by-id/… or file:PATH".into()),
     }
 }
 
-fn basis(layers: &[Layer], file: &Path) -> Result<String, ConfigError> {
-    let help = "write down why this camera may run, for example \"informed consent, DPIA-2026-014\"; nothing is \
-                watched without it";
-    key(
-        layers,
-        "deployment.basis",
-        |f| &f.deployment.basis,
-        |basis: String| {
-            let basis = basis.trim().to_owned();
-            if basis.is_empty() {
-                Err(format!("is empty: {help}"))
-            } else if basis.len() > MAX_BASIS_BYTES || basis.chars().any(char::is_control) {
-                Err(format!("must be one line of at most {MAX_BASIS_BYTES} bytes"))
-            } else {
-                Ok(basis)
-            }
-        },
-    )?
-    .ok_or_else(|| missing(file, "deployment.basis", help))
+fn basis(layers: &Layers) -> Result<String, Refused> {
+    let help = "write down why this camera may run, for example \"informed consent, DPIA-2026-014\"; nothing is watched \
+                without it";
+    let check = |basis: String| {
+        let basis = basis.trim().to_owned();
+        if basis.is_empty() {
+            Err(Problem::new("is empty").with_help(help))
+        } else if basis.len() > MAX_BASIS_BYTES || basis.chars().any(char::is_control) {
+            Err(format!("must be one line of at most {MAX_BASIS_BYTES} bytes").into())
+        } else {
+            Ok(basis)
+        }
+    };
+    layers
+        .key("deployment.basis", |f| &f.deployment.basis, check)?
+        .ok_or_else(|| layers.missing("deployment.basis", help))
 }
 
-fn analysis(layers: &[Layer]) -> Result<Analysis, ConfigError> {
+fn analysis(layers: &Layers) -> Result<Analysis, Refused> {
     let default = Analysis::default();
+    let min_face_px =
+        layers.key("analysis.min_face_px", |f| &f.analysis.min_face_px, within(SMALLEST_TOLD_PX, 2000));
+    let region = |region| {
+        let allowed = "must be [left, top, right, bottom] within 0 and 1 and not empty";
+        Region::new(region).ok_or_else(|| format!("{allowed}, not {region:?}"))
+    };
+    let region = layers.key("analysis.region", |f| &f.analysis.region, region);
+    let faces = layers.key("analysis.faces", |f| &f.analysis.faces, |faces: String| faces.parse::<Faces>());
+    let min_confidence =
+        layers.key("analysis.min_confidence", |f| &f.analysis.min_confidence, within(0.0, 1.0));
+    let baseline = layers.key(
+        "analysis.baseline",
+        |f| &f.analysis.baseline,
+        |baseline: String| baseline.parse::<Baseline>(),
+    );
     Ok(Analysis {
-        min_face_px: key(
-            layers,
-            "analysis.min_face_px",
-            |f| &f.analysis.min_face_px,
-            within(SMALLEST_TOLD_PX, 2000),
-        )?
-        .unwrap_or(default.min_face_px),
-        region: key(
-            layers,
-            "analysis.region",
-            |f| &f.analysis.region,
-            |region| {
-                Region::new(region).ok_or_else(|| {
-                    format!("must be [left, top, right, bottom] within 0 and 1 and not empty, not {region:?}")
-                })
-            },
-        )?
-        .unwrap_or(default.region),
-        faces: key(layers, "analysis.faces", |f| &f.analysis.faces, |faces: String| faces.parse())?
-            .unwrap_or(default.faces),
-        min_confidence: key(
-            layers,
-            "analysis.min_confidence",
-            |f| &f.analysis.min_confidence,
-            within(0.0, 1.0),
-        )?
-        .unwrap_or(default.min_confidence),
-        baseline: key(
-            layers,
-            "analysis.baseline",
-            |f| &f.analysis.baseline,
-            |baseline: String| baseline.parse(),
-        )?
-        .unwrap_or(default.baseline),
+        min_face_px: min_face_px?.unwrap_or(default.min_face_px),
+        region: region?.unwrap_or(default.region),
+        faces: faces?.unwrap_or(default.faces),
+        min_confidence: min_confidence?.unwrap_or(default.min_confidence),
+        baseline: baseline?.unwrap_or(default.baseline),
     })
 }
 

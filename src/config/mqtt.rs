@@ -2,74 +2,81 @@
 
 use std::path::{Path, PathBuf};
 
-use super::error::ConfigError;
-use super::layers::{Layer, key, last};
-use crate::delivery::{Address, Broker, MAX_USERNAME_BYTES, OPEN_TO_OTHERS, Tls, is_open_to_others};
+use super::layers::{Layers, Refused};
+use super::suggest::{CREDENTIAL_STORE, KEY_CREDENTIAL, PASSWORD_CREDENTIAL};
+use crate::delivery::{Address, Broker, MAX_USERNAME_BYTES, Tls, is_open_to_others, open_to_others};
+use crate::help::Problem;
 
-/// Where systemd looks for the credentials of the unit.
-const CREDENTIAL_STORE: &str = "/etc/credstore";
+/// What is asked for where no URL is written: a broker on the device itself.
+const DEFAULT_PORT: u16 = 1883;
 
-/// The systemd credential that holds the MQTT password.
-const PASSWORD_CREDENTIAL: &str = "mqtt-password";
-
-/// The systemd credential that holds the key of `mqtt.client_cert`.
-const KEY_CREDENTIAL: &str = "mqtt-client-key";
-
-/// The broker and the login; `client_id` says which device this is.
-pub(super) fn broker(layers: &[Layer], client_id: String) -> Result<Broker, ConfigError> {
-    let parse = |url: String| Address::parse(&url).map_err(|e| e.to_string());
-    let Address { host, port, tls } = key(layers, "mqtt.url", |f| &f.mqtt.url, parse)?
-        .unwrap_or_else(|| Address { host: "localhost".to_owned(), port: 1883, tls: false });
+/// The broker and the login, without a client id, which is the topics'.
+pub(super) fn broker(layers: &Layers) -> Result<Broker, Refused> {
+    let address = layers.key(
+        "mqtt.url",
+        |f| &f.mqtt.url,
+        |url: String| Address::parse(&url).map_err(|error| Problem::from_error(&error)),
+    );
     let password_file =
-        key(layers, "mqtt.password_file", |f| &f.mqtt.password_file, |file| secret_file(absolute(file)?))?
-            .or_else(|| credential(PASSWORD_CREDENTIAL));
-    let username = key(layers, "mqtt.username", |f| &f.mqtt.username, user_name)?;
-    if let (None, Some(at)) = (&username, last(layers, |f| &f.mqtt.password_file)) {
-        return Err(ConfigError::at(at.place, "mqtt.password_file is of no use without mqtt.username"));
+        layers.key("mqtt.password_file", |f| &f.mqtt.password_file, |file| secret_file(absolute(file)?));
+    let username = layers.key("mqtt.username", |f| &f.mqtt.username, user_name);
+    if let (Ok(None), Some(at)) = (&username, layers.last(|f| &f.mqtt.password_file)) {
+        let problem = Problem::new("mqtt.password_file is of no use without mqtt.username");
+        layers.refuse(&at.place, problem.with_help("set mqtt.username"));
     }
+    // A URL that is wrong does not say whether TLS was meant.
+    let tls = match &address {
+        Ok(address) => tls_files(layers, address.as_ref().is_some_and(|address| address.tls)),
+        Err(refused) => Err(*refused),
+    };
+    let local = || Address { host: "localhost".to_owned(), port: DEFAULT_PORT, tls: false };
+    let Address { host, port, .. } = address?.unwrap_or_else(local);
+    let password_file = password_file?.or_else(|| credential(PASSWORD_CREDENTIAL));
     Ok(Broker {
         host,
         port,
-        client_id,
-        login: username.map(|name| (name, password_file)),
-        tls: tls_files(layers, tls)?,
+        client_id: String::new(),
+        login: username?.map(|name| (name, password_file)),
+        tls: tls?,
     })
 }
 
 /// The files of `mqtts://`; none for `mqtt://`, which can use none of them.
-fn tls_files(layers: &[Layer], wanted: bool) -> Result<Option<Tls>, ConfigError> {
+fn tls_files(layers: &Layers, wanted: bool) -> Result<Option<Tls>, Refused> {
     if !wanted {
         let files = [
-            ("mqtt.ca", last(layers, |f| &f.mqtt.ca)),
-            ("mqtt.client_cert", last(layers, |f| &f.mqtt.client_cert)),
-            ("mqtt.client_key", last(layers, |f| &f.mqtt.client_key)),
+            ("mqtt.ca", layers.last(|f| &f.mqtt.ca)),
+            ("mqtt.client_cert", layers.last(|f| &f.mqtt.client_cert)),
+            ("mqtt.client_key", layers.last(|f| &f.mqtt.client_key)),
         ];
-        return match files.into_iter().find_map(|(name, found)| Some((name, found?))) {
-            Some((name, at)) => Err(ConfigError::at(
-                at.place,
-                format!("{name} is of no use without TLS: mqtt.url must begin with mqtts://"),
-            )),
-            None => Ok(None),
-        };
-    }
-    let certificate = key(layers, "mqtt.client_cert", |f| &f.mqtt.client_cert, absolute)?.map(PathBuf::from);
-    let own_key =
-        key(layers, "mqtt.client_key", |f| &f.mqtt.client_key, |file| secret_file(absolute(file)?))?;
-    let identity = match (certificate, own_key.or_else(|| credential(KEY_CREDENTIAL))) {
-        (Some(certificate), Some(key)) => Some((certificate, key)),
-        (Some(_), None) => {
-            let at = last(layers, |f| &f.mqtt.client_cert).map(|at| at.place).unwrap_or_default();
-            let problem =
-                format!("mqtt.client_cert needs mqtt.client_key, or the credential {KEY_CREDENTIAL}");
-            return Err(ConfigError::at(at, problem));
+        for (name, at) in files.into_iter().filter_map(|(name, found)| Some((name, found?))) {
+            let problem = Problem::new(format!("{name} is of no use without TLS"));
+            layers.refuse(&at.place, problem.with_help("mqtt.url must begin with mqtts://"));
         }
-        (None, _) => match last(layers, |f| &f.mqtt.client_key) {
-            Some(at) => return Err(ConfigError::at(at.place, "mqtt.client_key needs mqtt.client_cert")),
-            None => None,
-        },
+        return Ok(None);
+    }
+    let certificate = layers.key("mqtt.client_cert", |f| &f.mqtt.client_cert, absolute);
+    let own_key = layers.key("mqtt.client_key", |f| &f.mqtt.client_key, |file| secret_file(absolute(file)?));
+    let ca = layers.key("mqtt.ca", |f| &f.mqtt.ca, absolute);
+    let identity = match (certificate?, own_key?.or_else(|| credential(KEY_CREDENTIAL))) {
+        (Some(certificate), Some(key)) => Some((PathBuf::from(certificate), key)),
+        (certificate, _) => {
+            let (without, at) = match certificate {
+                Some(_) => (
+                    format!("mqtt.client_cert needs mqtt.client_key, or the credential {KEY_CREDENTIAL}"),
+                    layers.last(|f| &f.mqtt.client_cert),
+                ),
+                None => {
+                    ("mqtt.client_key needs mqtt.client_cert".to_owned(), layers.last(|f| &f.mqtt.client_key))
+                }
+            };
+            if let Some(at) = at {
+                layers.refuse(&at.place, without);
+            }
+            None
+        }
     };
-    let ca = key(layers, "mqtt.ca", |f| &f.mqtt.ca, absolute)?.map(PathBuf::from);
-    Ok(Some(Tls { ca, identity }))
+    Ok(Some(Tls { ca: ca?.map(PathBuf::from), identity }))
 }
 
 /// The file of a credential that systemd gave to this process, or else the one that it would give to the service:
@@ -81,27 +88,27 @@ fn credential(name: &str) -> Option<PathBuf> {
 }
 
 /// A file's path as it stands. What is none is not repeated: it may be the password or the key itself.
-fn absolute(file: String) -> Result<String, String> {
+fn absolute(file: String) -> Result<String, Problem> {
     if file.starts_with('/') && !file.contains(char::is_control) {
-        Ok(file)
-    } else {
-        Err("must be the absolute path of a file; what that file holds does not belong here".to_owned())
+        return Ok(file);
     }
+    let help = "write its content into that file: what a file holds does not belong here";
+    Err(Problem::new("must be the absolute path of a file").with_help(help))
 }
 
 /// A name that fits the packet that it is sent in.
-fn user_name(name: String) -> Result<String, String> {
+fn user_name(name: String) -> Result<String, Problem> {
     if (1..=MAX_USERNAME_BYTES).contains(&name.len()) && !name.contains(char::is_control) {
         Ok(name)
     } else {
-        Err(format!("must have 1 to {MAX_USERNAME_BYTES} bytes and no control characters"))
+        Err(format!("must have 1 to {MAX_USERNAME_BYTES} bytes and no control characters").into())
     }
 }
 
 /// A file that only its owner may read. One that is not there is no mistake: see [`super::Settings::unreadable_files`].
-fn secret_file(file: String) -> Result<PathBuf, String> {
+fn secret_file(file: String) -> Result<PathBuf, Problem> {
     if std::fs::metadata(&file).is_ok_and(|file| is_open_to_others(&file)) {
-        return Err(format!("{file} {OPEN_TO_OTHERS}"));
+        return Err(open_to_others().of(&file).of("="));
     }
     Ok(PathBuf::from(file))
 }

@@ -14,8 +14,8 @@ fn load(files: &[(&str, &str)], variables: &[(&str, &str)]) -> Result<Settings, 
     }
     let file = folder.path().join("lectern.toml");
     let variables = variables.iter().map(|(name, value)| (OsString::from(name), OsString::from(value)));
-    layers::read(&file, variables)
-        .and_then(|layers| Settings::from_layers(&layers, &file))
+    Layers::read(&file, variables)
+        .finish(Settings::from_layers)
         .map_err(|e| e.to_string().replace(&format!("{}/", folder.path().display()), ""))
 }
 
@@ -61,14 +61,18 @@ fn a_bad_value_is_refused_with_its_place_and_what_is_allowed() {
             "[analysis]\nbaseline = \"mine\"\n",
             "lectern.d/x.toml:2: analysis.baseline must be \"person\" or \"none\", not \"mine\"",
         ),
-        ("[analysis]\nrate = 2\n", "lectern.d/x.toml:2: unknown field `rate`, expected one of `rate_hz`"),
+        (
+            "[analysis]\nrate = 2\n",
+            "lectern.d/x.toml:2: analysis.rate is not a key; did you mean `analysis.rate_hz`?",
+        ),
         (
             "\n[windows]\nseconds = 60\n",
-            "lectern.d/x.toml:2: unknown field `windows`, expected one of `device`",
+            "lectern.d/x.toml:2: windows is neither a section nor a key; did you mean `window`?",
         ),
+        ("window = 60\n", "lectern.d/x.toml:1: window is a section; write [window]"),
         ("[window]\nseconds = 7\n", "lectern.d/x.toml:2: window.seconds must divide 3600, not 7"),
         ("[device]\nid = \"a/b\"\n", "lectern.d/x.toml:2: device.id = `a/b` cannot be a topic level"),
-        ("[camera]\nwidth = \"wide\"\n", "lectern.d/x.toml:2: width: invalid type: string, expected u32"),
+        ("[camera]\nwidth = \"wide\"\n", "lectern.d/x.toml:2: camera.width must be a whole number"),
         ("[mqtt]\nurl = \"http://x\"\n", "lectern.d/x.toml:2: mqtt.url must look like mqtts://"),
         (
             "[mqtt]\nurl = \"mqtt://u:p@x\"\n",
@@ -76,7 +80,7 @@ fn a_bad_value_is_refused_with_its_place_and_what_is_allowed() {
         ),
         (
             "[mqtt]\nca = \"/etc/ca.pem\"\n",
-            "lectern.d/x.toml:2: mqtt.ca is of no use without TLS: mqtt.url must begin with mqtts://",
+            "lectern.d/x.toml:2: mqtt.ca is of no use without TLS; mqtt.url must begin with mqtts://",
         ),
         (
             "[mqtt]\nurl = \"mqtts://x\"\nclient_cert = \"/dev/null\"\n",
@@ -112,11 +116,12 @@ fn a_bad_value_is_refused_with_its_place_and_what_is_allowed() {
 fn a_bad_variable_is_named() {
     let error = load(&[("lectern.toml", GOOD)], &[("LECTERN_ANALYSIS_RATE_HZ", "fast")]).unwrap_err();
     assert!(
-        error.starts_with("variable LECTERN_ANALYSIS_RATE_HZ: analysis.rate_hz: invalid type"),
+        error.starts_with("variable LECTERN_ANALYSIS_RATE_HZ: analysis.rate_hz must be a number"),
         "{error}"
     );
     let error = load(&[("lectern.toml", GOOD)], &[("LECTERN_CAMRA_WIDTH", "640")]).unwrap_err();
     assert!(error.starts_with("variable LECTERN_CAMRA_WIDTH: names no configuration key"), "{error}");
+    assert!(error.ends_with("did you mean `LECTERN_CAMERA_WIDTH`?"), "{error}");
 }
 
 #[test]
@@ -147,8 +152,7 @@ fn a_file_that_is_not_there_yet_is_told_and_no_mistake() {
     );
     let settings = load(&[("lectern.toml", &text)], &[]).unwrap();
     let told = settings.unreadable_files();
-    let keys: Vec<_> = told.iter().filter_map(|problem| problem.split_once(": No such file")).collect();
-    let keys: Vec<_> = keys.iter().map(|(key, _)| *key).collect();
+    let keys: Vec<_> = told.iter().map(ToString::to_string).collect();
     assert_eq!(
         keys,
         ["mqtt.password_file /none/password", "mqtt.ca /none/ca.pem", "mqtt.client_key /none/key"]
@@ -212,7 +216,7 @@ fn a_password_at_the_wrong_place_is_never_repeated() {
             // A user name that is one is accepted.
             if let Err(error) = load(&[("lectern.toml", &text)], &[]) {
                 // A key is named; whoever writes a password there has it in no error of a value.
-                let error = error.replace("unknown field `Xyzzy-42`", "");
+                let error = error.replace("mqtt.Xyzzy-42 is not a key", "");
                 assert!(!error.contains(CANARY), "{text}\n{error}");
             }
         }
@@ -233,5 +237,87 @@ fn a_password_at_the_wrong_place_is_never_repeated() {
     for text in [camera.clone(), camera.replace("rtsp", "file:rtsp")] {
         let error = load(&[("lectern.toml", &text)], &[]).unwrap_err();
         assert!(!error.contains(CANARY) && error.contains("camera.device"), "{error}");
+    }
+}
+
+#[test]
+fn all_mistakes_are_reported_in_the_order_of_the_files() {
+    let bad = "[device]\nid = \"a/b\"\n[camera]\ndevcie = \"/dev/video0\"\nwidth = true\n[mqtt]\npassword = \"x\"\nurl = 7\n";
+    let later = "[window]\nseconds = 7\n";
+    let error = load(
+        &[("lectern.toml", bad), ("lectern.d/10.toml", later)],
+        &[("LECTERN_ANALYSIS_RATE_HZ", "99"), ("LECTERN_SPOOL_DIR", "/x")],
+    )
+    .unwrap_err();
+    let places: Vec<_> = error.lines().map(|line| line.split(" ").next().unwrap()).collect();
+    let wanted = [
+        "lectern.toml:2:",
+        "lectern.toml:4:",
+        "lectern.toml:5:",
+        "lectern.toml:7:",
+        "lectern.toml:8:",
+        "lectern.d/10.toml:2:",
+        "variable",
+        "variable",
+        "lectern.toml:",
+        "lectern.toml:",
+    ];
+    assert_eq!(places, wanted, "{error}");
+    assert!(error.contains("camera.devcie is not a key; did you mean `camera.device`?"), "{error}");
+    assert!(error.contains("put the password into /etc/credstore/lectern.mqtt-password"), "{error}");
+    assert!(error.contains("did you mean `LECTERN_SPOOL_DIRECTORY`?"), "{error}");
+    assert!(
+        error.contains("deployment.basis is not set") && error.contains("camera.device is not set"),
+        "{error}"
+    );
+}
+
+#[test]
+fn what_is_no_toml_hides_no_mistake_of_another_file_and_is_no_missing_key() {
+    let error = load(&[("lectern.toml", "[camera\n"), ("lectern.d/10.toml", "[window]\nseconds = 7\n")], &[]);
+    let error = error.unwrap_err();
+    assert!(error.starts_with("lectern.toml:1: "), "{error}");
+    assert!(error.contains("lectern.d/10.toml:2: window.seconds must divide 3600"), "{error}");
+    assert!(!error.contains("is not set"), "{error}");
+}
+
+const CAMERA: &str = "deployment.basis = \"consent\"\ncamera.device = \"/dev/video0\"\n";
+
+#[test]
+fn a_record_of_a_camera_sums_up_a_minute_and_thirty_frames() {
+    let with = |base: &str, more: &str| {
+        load(&[("lectern.toml", base), ("lectern.d/x.toml", more)], &[])
+            .map(|settings| settings.short_windows)
+    };
+    for (more, refused) in [
+        ("window.seconds = 30\n", "lectern.d/x.toml:1: window.seconds = 30 is too short"),
+        (
+            "analysis.rate_hz = 5\nwindow.seconds = 30\n",
+            "lectern.d/x.toml:2: window.seconds = 30 is too short",
+        ),
+        (
+            "analysis.rate_hz = 0.4\n",
+            "lectern.d/x.toml:1: analysis.rate_hz = 0.4 is too low for window.seconds = 60",
+        ),
+        (
+            "analysis.rate_hz = 0.1\nwindow.seconds = 240\n",
+            "lectern.d/x.toml:1: analysis.rate_hz = 0.1 is too low",
+        ),
+    ] {
+        let error = with(CAMERA, more).unwrap_err();
+        assert!(error.starts_with(refused) && error.contains("window.allow_short = true"), "{error}");
+        assert_eq!(error.lines().count(), 1, "{error}");
+        assert_eq!(with(CAMERA, &format!("{more}window.allow_short = true\n")), Ok(true));
+        assert_eq!(with(GOOD, more), Ok(false), "a recording needs no permission");
+    }
+    let error = with(CAMERA, "analysis.rate_hz = 0.1\n").unwrap_err();
+    assert!(error.contains("set analysis.rate_hz = 0.5 or window.seconds = 300"), "{error}");
+    for more in [
+        "",
+        "analysis.rate_hz = 0.5\n",
+        "analysis.rate_hz = 0.1\nwindow.seconds = 300\n",
+        "window.allow_short = true\n",
+    ] {
+        assert_eq!(with(CAMERA, more), Ok(false), "{more}");
     }
 }

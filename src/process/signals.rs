@@ -2,11 +2,9 @@
 //! that comes while nobody waits is there at the next wait.
 
 use std::io;
-use std::sync::Arc;
 
 use lectern_delivery::Beside;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::Mutex;
 
 /// What a signal asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,17 +55,13 @@ impl Signals {
     }
 }
 
-/// The signals of a process whose deliver thread is not always the same.
-pub type Shared = Arc<Mutex<Signals>>;
-
 /// What is done when a signal comes; called on the deliver thread.
 pub type OnRequest = Box<dyn FnMut(Request) + Send>;
 
 /// Hears signals beside the delivery.
 #[must_use]
-pub fn heard(signals: Shared, mut on_request: OnRequest) -> Beside {
+pub fn heard(mut signals: Signals, mut on_request: OnRequest) -> Beside {
     Box::pin(async move {
-        let mut signals = signals.lock().await;
         loop {
             on_request(signals.next().await);
         }

@@ -20,7 +20,8 @@ use lectern::clock::{Stop, SystemClock};
 use lectern::delivery::payload::{self, Identity};
 use lectern::delivery::spool::Spool;
 use lectern::delivery::topics::Topics;
-use lectern::delivery::{Broker, Setup, Timing, Unmonitored};
+use lectern::delivery::{Broker, Setup, Timing, Unmonitored, probe};
+use lectern::help::Explained;
 use rumqttc::{Client, Event, MqttOptions, Packet, QoS};
 use serde_json::Value;
 
@@ -34,6 +35,11 @@ pub(crate) fn lectern() -> Command {
         command.env_remove(name);
     }
     command
+}
+
+/// Why a broker does not take a test message, as it is printed.
+pub(crate) fn refusal(broker: &Broker) -> String {
+    Explained(&probe(broker, "lectern/v1/check", "{}").unwrap_err()).to_string()
 }
 
 /// A part of the folder of data that is not part of the project. The tests that need it are ignored unless asked for.

@@ -19,11 +19,11 @@ pub use message::limits::MAX_USERNAME_BYTES;
 pub use message::{payload, topics};
 pub use monitor::{Monitor, ROUND, Round, Unmonitored};
 pub use mqtt::{
-    Address, Answer, BadAddress, Broker, OPEN_TO_OTHERS, ProbeError, Tls, is_open_to_others, probe,
+    Address, Answer, BadAddress, Broker, ProbeError, Tls, is_open_to_others, open_to_others, probe,
     test_messages,
 };
 pub use publisher::{
-    Beside, DeliveryThread, EventLoop, Panicked, Report, Reports, Setup, Summary, Timing, deliver,
+    Beside, DeliveryThread, EventLoop, OpenSpool, Panicked, Report, Reports, Setup, Summary, Timing, deliver,
 };
 
 /// Crates whose log lines may hold packets, a password among them: they are never heard.

@@ -14,7 +14,7 @@ pub const ROUND: Duration = Duration::from_secs(5);
 
 /// How it goes, each time that the deliver thread goes round.
 pub struct Round<'a> {
-    /// What the thread was told at its start.
+    /// What the thread was told at its start, or at the last reload.
     pub setup: &'a Setup,
     /// What the device is doing, and since when.
     pub state: (State, Timestamp),

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-pub use record::{Counts, MinuteRecord};
+pub use record::{Counts, MIN_PARTIAL_FRAMES, MinuteRecord};
 
 use crate::clock::{BootTime, Clock};
 use crate::expression::Sighting;

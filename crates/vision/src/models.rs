@@ -140,11 +140,10 @@ impl ModelStore {
         let found = hex(&Sha256::digest(&bytes));
         if found != model.sha256 {
             let problem = format!(
-                "has SHA-256 {found}, and the manifest says {}: the file is damaged or belongs to another \
-                 version; install it again",
+                "has SHA-256 {found}, and the manifest says {}: the file is damaged or belongs to another version",
                 model.sha256
             );
-            return Err(VisionError::model(&model.file, problem));
+            return Err(VisionError::model(&model.file, problem).with_help("install the package again"));
         }
         Ok(bytes)
     }
@@ -161,7 +160,8 @@ fn read(folder: Option<&Path>, name: &str) -> Result<Cow<'static, [u8]>, VisionE
             .find(|(built_in, _)| *built_in == name)
             .map(|(_, bytes)| Cow::Borrowed(*bytes))
             .ok_or_else(|| {
-                VisionError::model(name, "is not part of this program; name a folder with --models")
+                VisionError::model(name, "is not part of this program")
+                    .with_help("name a folder with --models")
             }),
     }
 }

@@ -10,6 +10,7 @@ use super::super::UsageError;
 use super::tables;
 use crate::cli::Analyze;
 use crate::delivery::topics::{MAX_LEVEL_BYTES, may_be_in_level};
+use crate::help::Problem;
 
 /// One recording of the list.
 #[derive(Debug, Clone, PartialEq)]
@@ -54,9 +55,10 @@ impl List {
         let videos = &arguments.videos;
         for (option, given) in [("--label", arguments.label.len()), ("--start", arguments.start.len())] {
             if given != 0 && given != videos.len() {
-                let problem = format!("{option} is given {given} times for {} recordings", videos.len());
-                let way_out = "give it once for each, in the same order, or list them in a --manifest";
-                return Err(UsageError(format!("{problem}; {way_out}")).into());
+                let problem =
+                    Problem::new(format!("{option} is given {given} times for {} recordings", videos.len()));
+                let help = "give it once for each, in the same order, or list them in a --manifest";
+                return Err(UsageError::new(problem.with_help(help)).into());
             }
         }
         let recordings = videos.iter().enumerate().map(|(i, path)| Recording {
@@ -78,14 +80,15 @@ fn label_of(path: &Path) -> String {
 
 fn read(manifest: &Path) -> anyhow::Result<List> {
     let text = fs::read(manifest).with_context(|| format!("{} cannot be read", manifest.display()))?;
+    let wrong = |problem: Problem| UsageError::new(problem.of(format_args!("{}:", manifest.display())));
     let text = String::from_utf8(text)
-        .map_err(|_| UsageError(format!("{}: is no UTF-8; save it as CSV in UTF-8", manifest.display())))?;
+        .map_err(|_| wrong(Problem::new("is no UTF-8").with_help("save it as CSV in UTF-8")))?;
     let folder = manifest.parent().unwrap_or(Path::new(""));
-    parse(&text, folder).map_err(|problem| UsageError(format!("{}: {problem}", manifest.display())).into())
+    parse(&text, folder).map_err(|problem| wrong(problem).into())
 }
 
 /// Files are named from `folder` on.
-fn parse(text: &str, folder: &Path) -> Result<List, String> {
+fn parse(text: &str, folder: &Path) -> Result<List, Problem> {
     // Spreadsheets begin with a byte order mark, and in much of Europe divide by semicolons.
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let head = text.lines().next().unwrap_or_default();
@@ -94,16 +97,16 @@ fn parse(text: &str, folder: &Path) -> Result<List, String> {
         csv::ReaderBuilder::new().delimiter(delimiter).trim(csv::Trim::All).from_reader(text.as_bytes());
     let header = reader.headers().map_err(|e| e.to_string())?.clone();
     let position = |name: &str| header.iter().position(|column| column == name);
-    let file = position("file").ok_or("has no column `file`; its first line names the columns")?;
+    let file = position("file")
+        .ok_or_else(|| Problem::new("has no column `file`").with_help("its first line names the columns"))?;
     let (label, start) = (position("label"), position("start"));
     let ours = [Some(file), label, start];
     let carried: Vec<usize> = (0..header.len()).filter(|at| !ours.contains(&Some(*at))).collect();
     let columns: Vec<String> = carried.iter().map(|i| header[*i].to_owned()).collect();
     for (i, column) in columns.iter().enumerate() {
         if column.is_empty() || tables::is_taken(column) || columns[..i].contains(column) {
-            return Err(format!(
-                "has a column `{column}`, which the tables have already; give it another name"
-            ));
+            let problem = Problem::new(format!("has a column `{column}`, which the tables have already"));
+            return Err(problem.with_help("give it another name"));
         }
     }
     let mut recordings = Vec::new();
@@ -126,7 +129,7 @@ fn parse(text: &str, folder: &Path) -> Result<List, String> {
         });
     }
     if recordings.is_empty() {
-        return Err("lists no recording".to_owned());
+        return Err("lists no recording".into());
     }
     Ok(List { recordings, columns })
 }
@@ -189,7 +192,7 @@ mod tests {
             ("file,label\n,x\n", "line 2: has no file"),
         ] {
             let problem = parse(text, Path::new("")).unwrap_err();
-            assert!(problem.contains(told), "{text:?}: {problem}");
+            assert!(problem.to_string().contains(told), "{text:?}: {problem}");
         }
     }
 }

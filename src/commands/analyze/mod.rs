@@ -25,12 +25,12 @@ use self::recorder::{Notes, Recorder};
 use self::results::{End, Results};
 use self::tables::Sheets;
 use self::unfinished::Part;
-use super::{Interrupted, UsageError, outputs};
+use super::{Interrupted, UsageError, explain, outputs};
 use crate::camera::{CameraError, open_recording_among, rotated};
 use crate::cli::Analyze;
 use crate::clock::{SimulatedClock, Stop};
 use crate::delivery::payload::Identity;
-use crate::logging::printable::complain;
+use crate::help::{Explained, Problem};
 use crate::process::signals::{Signals, is_ignored};
 use crate::vision::Analyzer;
 use crate::vision::models::ModelStore;
@@ -49,10 +49,8 @@ const HANGUP: i32 = 1;
 pub fn run(arguments: &Analyze, models: Option<&Path>) -> anyhow::Result<()> {
     let Analyze { rate, window, .. } = arguments;
     if rate * f64::from(*window) < 1.0 {
-        let problem = format!(
-            "--rate {rate} gives no frame in --window {window}; give a longer window or a higher rate"
-        );
-        return Err(UsageError(problem).into());
+        let problem = Problem::new(format!("--rate {rate} gives no frame in --window {window}"));
+        return Err(UsageError::new(problem.with_help("give a longer window or a higher rate")).into());
     }
     let list = List::of(arguments)?;
     let inputs = list.recordings.iter().map(|it| it.path.as_path());
@@ -88,18 +86,18 @@ pub fn run(arguments: &Analyze, models: Option<&Path>) -> anyhow::Result<()> {
     let begun = job.next.load(Ordering::Relaxed).min(list.recordings.len());
     let mut failed = job.results.finish(&list.columns, signal.is_some())?;
     if let Some(number) = signal {
-        failed.iter().for_each(complain);
+        failed.iter().for_each(explain::print);
         let has_table =
             [&arguments.csv, &arguments.frames_csv, &arguments.faces_csv].iter().any(|it| it.is_some());
-        let way_out = if has_table { "; go on with --resume" } else { "" };
-        let told = format!(
-            "interrupted in recording {begun} of {}: what was counted so far is written{way_out}",
+        let problem = Problem::new(format!(
+            "interrupted in recording {begun} of {}: what was counted so far is written",
             list.recordings.len()
-        );
-        return Err(Interrupted { number, told }.into());
+        ));
+        let problem = if has_table { problem.with_help("go on with --resume") } else { problem };
+        return Err(Interrupted { number, problem }.into());
     }
     let Some(last) = failed.pop() else { return Ok(()) };
-    failed.iter().for_each(complain);
+    failed.iter().for_each(explain::print);
     Err(last)
 }
 
@@ -193,10 +191,7 @@ impl Job<'_> {
         analyzer: &mut Option<Analyzer>,
     ) -> anyhow::Result<()> {
         let Self { arguments, results, progress, stop, settings, .. } = self;
-        let cannot_be_read = |e| {
-            let problem = format!("cannot be read: {e}");
-            anyhow::Error::from(CameraError::Recording { path: recording.path.clone(), problem })
-        };
+        let cannot_be_read = |e| anyhow::Error::from(CameraError::unreadable(&recording.path, e));
         let boot = match self.namer.boot(index, recording) {
             Ok(boot) => boot,
             Err(e) => return results.end(index, End::Nothing(Some(cannot_be_read(e)))),
@@ -251,12 +246,11 @@ impl Job<'_> {
             recorder.end(&arguments.analysis(), turned);
         }
         let failure = match outcome {
-            Err(error) => Some(error.to_string()),
+            Err(error) => Some(Explained(&error).to_string()),
             Ok(_) if recorder.notes.is_blank() && !cut_short => {
-                let problem = "not one picture of it could be read; play it, and record or convert it again";
-                let error =
-                    CameraError::Recording { path: recording.path.clone(), problem: problem.to_owned() };
-                Some(error.to_string())
+                let problem = Problem::new("not one picture of it could be read");
+                let problem = problem.with_help("play it, and record or convert it again");
+                Some(Explained(&CameraError::recording(&recording.path, problem)).to_string())
             }
             Ok(_) => None,
         };

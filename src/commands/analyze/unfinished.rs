@@ -12,10 +12,11 @@ use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, anyhow};
+use anyhow::Context;
 use serde::{Deserialize, Serialize};
 
 use super::super::{UsageError, placed};
+use crate::help::Problem;
 
 /// All that one recording comes to.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -45,7 +46,7 @@ impl Unfinished {
         let Some(table) = table else {
             if resume {
                 let problem = "--resume needs a table (--csv, --frames-csv or --faces-csv): what was finished lies beside it";
-                return Err(UsageError(problem.to_owned()).into());
+                return Err(UsageError::new(problem).into());
             }
             return Ok(Self { folder: None, _lock: None });
         };
@@ -62,9 +63,8 @@ impl Unfinished {
         match lock.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
-                let problem =
-                    format!("{} is being written by another run; wait for its end", table.display());
-                return Err(anyhow!(problem));
+                let problem = Problem::new(format!("{} is being written by another run", table.display()));
+                return Err(problem.with_help("wait for its end").into());
             }
             // A file system without locks.
             Err(TryLockError::Error(_)) => {}
@@ -72,11 +72,13 @@ impl Unfinished {
         let unfinished = Self { folder: Some(folder.clone()), _lock: Some(lock) };
         let finished = unfinished.finished();
         if finished > 0 && !resume {
-            return Err(UsageError(format!(
-                "{} holds {finished} recordings that an earlier run has finished; go on with --resume, or remove that folder",
+            let problem = Problem::new(format!(
+                "{} holds {finished} recordings that an earlier run has finished",
                 folder.display()
-            ))
-            .into());
+            ));
+            return Err(
+                UsageError::new(problem.with_help("go on with --resume, or remove that folder")).into()
+            );
         }
         Ok(unfinished)
     }

@@ -16,7 +16,7 @@ pub(super) fn check(settings: &Settings) -> Finding {
         match probe(broker, &topic, &message) {
             Ok(Answer::Returned) => {}
             Ok(Answer::Acknowledged) => silent.push(topic),
-            Err(error) => return Finding::error(Part::Broker, error),
+            Err(error) => return Finding::error(Part::Broker, &error),
         }
     }
     if silent.is_empty() {

@@ -14,7 +14,7 @@ const FRAMES: u32 = 6;
 
 /// What the camera offers; each of its frames is handed to `look`.
 pub(super) fn check(settings: &Settings, look: &mut dyn FnMut(&Frame)) -> Finding {
-    let failed = |error: CameraError| Finding::error(Part::Camera, error);
+    let failed = |error: CameraError| Finding::error(Part::Camera, &error);
     let mut offers = String::new();
     if let CameraSource::Device(device) = &settings.camera.source {
         let mut opened = V4l2::new(device, settings.camera.width, settings.camera.height, settings.rate_hz);

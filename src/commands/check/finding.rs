@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::super::reach::Reach;
 use crate::cli::Part;
+use crate::help::{Causes, Help};
 use crate::logging::printable::Printable;
 
 /// How one check went.
@@ -56,18 +57,23 @@ impl Finding {
         Self::new(part, Verdict::Skipped, found)
     }
 
-    /// An error of another room: its words end with the way out, after a semicolon.
-    pub(super) fn error(part: Part, error: impl Display) -> Self {
-        let error = error.to_string();
-        match error.split_once("; ") {
-            Some((found, advice)) => Self::failed(part, found).advise(advice),
-            None => Self::failed(part, error),
+    /// An error with its causes, and how to fix it as advice.
+    pub(super) fn error(part: Part, error: &impl Help) -> Self {
+        let finding = Self::failed(part, Causes(error));
+        match error.help() {
+            Some(help) => finding.advise(help),
+            None => finding,
         }
     }
 
     /// The same, with what to do.
     pub(super) fn advise(self, advice: impl Display) -> Self {
         Self { advice: Some(Printable(advice).to_string()), ..self }
+    }
+
+    /// The same, with what to do where it does not say that yet.
+    pub(super) fn or_advise(self, advice: &str) -> Self {
+        if self.advice.is_some() { self } else { self.advise(advice) }
     }
 
     /// The same, with how far away a face is seen.

@@ -22,7 +22,7 @@ pub(super) fn looker(settings: &Settings, models: Option<&Path>) -> Result<Looke
 pub(super) fn check(looked: Option<Result<Look, VisionError>>) -> Finding {
     match looked {
         Some(Ok(look)) => judge(look.light),
-        Some(Err(error)) => Finding::error(Part::Light, error),
+        Some(Err(error)) => Finding::error(Part::Light, &error),
         None => {
             let finding = Finding::skipped(Part::Light, "not measured");
             finding.advise("there was no frame to look at")

@@ -68,7 +68,11 @@ pub fn run(arguments: &Check, folder: Option<&Path>) -> anyhow::Result<()> {
     for part in Part::value_variants().iter().copied().filter(|part| wanted(*part)) {
         match (part, &settings) {
             (Part::Configuration, Ok(settings)) => tell(configuration(settings))?,
-            (Part::Configuration, Err(error)) => tell(Finding::error(part, error))?,
+            (Part::Configuration, Err(error)) => {
+                for mistake in error.mistakes() {
+                    tell(Finding::error(part, mistake))?;
+                }
+            }
             (Part::Camera, Ok(settings)) => {
                 let (finding, seen) = look_at(settings);
                 let finding = match &seen {
@@ -111,11 +115,12 @@ pub fn run(arguments: &Check, folder: Option<&Path>) -> anyhow::Result<()> {
 
 fn configuration(settings: &Settings) -> Finding {
     if let Some(problem) = settings.unreadable_files().into_iter().next() {
-        return Finding::failed(Part::Configuration, problem)
-            .advise("put it there, or correct the key: the broker is not reached without it");
+        return Finding::error(Part::Configuration, &problem);
     }
-    Finding::ok(
-        Part::Configuration,
-        format_args!("publishes on {}, basis: {}", settings.topics.minute, settings.basis),
-    )
+    let found = format!("publishes on {}, basis: {}", settings.topics.minute, settings.basis);
+    if settings.short_windows {
+        let found = format!("{found}; {}", super::short_windows(settings));
+        return Finding::warning(Part::Configuration, found).advise(super::REMOVE_ALLOW_SHORT);
+    }
+    Finding::ok(Part::Configuration, found)
 }

@@ -31,7 +31,7 @@ pub(super) fn check(models: Option<&Path>, settings: Option<&Settings>) -> Findi
                 }
             }
         }
-        Err(error) => Finding::error(Part::Models, format_args!("{error}; install the package again")),
+        Err(error) => Finding::error(Part::Models, &error).or_advise("install the package again"),
     }
 }
 

@@ -10,6 +10,7 @@ use plotters::style::text_anchor::{HPos, Pos, VPos};
 use super::super::placed;
 use super::division::Division;
 use super::table::{Lecture, Minute};
+use crate::help::Problem;
 
 /// Words and lines; a page on a dark screen turns them light.
 const INK: RGBColor = RGBColor(34, 34, 34);
@@ -355,6 +356,10 @@ fn drawing(error: impl std::fmt::Display) -> anyhow::Error {
     anyhow!("the chart cannot be drawn: {error}")
 }
 
+fn no_font(what: &str, help: &'static str) -> anyhow::Error {
+    Problem::new(format!("the chart cannot be drawn: {what}")).with_help(help).into()
+}
+
 /// Where fonts lie, and those that are looked for.
 const FONTS: [&str; 6] = [
     "/usr/share/fonts/truetype/dejavu/DejaVuSans.ttf",
@@ -369,8 +374,8 @@ const FONTS: [&str; 6] = [
 fn font() -> anyhow::Result<()> {
     let bytes = FONTS.iter().find_map(|path| std::fs::read(path).ok());
     let bytes = bytes.ok_or_else(|| {
-        drawing("a PNG needs the font DejaVu Sans; install fonts-dejavu-core, or write an SVG")
+        no_font("a PNG needs the font DejaVu Sans", "install fonts-dejavu-core, or write an SVG")
     })?;
     plotters::style::register_font("sans-serif", FontStyle::Normal, Box::leak(bytes.into_boxed_slice()))
-        .map_err(|_| drawing("its font is damaged; install fonts-dejavu-core again, or write an SVG"))
+        .map_err(|_| no_font("its font is damaged", "install fonts-dejavu-core again, or write an SVG"))
 }

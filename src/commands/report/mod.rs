@@ -22,6 +22,7 @@ use self::division::Division;
 use self::table::Lecture;
 use super::{UsageError, outputs, placed};
 use crate::cli::Report;
+use crate::help::Problem;
 
 /// Writes the page, and the chart where one is asked for.
 ///
@@ -34,12 +35,12 @@ pub fn run(arguments: &Report) -> anyhow::Result<()> {
     for path in &arguments.tables {
         let bytes = std::fs::read(path).with_context(|| format!("{} cannot be read", path.display()))?;
         table::read(&bytes, &mut known, &mut lectures)
-            .map_err(|problem| UsageError(format!("{}: {problem}", path.display())))?;
+            .map_err(|problem| UsageError::new(problem.of(format_args!("{}:", path.display()))))?;
     }
     if lectures.is_empty() {
-        return Err(
-            UsageError("the tables hold no minute; analyze recordings with --csv first".to_owned()).into()
-        );
+        let problem =
+            Problem::new("the tables hold no minute").with_help("analyze recordings with --csv first");
+        return Err(UsageError::new(problem).into());
     }
     placed::write(&arguments.out, page::page(&lectures)?.as_bytes())?;
     arguments.chart.as_deref().map_or(Ok(()), |path| write_chart(&lectures, path))
@@ -51,7 +52,7 @@ pub fn run(arguments: &Report) -> anyhow::Result<()> {
 /// When it cannot be written.
 pub(super) fn chart_of(table: &[u8], path: &Path) -> anyhow::Result<()> {
     let mut lectures = Vec::new();
-    table::read(table, &mut HashSet::new(), &mut lectures).map_err(anyhow::Error::msg)?;
+    table::read(table, &mut HashSet::new(), &mut lectures)?;
     write_chart(&lectures, path)
 }
 

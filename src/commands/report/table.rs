@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use csv::StringRecord;
 
 use crate::expression::Expression;
+use crate::help::Problem;
 use crate::window::Counts;
 
 /// One minute of a lecture.
@@ -50,13 +51,15 @@ pub(super) fn read(
     table: &[u8],
     known: &mut HashSet<[String; 3]>,
     lectures: &mut Vec<Lecture>,
-) -> Result<(), String> {
+) -> Result<(), Problem> {
     let mut reader = csv::Reader::from_reader(table);
     let header = reader.headers().map_err(|e| e.to_string())?.clone();
     let position = |name: &str| header.iter().position(|column| column == name);
     let must = |name: &str| {
-        position(name)
-            .ok_or_else(|| format!("has no column `{name}`; name a table that `lectern analyze --csv` wrote"))
+        position(name).ok_or_else(|| {
+            Problem::new(format!("has no column `{name}`"))
+                .with_help("name a table that `lectern analyze --csv` wrote")
+        })
     };
     let names = [must("device")?, must("boot")?, must("label")?, must("source")?];
     let counts = ["seconds", "frames_expected", "frames", "corrupt", "no_face", "uncertain"];

@@ -14,6 +14,7 @@ use serde::Serialize;
 use super::{STANDARD_OUTPUT, placed};
 use crate::cli::Status;
 use crate::clock::SystemClock;
+use crate::help::{Explained, Problem};
 use crate::local_status::{LocalStatus, Silent};
 use crate::logging::printable::{Printable, complain};
 use board::Board;
@@ -44,7 +45,7 @@ pub fn run(arguments: &Status) -> anyhow::Result<()> {
     }
     let mut out = std::io::stdout().lock();
     let text = if arguments.json {
-        let problem = service.as_ref().err().map(ToString::to_string);
+        let problem = service.as_ref().err().map(|error| Explained(error).to_string());
         let service = service.as_ref().ok();
         serde_json::to_string(&Report { running: service.is_some(), problem, service, board: &board })?
     } else {
@@ -67,17 +68,19 @@ fn tell_prometheus(
         Ok(service) => Some(service),
         Err(error @ (Silent::NotAllowed(_) | Silent::Unreadable(..))) => return Err(error.into()),
         Err(error) => {
-            complain(&error);
+            complain(Explained(&error));
             None
         }
     };
     let text = prometheus::metrics(service.as_ref(), board);
     match out {
         // The collector is another user, whatever the mask; it reads `*.prom` alone.
-        Some(file) => placed::replace(file, text.as_bytes(), Some(Permissions::from_mode(0o644)))
-            .with_context(|| {
-                format!("{}; name a file in a folder that is there", placed::cannot_write(file))
-            }),
+        Some(file) => {
+            placed::replace(file, text.as_bytes(), Some(Permissions::from_mode(0o644))).map_err(|error| {
+                let problem = Problem::new(placed::cannot_write(file)).caused_by(error);
+                problem.with_help("name a file in a folder that is there").into()
+            })
+        }
         None => std::io::stdout().write_all(text.as_bytes()).context(STANDARD_OUTPUT),
     }
 }

@@ -1,6 +1,9 @@
 //! Where a broker is, as `mqtt.url` says it.
 
+use std::borrow::Cow;
 use std::net::Ipv6Addr;
+
+use lectern_record::help::Help;
 
 /// The longest host name (RFC 1035, 2.3.4), in bytes.
 const LONGEST_HOST: usize = 253;
@@ -20,14 +23,26 @@ pub struct Address {
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BadAddress {
     /// It has an `@`.
-    #[error("must hold no user name or password: they belong in mqtt.username and a credential")]
+    #[error("must hold no user name or password")]
     HoldsLogin,
     /// It is not of the right form.
-    #[error(
-        "must look like mqtts://broker.example:8883 or mqtt://broker.example:1883: a host of letters, digits, `-`, `.` and \
-         `_`, or an IPv6 address in brackets, and a port from 1 to 65535; a user name belongs in mqtt.username"
-    )]
+    #[error("must look like mqtts://broker.example:8883 or mqtt://broker.example:1883")]
     BadForm,
+}
+
+impl Help for BadAddress {
+    fn help(&self) -> Option<Cow<'_, str>> {
+        Some(Cow::Borrowed(match self {
+            Self::HoldsLogin => {
+                "set mqtt.username, and put the password into the credential mqtt-password or a file of mode 0600 in \
+                 mqtt.password_file"
+            }
+            Self::BadForm => {
+                "write a host of letters, digits, `-`, `.` and `_`, or an IPv6 address in brackets, and a port from 1 to \
+                 65535; a user name belongs in mqtt.username"
+            }
+        }))
+    }
 }
 
 impl Address {

@@ -4,8 +4,10 @@ use std::fmt::{Display, Formatter, Result};
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
+use lectern_record::help::Problem;
+
 /// Where the broker is and who asks.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Broker {
     /// Host name or address.
     pub host: String,
@@ -20,7 +22,7 @@ pub struct Broker {
 }
 
 /// The files of a TLS connection, read anew at each connect, so that renewed ones need no restart.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Tls {
     /// The certificates of the authorities to trust (PEM); those of the system where none is given.
     pub ca: Option<PathBuf>,
@@ -35,8 +37,11 @@ impl Display for Broker {
     }
 }
 
-/// Said of a password or a key that others may read.
-pub const OPEN_TO_OTHERS: &str = "is open to others; chmod 600 it";
+/// What is wrong with a file that holds a password or a key and that others may read.
+#[must_use]
+pub fn open_to_others() -> Problem {
+    Problem::new("is open to others").with_help("chmod 600 it")
+}
 
 /// Whether a file that holds a secret may be read by others than its owner.
 #[must_use]

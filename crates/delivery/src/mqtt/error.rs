@@ -1,69 +1,75 @@
 //! Why there is no connection to the broker, in words of our own.
 
+use std::borrow::Cow;
 use std::io::{self, ErrorKind};
 
 use rumqttc::{ConnectReturnCode, ConnectionError, Packet, StateError, TlsError, mqttbytes};
 
 use super::broker::Broker;
 use super::tls;
+use lectern_record::help::{Help, Problem};
 
-/// Why there is no connection, with the way out. Its words are our own: those of rumqttc repeat what the broker sent, and
-/// some brokers send our password.
+/// Why there is no connection, and what to do. Its words are our own: those of rumqttc repeat what the broker sent, and
+/// some brokers send our password. The caller tries again in any case, so there is one kind.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum LinkError {
-    #[error(
-        "broker {broker}: the user name or the password is wrong; check mqtt.username and the credential"
-    )]
-    BadCredentials { broker: String },
-    #[error(
-        "broker {broker}: this client is not authorised, or its user name or password is wrong; check mqtt.username and \
-         the credential, and the broker's access rules"
-    )]
-    NotAuthorised { broker: String },
-    #[error("broker {broker}: is not available at the moment; it is tried again, and its own log says why")]
-    Unavailable { broker: String },
-    #[error(
-        "broker {broker}: closed the connection; it restarts, another client has the same id, or its access rules forbid \
-         what this device publishes"
-    )]
-    Closed { broker: String },
-    #[error("broker {broker}: {problem}; check mqtt.url and the network")]
-    Network { broker: String, problem: String },
-    /// A problem with its own way out.
-    #[error("broker {broker}: {told}")]
-    Told { broker: String, told: String },
-    #[error("mqtt password file {file}: {problem}; check mqtt.password_file or the credential mqtt-password")]
-    Password { file: String, problem: String },
-    #[error(transparent)]
-    BadFile(#[from] tls::BadFile),
+#[error(transparent)]
+pub(crate) struct LinkError(#[from] pub(super) Problem);
+
+impl Help for LinkError {
+    fn help(&self) -> Option<Cow<'_, str>> {
+        Help::help(&self.0)
+    }
 }
 
+/// What to do where another service may listen on the port.
+const IS_IT_A_BROKER: &str = "is it a broker? check mqtt.url";
+
+/// What to do where the network, or the address, may be wrong.
+const CHECK_NETWORK: &str = "check mqtt.url and the network";
+
+/// What to do where the password may be wrong.
+const CHECK_LOGIN: &str = "check mqtt.username and the credential";
+
 /// Something else listens on the port; it may be TLS.
-const NOT_MQTT: &str = "answers with what is not MQTT; if it talks TLS, mqtt.url must begin with mqtts://, otherwise check mqtt.url";
+fn not_mqtt() -> Problem {
+    Problem::new("answers with what is not MQTT")
+        .with_help("if it talks TLS, mqtt.url must begin with mqtts://, otherwise check mqtt.url")
+}
 
 impl LinkError {
+    /// A problem of this broker.
+    fn of(broker: &Broker, problem: Problem) -> Self {
+        Self(problem.of(format_args!("broker {broker}:")))
+    }
+
     pub(crate) fn network(broker: &Broker, problem: &str) -> Self {
-        Self::Network { broker: broker.to_string(), problem: problem.to_owned() }
+        Self::of(broker, Problem::new(problem).with_help(CHECK_NETWORK))
     }
 
     /// `connected` tells whether the broker had accepted the connection.
     pub(crate) fn from_rumqttc(broker: &Broker, connected: bool, error: &ConnectionError) -> Self {
-        let name = broker.to_string();
-        let told = |told: &str| Self::Told { broker: broker.to_string(), told: told.to_owned() };
+        let of = |what: &str, help: &'static str| Self::of(broker, Problem::new(what).with_help(help));
         if let Some(problem) = tls::explain(error, broker) {
-            return told(&problem);
+            return Self::of(broker, problem);
         }
         match error {
             ConnectionError::ConnectionRefused(code) => match code {
-                ConnectReturnCode::BadUserNamePassword => Self::BadCredentials { broker: name },
-                ConnectReturnCode::NotAuthorized => Self::NotAuthorised { broker: name },
-                ConnectReturnCode::ServiceUnavailable => Self::Unavailable { broker: name },
-                ConnectReturnCode::BadClientId => told(
-                    "does not take this device's client id, its topic with `:` for `/`; allow longer client ids there, or \
-                     choose shorter names in [device] and mqtt.root",
+                ConnectReturnCode::BadUserNamePassword => {
+                    of("the user name or the password is wrong", CHECK_LOGIN)
+                }
+                ConnectReturnCode::NotAuthorized => of(
+                    "this client is not authorised, or its user name or password is wrong",
+                    "check mqtt.username and the credential, and the broker's access rules",
+                ),
+                ConnectReturnCode::ServiceUnavailable => {
+                    of("is not available at the moment", "it is tried again, and its own log says why")
+                }
+                ConnectReturnCode::BadClientId => of(
+                    "does not take this device's client id, its topic with `:` for `/`",
+                    "allow longer client ids there, or choose shorter names in [device] and mqtt.root",
                 ),
                 ConnectReturnCode::RefusedProtocolVersion | ConnectReturnCode::Success => {
-                    told("refuses MQTT 3.1.1; allow this version there")
+                    of("refuses MQTT 3.1.1", "allow this version there")
                 }
             },
             ConnectionError::NetworkTimeout | ConnectionError::FlushTimeout => {
@@ -76,11 +82,9 @@ impl LinkError {
             ConnectionError::MqttState(error) => Self::from_state(broker, connected, error),
             // Also the service behind the port of a client: a port that is free may connect to itself.
             ConnectionError::NotConnAck(Packet::Connect(_)) => {
-                told("sends back what it is sent; no broker listens there: check mqtt.url")
+                of("sends back what it is sent", "no broker listens there: check mqtt.url")
             }
-            ConnectionError::NotConnAck(_) => {
-                told("answers CONNECT with another packet; is it a broker? check mqtt.url")
-            }
+            ConnectionError::NotConnAck(_) => of("answers CONNECT with another packet", IS_IT_A_BROKER),
             ConnectionError::RequestsDone | ConnectionError::Tls(_) => {
                 Self::network(broker, "connection ended")
             }
@@ -88,13 +92,13 @@ impl LinkError {
     }
 
     fn from_state(broker: &Broker, connected: bool, error: &StateError) -> Self {
-        let told = |told: &str| Self::Told { broker: broker.to_string(), told: told.to_owned() };
+        let of = |what: &str, help: &'static str| Self::of(broker, Problem::new(what).with_help(help));
         match error {
             StateError::ConnectionAborted => Self::closed(broker, connected),
             StateError::Io(error) | StateError::Deserialization(mqttbytes::Error::Io(error)) => {
                 match error.kind() {
                     // It ended in the midst of what would be a packet if it were MQTT.
-                    ErrorKind::Other if !connected && broker.tls.is_none() => told(NOT_MQTT),
+                    ErrorKind::Other if !connected && broker.tls.is_none() => Self::of(broker, not_mqtt()),
                     ErrorKind::Other | ErrorKind::UnexpectedEof => Self::closed(broker, connected),
                     ErrorKind::ConnectionReset | ErrorKind::BrokenPipe if !connected => {
                         Self::closed(broker, connected)
@@ -106,29 +110,33 @@ impl LinkError {
                 Self::network(broker, "does not answer")
             }
             StateError::Unsolicited(_) => {
-                told("acknowledges what it was not sent; its own log may say why, and it is tried again")
+                of("acknowledges what it was not sent", "its own log may say why, and it is tried again")
             }
             // A record of TLS that says "no TLS here" (an alert, 15 03 0x 00 02) reads like a CONNECT whose first string
             // is 0x00 bytes long.
             StateError::Deserialization(mqttbytes::Error::BoundaryCrossed(256 | 512 | 768 | 1024))
                 if !connected =>
             {
-                told("talks TLS on this port; mqtt.url must begin with mqtts://")
+                of("talks TLS on this port", "mqtt.url must begin with mqtts://")
             }
             StateError::Deserialization(mqttbytes::Error::OutgoingPacketTooLarge { .. }) => {
-                told("was to be sent a packet longer than this program allows; this is a bug")
+                of("was to be sent a packet longer than this program allows", "this is a bug")
             }
-            _ if connected || broker.tls.is_some() => {
-                told("sends what is not MQTT 3.1.1; is it a broker? check mqtt.url")
-            }
-            _ => told(NOT_MQTT),
+            _ if connected || broker.tls.is_some() => of("sends what is not MQTT 3.1.1", IS_IT_A_BROKER),
+            _ => Self::of(broker, not_mqtt()),
         }
     }
 
     /// The broker has ended the connection, before or after it had accepted it.
     fn closed(broker: &Broker, connected: bool) -> Self {
-        let why = match (connected, broker.tls.as_ref().map(|tls| tls.identity.is_some())) {
-            (true, _) => return Self::Closed { broker: broker.to_string() },
+        let has_identity = broker.tls.as_ref().map(|tls| tls.identity.is_some());
+        let help = match (connected, has_identity) {
+            (true, _) => {
+                let problem = Problem::new("closed the connection").with_help(
+                    "it restarts, another client has the same id, or its access rules forbid what this device publishes",
+                );
+                return Self::of(broker, problem);
+            }
             (false, None) => {
                 "if it talks TLS on this port, mqtt.url must begin with mqtts://; otherwise its own log says why"
             }
@@ -137,16 +145,15 @@ impl LinkError {
             }
             (false, Some(true)) => "its own log says why",
         };
-        let told = format!("closed the connection before it answered CONNECT; {why}");
-        Self::Told { broker: broker.to_string(), told }
+        Self::of(broker, Problem::new("closed the connection before it answered CONNECT").with_help(help))
     }
 
     /// The kernel's words; any other source might have put what it received into its own.
     fn io(broker: &Broker, error: &io::Error) -> Self {
-        let words = match error.raw_os_error() {
-            Some(_) => error.to_string(),
-            None => error.kind().to_string(),
+        let cause = match error.raw_os_error() {
+            Some(number) => io::Error::from_raw_os_error(number),
+            None => error.kind().into(),
         };
-        Self::network(broker, &words)
+        Self(Problem::new(format_args!("broker {broker}")).caused_by(cause).with_help(CHECK_NETWORK))
     }
 }

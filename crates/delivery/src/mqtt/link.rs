@@ -15,11 +15,12 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
-use super::broker::{Broker, OPEN_TO_OTHERS, is_open_to_others};
+use super::broker::{Broker, is_open_to_others, open_to_others};
 use super::error::LinkError;
 use super::tls;
 use crate::message::limits::{LONGEST_SENT, MAX_PASSWORD_BYTES};
 use crate::message::payload::Payload;
+use lectern_record::help::Problem;
 
 /// PINGREQ after this much silence; a second one without an answer ends the connection.
 const KEEP_ALIVE: Duration = Duration::from_secs(30);
@@ -35,23 +36,25 @@ const UNASKED_PAUSE: Duration = Duration::from_millis(10);
 
 /// The password as it stands in the file, without the line's end.
 fn password(file: &Path) -> Result<String, LinkError> {
-    let bad = |problem: String| LinkError::Password { file: file.display().to_string(), problem };
+    let bad = |problem: Problem| {
+        let problem = problem.of(format_args!("mqtt password file {}:", file.display()));
+        LinkError::from(problem.or_help("check mqtt.password_file or the credential mqtt-password"))
+    };
+    let unreadable = |error| bad(Problem::new("cannot be read").caused_by(error));
     let mut text = String::new();
     // Opening a pipe would wait for whoever writes to it.
     if std::fs::metadata(file).is_ok_and(|file| !file.is_file()) {
-        return Err(bad("is no regular file".to_owned()));
+        return Err(bad("is no regular file".into()));
     }
-    let open = std::fs::File::open(file).map_err(|error| bad(error.to_string()))?;
+    let open = std::fs::File::open(file).map_err(unreadable)?;
     // It may have come, or changed, since the configuration was read.
     if open.metadata().is_ok_and(|file| is_open_to_others(&file)) {
-        return Err(bad(OPEN_TO_OTHERS.to_owned()));
+        return Err(bad(open_to_others()));
     }
-    open.take(MAX_PASSWORD_BYTES as u64 + 2)
-        .read_to_string(&mut text)
-        .map_err(|error| bad(error.to_string()))?;
+    open.take(MAX_PASSWORD_BYTES as u64 + 2).read_to_string(&mut text).map_err(unreadable)?;
     text.truncate(text.trim_end_matches(['\r', '\n']).len());
     if text.len() > MAX_PASSWORD_BYTES {
-        return Err(bad(format!("holds more than {MAX_PASSWORD_BYTES} bytes")));
+        return Err(bad(format!("holds more than {MAX_PASSWORD_BYTES} bytes").into()));
     }
     Ok(text)
 }

@@ -8,5 +8,5 @@ mod probe;
 mod tls;
 
 pub use address::{Address, BadAddress};
-pub use broker::{Broker, OPEN_TO_OTHERS, Tls, is_open_to_others};
+pub use broker::{Broker, Tls, is_open_to_others, open_to_others};
 pub use probe::{Answer, ProbeError, messages as test_messages, probe};

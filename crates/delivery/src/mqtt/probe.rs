@@ -1,5 +1,6 @@
 //! One connection on request: does the broker take what this device would publish?
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use tokio::time::{Instant, timeout, timeout_at};
@@ -10,6 +11,7 @@ use super::link::{Link, LinkEvent};
 use crate::message::limits::LONGEST_RETURNED;
 use crate::message::topics::{CHECK_SUFFIX, Topics};
 use crate::message::{discovery, payload};
+use lectern_record::help::{Help, Problem};
 
 /// Longest wait for CONNACK and PUBACK together.
 const ANSWER_WITHIN: Duration = Duration::from_secs(20);
@@ -17,10 +19,16 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(20);
 /// A message that has not come back so long after its PUBACK will not come.
 const RETURNS_WITHIN: Duration = Duration::from_secs(3);
 
-/// Why the broker cannot be used, with the way out.
+/// Why the broker cannot be used, and what to do.
 #[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct ProbeError(String);
+#[error(transparent)]
+pub struct ProbeError(Problem);
+
+impl Help for ProbeError {
+    fn help(&self) -> Option<Cow<'_, str>> {
+        Help::help(&self.0)
+    }
+}
 
 /// What became of the test message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,7 +66,7 @@ pub fn probe(broker: &Broker, topic: &str, payload: &str) -> Result<Answer, Prob
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
-        .map_err(|e| ProbeError(format!("no event loop: {e}")))?;
+        .map_err(|e| ProbeError(Problem::new("no event loop").caused_by(e)))?;
     let mut published = false;
     let outcome = runtime.block_on(async {
         timeout(ANSWER_WITHIN, talk(&broker, topic, payload, &mut published))
@@ -66,11 +74,11 @@ pub fn probe(broker: &Broker, topic: &str, payload: &str) -> Result<Answer, Prob
             .unwrap_or_else(|_| Err(LinkError::network(&broker, "does not acknowledge")))
     });
     runtime.shutdown_background();
-    outcome.map_err(|error| {
+    outcome.map_err(|LinkError(problem)| {
         ProbeError(if published {
-            format!("{error}: it was sent a message on {topic}")
+            problem.and(format_args!("when it was sent a message on {topic}"))
         } else {
-            error.to_string()
+            problem
         })
     })
 }

@@ -11,55 +11,43 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
 use rustls::{
-    AlertDescription, CertificateError, ClientConfig, DigitallySignedStruct, InvalidMessage, RootCertStore,
-    SignatureScheme,
+    AlertDescription, CertificateError, ClientConfig, DigitallySignedStruct, InvalidMessage, OtherError,
+    RootCertStore, SignatureScheme,
 };
 
-use super::broker::{Broker, OPEN_TO_OTHERS, Tls, is_open_to_others};
+use super::broker::{Broker, Tls, is_open_to_others, open_to_others};
+use lectern_record::help::Problem;
 
-/// A file of the TLS configuration that cannot be used.
-#[derive(Debug, thiserror::Error)]
-#[error("{key} {file} {problem}")]
-pub(crate) struct BadFile {
-    key: &'static str,
-    file: String,
-    problem: String,
-}
-
-impl BadFile {
-    fn new(key: &'static str, file: &Path, problem: impl ToString) -> Self {
-        Self { key, file: file.display().to_string(), problem: problem.to_string() }
-    }
+/// What is wrong with a file of the TLS configuration.
+fn bad_file(key: &str, file: &Path, problem: Problem) -> Problem {
+    problem.of(format_args!("{key} {}", file.display()))
 }
 
 /// Reads the files and makes a configuration for one connection.
-pub(super) fn configure(tls: &Tls) -> Result<Arc<ClientConfig>, BadFile> {
+pub(super) fn configure(tls: &Tls) -> Result<Arc<ClientConfig>, Problem> {
     let mut roots = RootCertStore::empty();
     let mut named = Vec::new();
     match &tls.ca {
         Some(file) => {
             named = certificates("mqtt.ca", file)?;
             for certificate in &named {
-                let problem = "holds a certificate that cannot be used; see openssl x509 -text -in FILE";
-                roots.add(certificate.clone()).map_err(|_| BadFile::new("mqtt.ca", file, problem))?;
+                roots.add(certificate.clone()).map_err(|_| {
+                    let problem = Problem::new("holds a certificate that cannot be used");
+                    bad_file("mqtt.ca", file, problem.with_help("see openssl x509 -text -in FILE"))
+                })?;
             }
         }
         None => {
             roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
             if roots.is_empty() {
                 let problem =
-                    "holds no authority; name one in mqtt.ca, or install the package ca-certificates";
-                return Err(BadFile::new(
-                    "the system's certificate store",
-                    Path::new("/etc/ssl/certs"),
-                    problem,
-                ));
+                    Problem::new("the system's certificate store /etc/ssl/certs holds no authority");
+                return Err(problem.with_help("name one in mqtt.ca, or install the package ca-certificates"));
             }
         }
     }
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let unusable =
-        || BadFile::new("the certificates for TLS", Path::new(""), "cannot be used; check mqtt.ca");
+    let unusable = || Problem::new("the certificates for TLS cannot be used").with_help("check mqtt.ca");
     let inner = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider))
         .build()
         .map_err(|_| unusable())?;
@@ -71,18 +59,20 @@ pub(super) fn configure(tls: &Tls) -> Result<Arc<ClientConfig>, BadFile> {
     let config = match &tls.identity {
         Some((chain, key)) => {
             let certificates = certificates("mqtt.client_cert", chain)?;
-            let bad_key = |problem: &str| BadFile::new("mqtt.client_key", key, problem);
+            let bad_key = |problem: Problem| bad_file("mqtt.client_key", key, problem);
             if std::fs::metadata(key).is_ok_and(|file| is_open_to_others(&file)) {
-                return Err(bad_key(OPEN_TO_OTHERS));
+                return Err(bad_key(open_to_others()));
             }
             let secret = PrivateKeyDer::from_pem_file(key).map_err(|error| match error {
                 rustls::pki_types::pem::Error::NoItemsFound => bad_key(
-                    "holds no private key in PEM form, or an encrypted one; make one without a password with openssl pkey",
+                    Problem::new("holds no private key in PEM form, or an encrypted one")
+                        .with_help("make one without a password with openssl pkey"),
                 ),
-                error => bad_key(&pem(error)),
+                error => bad_key(pem(error)),
             })?;
             builder.with_client_auth_cert(certificates, secret).map_err(|_| {
-                bad_key("is not the key of mqtt.client_cert, or of an unknown kind; name the two that were made together")
+                let problem = Problem::new("is not the key of mqtt.client_cert, or of an unknown kind");
+                bad_key(problem.with_help("name the two that were made together"))
             })?
         }
         None => builder.with_no_client_auth(),
@@ -90,26 +80,27 @@ pub(super) fn configure(tls: &Tls) -> Result<Arc<ClientConfig>, BadFile> {
     Ok(Arc::new(config))
 }
 
-fn certificates(key: &'static str, file: &Path) -> Result<Vec<CertificateDer<'static>>, BadFile> {
+fn certificates(key: &'static str, file: &Path) -> Result<Vec<CertificateDer<'static>>, Problem> {
     let found: Vec<_> = CertificateDer::pem_file_iter(file)
         .and_then(Iterator::collect)
-        .map_err(|e| BadFile::new(key, file, pem(e)))?;
+        .map_err(|e| bad_file(key, file, pem(e)))?;
     if found.is_empty() {
-        return Err(BadFile::new(key, file, "holds no certificate in PEM form; name a file that has one"));
+        let problem = Problem::new("holds no certificate in PEM form").with_help("name a file that has one");
+        return Err(bad_file(key, file, problem));
     }
     Ok(found)
 }
 
-/// The words of an error, without anything of the file's content.
-fn pem(error: rustls::pki_types::pem::Error) -> String {
+/// What is wrong with a file, without anything of its content.
+fn pem(error: rustls::pki_types::pem::Error) -> Problem {
     match error {
         rustls::pki_types::pem::Error::Io(error) => {
-            format!("cannot be read: {error}; check the file and its rights")
+            Problem::new("cannot be read").caused_by(error).with_help("check the file and its rights")
         }
         rustls::pki_types::pem::Error::NoItemsFound => {
-            "holds nothing of the kind in PEM form; name a file that does".to_owned()
+            Problem::new("holds nothing of the kind in PEM form").with_help("name a file that does")
         }
-        _ => "is no valid PEM file; make or copy it again".to_owned(),
+        _ => Problem::new("is no valid PEM file").with_help("make or copy it again"),
     }
 }
 
@@ -169,14 +160,16 @@ impl ServerCertVerifier for Verifier {
     }
 }
 
-/// Whether a certificate was refused only because it is an authority's. rustls has no kind of its own for this.
+/// Whether a certificate was refused only because it is an authority's. rustls has no kind of its own for this, and hands
+/// on webpki's.
 fn is_an_authority(error: &CertificateError) -> bool {
-    matches!(error, CertificateError::Other(other) if format!("{other:?}").contains("CaUsedAsEndEntity"))
+    let CertificateError::Other(OtherError(cause)) = error else { return false };
+    matches!(cause.downcast_ref(), Some(webpki::Error::CaUsedAsEndEntity))
 }
 
-/// What a failed connection has to do with TLS, and the way out, in words of our own: rustls's may repeat what the broker
+/// What a failed connection has to do with TLS, and how to fix it, in words of our own: rustls's may repeat what the broker
 /// sent.
-pub(super) fn explain(error: &ConnectionError, broker: &Broker) -> Option<String> {
+pub(super) fn explain(error: &ConnectionError, broker: &Broker) -> Option<Problem> {
     let tls = broker.tls.as_ref()?;
     let io: &io::Error = match error {
         ConnectionError::Tls(TlsError::Io(io)) | ConnectionError::Io(io) => io,
@@ -184,37 +177,37 @@ pub(super) fn explain(error: &ConnectionError, broker: &Broker) -> Option<String
             StateError::Io(io) | StateError::Deserialization(rumqttc::mqttbytes::Error::Io(io)),
         ) => io,
         ConnectionError::Tls(TlsError::DNSName(_)) => {
-            return Some(
-                "no certificate can be for its name; use another name or its address in mqtt.url".to_owned(),
-            );
+            let problem = Problem::new("no certificate can be for its name");
+            return Some(problem.with_help("use another name or its address in mqtt.url"));
         }
-        ConnectionError::Tls(_) => return Some(format!("TLS failed; {}", look_with_openssl(broker))),
+        ConnectionError::Tls(_) => {
+            return Some(Problem::new("TLS failed").with_help(look_with_openssl(broker)));
+        }
         _ => return None,
     };
     let Some(error) = io.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) else {
         let in_handshake = matches!(error, ConnectionError::Tls(_));
         let closed = matches!(io.kind(), io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset);
         return (in_handshake && closed).then(|| {
-            "closed the connection during the TLS handshake; does it talk TLS on this port? mqtts:// is port 8883 on most \
-             brokers"
-                .to_owned()
+            Problem::new("closed the connection during the TLS handshake")
+                .with_help("does it talk TLS on this port? mqtts:// is port 8883 on most brokers")
         });
     };
     Some(match error {
         rustls::Error::InvalidCertificate(certificate) => explain_certificate(certificate, broker),
         rustls::Error::InvalidMessage(
             InvalidMessage::HandshakePayloadTooLarge | InvalidMessage::CertificatePayloadTooLarge,
-        ) => "its certificate chain is too long, 64 kB are allowed; let it show its own certificate and the intermediate ones \
-              alone"
-            .to_owned(),
+        ) => Problem::new("its certificate chain is too long, 64 kB are allowed")
+            .with_help("let it show its own certificate and the intermediate ones alone"),
         rustls::Error::InvalidMessage(_) => {
-            "does not talk TLS on this port; mqtts:// is port 8883 on most brokers".to_owned()
+            Problem::new("does not talk TLS on this port").with_help("mqtts:// is port 8883 on most brokers")
         }
         rustls::Error::AlertReceived(alert) => explain_alert(*alert, tls, broker),
         rustls::Error::PeerIncompatible(_) => {
-            "has no version or cipher of TLS in common with this device; let it offer TLS 1.2 or 1.3".to_owned()
+            Problem::new("has no version or cipher of TLS in common with this device")
+                .with_help("let it offer TLS 1.2 or 1.3")
         }
-        _ => format!("TLS failed; {}", look_with_openssl(broker)),
+        _ => Problem::new("TLS failed").with_help(look_with_openssl(broker)),
     })
 }
 
@@ -222,38 +215,39 @@ fn look_with_openssl(broker: &Broker) -> String {
     format!("its own log says why, or openssl s_client -connect {broker}")
 }
 
-fn explain_certificate(certificate: &CertificateError, broker: &Broker) -> String {
+fn explain_certificate(certificate: &CertificateError, broker: &Broker) -> Problem {
     match certificate {
         CertificateError::UnknownIssuer => {
-            "its certificate is signed by an authority that is not trusted here; name that authority's certificate in \
-             mqtt.ca"
-                .to_owned()
+            Problem::new("its certificate is signed by an authority that is not trusted here")
+                .with_help("name that authority's certificate in mqtt.ca")
         }
         CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
-            "its certificate has expired; it must be renewed there, unless this device's clock is wrong".to_owned()
+            Problem::new("its certificate has expired")
+                .with_help("it must be renewed there, unless this device's clock is wrong")
         }
         CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
-            "its certificate is not valid yet; is this device's clock right?".to_owned()
+            Problem::new("its certificate is not valid yet").with_help("is this device's clock right?")
         }
-        CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => format!(
-            "its certificate is not for the name {}; use a name from its subjectAltName in mqtt.url, or give it a certificate \
-             for this one",
-            broker.host
-        ),
+        CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+            Problem::new(format_args!("its certificate is not for the name {}", broker.host)).with_help(
+                "use a name from its subjectAltName in mqtt.url, or give it a certificate for this one",
+            )
+        }
         other if is_an_authority(other) => {
-            "its certificate is that of an authority (CA:TRUE); name this very certificate in mqtt.ca, or give the broker one \
-             with basicConstraints=CA:FALSE"
-                .to_owned()
+            Problem::new("its certificate is that of an authority (CA:TRUE)").with_help(
+                "name this very certificate in mqtt.ca, or give the broker one with basicConstraints=CA:FALSE",
+            )
         }
         CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {
-            "its certificate is not for servers; give it one with extendedKeyUsage=serverAuth".to_owned()
+            Problem::new("its certificate is not for servers")
+                .with_help("give it one with extendedKeyUsage=serverAuth")
         }
-        _ => format!("its certificate cannot be used; {}", look_with_openssl(broker)),
+        _ => Problem::new("its certificate cannot be used").with_help(look_with_openssl(broker)),
     }
 }
 
 /// In TLS 1.3 these come after the handshake, when the broker has seen that there is no certificate.
-fn explain_alert(alert: AlertDescription, tls: &Tls, broker: &Broker) -> String {
+fn explain_alert(alert: AlertDescription, tls: &Tls, broker: &Broker) -> Problem {
     let about_certificates = matches!(
         alert,
         AlertDescription::CertificateRequired
@@ -267,17 +261,16 @@ fn explain_alert(alert: AlertDescription, tls: &Tls, broker: &Broker) -> String 
     );
     match (tls.identity.is_some(), alert) {
         (false, AlertDescription::HandshakeFailure) => {
-            "refuses the TLS handshake, as brokers do that want a certificate from this device; name mqtt.client_cert and \
-             mqtt.client_key"
-                .to_owned()
+            let what = "refuses the TLS handshake, as brokers do that want a certificate from this device";
+            Problem::new(what).with_help("name mqtt.client_cert and mqtt.client_key")
         }
-        (false, _) if about_certificates => {
-            "wants a certificate from this device; name mqtt.client_cert and mqtt.client_key".to_owned()
-        }
+        (false, _) if about_certificates => Problem::new("wants a certificate from this device")
+            .with_help("name mqtt.client_cert and mqtt.client_key"),
         (true, _) if about_certificates => {
-            format!("refuses this device's certificate ({alert:?}); check mqtt.client_cert and mqtt.client_key")
+            Problem::new(format_args!("refuses this device's certificate ({alert:?})"))
+                .with_help("check mqtt.client_cert and mqtt.client_key")
         }
-        (_, AlertDescription::Unknown(_)) => format!("TLS failed; {}", look_with_openssl(broker)),
-        _ => format!("TLS failed, it says {alert:?}; {}", look_with_openssl(broker)),
+        (_, AlertDescription::Unknown(_)) => Problem::new("TLS failed").with_help(look_with_openssl(broker)),
+        _ => Problem::new(format_args!("TLS failed, it says {alert:?}")).with_help(look_with_openssl(broker)),
     }
 }

@@ -10,6 +10,7 @@
 //! ```
 
 pub(crate) mod announcer;
+mod intake;
 mod report;
 mod setup;
 mod thread;
@@ -29,7 +30,9 @@ use crate::mqtt::link::{Link, LinkEvent};
 use crate::outage::Outages;
 use crate::spool::Spool;
 use announcer::{Announcer, Message};
-pub use report::{Report, Reports, Summary};
+use lectern_record::help::Explained;
+use report::{Moving, Reload};
+pub use report::{OpenSpool, Report, Reports, Summary};
 use setup::{FAREWELL, LEAVING_BACKOFF};
 pub use setup::{Setup, Timing};
 pub use thread::{Beside, DeliveryThread, EventLoop, Panicked, deliver};
@@ -45,6 +48,8 @@ enum InFlight {
     /// The earlier announcement is withdrawn.
     Withdrawal,
     Record(u64),
+    /// `offline` at the place that a new configuration leaves.
+    Farewell,
 }
 
 /// What the connection is to do now.
@@ -60,7 +65,7 @@ enum Next {
 
 /// How a connection ended.
 enum Ended {
-    /// Everything is published and the broker knows that we left.
+    /// Everything is published and the broker knows that we left, or a new configuration needs another connection.
     Left,
     Failed(LinkError),
 }
@@ -77,6 +82,10 @@ struct Publisher {
     connected: bool,
     /// Set when the watch has ended: by then all must be published.
     leave_by: Option<Instant>,
+    /// A new configuration, and until when what is in flight is waited for.
+    pending: Option<(Reload, Instant)>,
+    /// Set when a new configuration needs another connection.
+    moving: Option<Moving>,
     /// When records that still wait in memory go to the disk.
     store_at: Option<Instant>,
     /// Before this a record of a backlog is not published.
@@ -101,6 +110,8 @@ impl Publisher {
             status_due: true,
             connected: false,
             leave_by: None,
+            pending: None,
+            moving: None,
             store_at: None,
             not_before: Instant::now(),
             outages: Outages::default(),
@@ -125,8 +136,13 @@ impl Publisher {
             }
             self.connected = false;
             match ended {
+                // At once, for it was not the broker that failed.
+                _ if self.moving.take().is_some() => {
+                    failures = 0;
+                    continue;
+                }
                 Ended::Left => break,
-                Ended::Failed(error) => self.complain(&error.to_string()),
+                Ended::Failed(error) => self.complain(&Explained(&error).to_string()),
             }
             self.store();
             // The watch ends only after it has sent its last window, so a closed channel is empty.
@@ -135,6 +151,9 @@ impl Publisher {
             if !self.collect_until(retry, &mut reports).await {
                 log::warn!("the broker did not come back in time");
                 break;
+            }
+            if self.moving.take().is_some() {
+                failures = 0;
             }
         }
         self.store();
@@ -189,6 +208,10 @@ impl Publisher {
         loop {
             let now = Instant::now();
             let mut paced = None;
+            self.take_over(in_flight.is_none());
+            if self.moving.as_ref().is_some_and(|moving| !self.connected || moving.by <= now) {
+                return Ended::Left;
+            }
             self.go_round();
             if self.connected && in_flight.is_none() && !leaving {
                 match self.publish_next(&mut link, now) {
@@ -208,7 +231,7 @@ impl Publisher {
             }
             // Whichever is nearest, and soon enough to show that this thread lives.
             let acknowledged_by = in_flight.map(|(_, limit)| limit);
-            let limits = [acknowledged_by, self.leave_by, self.store_at, paced];
+            let limits = [acknowledged_by, self.leave_by, self.store_at, paced, self.changes_by()];
             let wake = limits.into_iter().flatten().fold(now + ROUND, Instant::min);
             tokio::select! {
                 report = reports.recv(), if self.leave_by.is_none() => self.accept(report),
@@ -254,6 +277,11 @@ impl Publisher {
     /// Publishes what is due first: a changed status, the oldest record, an announcement, the farewell. Records come before
     /// the announcement, so that one which cannot be delivered stops none of them.
     fn publish_next(&mut self, link: &mut Link, now: Instant) -> Result<Next, LinkError> {
+        if let Some(moving) = &mut self.moving {
+            let Some((topic, payload)) = moving.farewell.take() else { return Ok(Next::Leave) };
+            link.publish(&topic, true, &payload)?;
+            return Ok(Next::Wait(InFlight::Farewell));
+        }
         let no_time_left = self.leave_by.is_some_and(|by| now + FAREWELL >= by);
         if no_time_left && !self.status_due {
             self.enter(State::Offline);
@@ -317,7 +345,7 @@ impl Publisher {
             Some(InFlight::Status(state)) => log::debug!("the broker has the status {state:?}"),
             Some(InFlight::Announcement) => self.announcer.announced(),
             Some(InFlight::Withdrawal) => announcer::note(self.spool.folder(), None),
-            None => {}
+            Some(InFlight::Farewell) | None => {}
         }
     }
 
@@ -337,34 +365,6 @@ impl Publisher {
         self.store_at = self.spool.has_unstored().then(|| Instant::now() + STORE_AGAIN_AFTER);
     }
 
-    /// Takes one report; `None` tells that the watch has ended.
-    fn accept(&mut self, report: Option<Report>) {
-        let Setup { identity, topics, timing, .. } = &self.setup;
-        match report {
-            Some(Report::Record(record)) => {
-                self.setup.monitor.window_ended(&record);
-                let payload = payload::minute(identity, &record, !self.connected);
-                self.spool.push(record.seq, &topics.minute, &payload);
-                if self.connected {
-                    self.store_at = self.store_at.or(Some(Instant::now() + timing.store_after));
-                    self.look_at_spool();
-                } else {
-                    self.store();
-                }
-            }
-            // Whoever publishes this will be another process, later.
-            Some(Report::Open(record)) => {
-                let payload = payload::minute(identity, &record, true);
-                self.spool.keep_open(record.seq, &topics.minute, &payload);
-            }
-            Some(Report::State(state)) => self.enter(state),
-            None => {
-                self.spool.leave();
-                self.leave_by = Some(Instant::now() + timing.leave_within);
-            }
-        }
-    }
-
     fn enter(&mut self, state: State) {
         if self.state != state {
             self.state = state;
@@ -373,16 +373,20 @@ impl Publisher {
         }
     }
 
-    /// Goes on taking reports until `retry`; false when the time to leave is over.
+    /// Goes on taking reports until `retry`, or until another configuration has come; false when the time to leave is over.
     async fn collect_until(&mut self, retry: Instant, reports: &mut mpsc::Receiver<Report>) -> bool {
         let was_leaving = self.leave_by.is_some();
-        while self.leave_by.is_none() {
+        self.take_over(true);
+        while self.leave_by.is_none() && self.moving.is_none() {
             self.go_round();
             match timeout_at(retry.min(Instant::now() + ROUND), reports.recv()).await {
                 Ok(report) => self.accept(report),
                 Err(_) if Instant::now() < retry => {}
                 Err(_) => return true,
             }
+        }
+        if self.moving.is_some() {
+            return true;
         }
         if was_leaving {
             sleep_until(Instant::now() + LEAVING_BACKOFF).await;

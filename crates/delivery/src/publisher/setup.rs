@@ -1,4 +1,4 @@
-//! What a device publishes, where and how patiently: fixed while the deliver thread runs.
+//! What a device publishes, where and how patiently: fixed until the next configuration.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -19,8 +19,8 @@ pub async fn deliver(setup: Setup, spool: Spool, reports: mpsc::Receiver<Report>
     Publisher::new(setup, spool).run(reports).await
 }
 
-/// The event loop of the deliver thread. It outlives one deliver thread, so that what the program made within it, as its
-/// signals, is lost between two of them neither.
+/// The event loop of the deliver thread. It is made before that thread, so that what the program made within it, as its
+/// signals, is heard from the start.
 pub struct EventLoop {
     /// None only while it is dropped.
     runtime: Option<Runtime>,
@@ -61,7 +61,7 @@ pub type Beside = Pin<Box<dyn Future<Output = Infallible> + Send>>;
 pub struct Panicked;
 
 /// The running deliver thread.
-pub struct DeliveryThread(JoinHandle<(Summary, EventLoop)>);
+pub struct DeliveryThread(JoinHandle<Summary>);
 
 impl Setup {
     /// Starts the deliver thread with an event loop of its own.
@@ -72,7 +72,7 @@ impl Setup {
         self.start_on(spool, EventLoop::new()?, Box::pin(std::future::pending()))
     }
 
-    /// Starts the deliver thread on an event loop, which [`DeliveryThread::join_loop`] gives back.
+    /// Starts the deliver thread on an event loop.
     ///
     /// # Errors
     /// When the system gives no thread.
@@ -86,13 +86,12 @@ impl Setup {
         let (reports, receiver) = report::channel(self.stop.clone());
         let thread = std::thread::Builder::new().name("deliver".to_owned()).spawn(move || {
             let runtime = event_loop.runtime.as_ref().expect("only a drop takes it");
-            let summary = runtime.block_on(async {
+            runtime.block_on(async {
                 tokio::select! {
                     summary = deliver(self, spool, receiver) => summary,
                     never = beside => match never {},
                 }
-            });
-            (summary, event_loop)
+            })
         })?;
         Ok((reports, DeliveryThread(thread)))
     }
@@ -110,14 +109,6 @@ impl DeliveryThread {
     /// # Errors
     /// When the thread panicked.
     pub fn join(self) -> Result<Summary, Panicked> {
-        self.join_loop().map(|(summary, _)| summary)
-    }
-
-    /// The same, with the event loop for whoever goes on in this process.
-    ///
-    /// # Errors
-    /// When the thread panicked.
-    pub fn join_loop(self) -> Result<(Summary, EventLoop), Panicked> {
         self.0.join().map_err(|_| Panicked)
     }
 }

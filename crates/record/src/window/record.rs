@@ -78,6 +78,22 @@ pub struct MinuteRecord {
     pub partial: bool,
 }
 
+/// The fewest expected frames with which a partial window keeps its counts. With fewer it would say how somebody looked at
+/// a moment.
+pub const MIN_PARTIAL_FRAMES: u32 = 10;
+
+impl MinuteRecord {
+    /// The record as it may leave a device that shows people as they are now: a partial window that expected too few frames
+    /// keeps its key, its time and its expected frames, and no count.
+    #[must_use]
+    pub fn as_aggregate(self) -> Self {
+        if self.partial && self.frames_expected < MIN_PARTIAL_FRAMES {
+            return Self { counts: Counts::default(), ..self };
+        }
+        self
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -93,5 +109,22 @@ mod tests {
         assert_eq!((counts.frames, counts.no_face, counts.uncertain, counts.faces()), (3, 1, 1, 1));
         assert_eq!(counts.frames, counts.no_face + counts.uncertain + counts.faces());
         assert_eq!(counts.corrupt, 1);
+    }
+
+    #[test]
+    fn a_partial_window_of_few_frames_has_no_counts() {
+        let record = |partial, frames_expected| {
+            let mut counts = Counts::default();
+            counts.add_frame(&[Sighting::Uncertain]);
+            counts.add_frame(&[]);
+            counts.add_corrupt();
+            let start = Timestamp::UNIX_EPOCH;
+            MinuteRecord { seq: 7, start, seconds: 4, frames_expected, counts, clock_synced: true, partial }
+        };
+        for (partial, expected) in [(true, 10), (true, 119), (false, 9), (false, 1)] {
+            assert_eq!(record(partial, expected).as_aggregate(), record(partial, expected));
+        }
+        let few = record(true, 9);
+        assert_eq!(few.clone().as_aggregate(), MinuteRecord { counts: Counts::default(), ..few });
     }
 }

@@ -11,6 +11,7 @@ use serde::Deserialize;
 use super::patience::{self, Deadline, wait};
 use super::size::check_size;
 use super::source::CameraError;
+use lectern_record::help::Problem;
 
 /// The longest that a file may take to say what it holds when it is played live.
 const LIVE: Duration = Duration::from_secs(5);
@@ -41,11 +42,21 @@ pub(super) struct Probe {
 
 #[derive(Deserialize)]
 struct Answer {
+    error: Option<Failure>,
     #[serde(default)]
     streams: Vec<Stream>,
     #[serde(default)]
     format: Format,
 }
+
+/// What ffprobe reports instead, with an error code of ffmpeg's (`AVERROR`).
+#[derive(Deserialize)]
+struct Failure {
+    code: i64,
+}
+
+/// AVERROR(EINVAL), with which ffmpeg answers a format that is not in [`CONTAINERS`].
+const FORMAT_NOT_ALLOWED: i64 = -22;
 
 #[derive(Deserialize)]
 struct Stream {
@@ -79,20 +90,31 @@ pub(super) fn probe(path: &Path, live: bool) -> Result<Probe, CameraError> {
     let entries = "stream=width,height,r_frame_rate:stream_side_data=rotation:format=duration";
     let mut command = Command::new("ffprobe");
     command
-        .args(["-v", "error", "-select_streams", "v:0", "-of", "json", "-show_entries", entries])
+        .args([
+            "-v",
+            "error",
+            "-show_error",
+            "-select_streams",
+            "v:0",
+            "-of",
+            "json",
+            "-show_entries",
+            entries,
+        ])
         .args(restrictions())
         .arg(file_url(path));
     let (output, said) = answer(path, command, if live { LIVE } else { PATIENT })?;
-    if said.contains("not on whitelist") {
-        return Err(CameraError::recording(
-            path,
-            "is a playlist, a list of files, or another format that is not opened, because it can name other files and \
-             addresses; convert it first, for example with `ffmpeg -i IT lecture.mkv`",
-        ));
-    }
     let said = said.lines().next().unwrap_or("no video stream").trim();
     let no_video = || CameraError::recording(path, format!("holds no video that ffmpeg can read ({said})"));
     let answer: Answer = serde_json::from_slice(&output).map_err(|_| no_video())?;
+    if answer.error.is_some_and(|error| error.code == FORMAT_NOT_ALLOWED) {
+        let problem = Problem::new(
+            "is a playlist, a list of files, or another format that is not opened, because it can name other files and \
+             addresses",
+        );
+        let help = "convert it first, for example with `ffmpeg -i IT lecture.mkv`";
+        return Err(CameraError::recording(path, problem.with_help(help)));
+    }
     let stream = answer.streams.first().ok_or_else(no_video)?;
     if stream.width == 0 || stream.height == 0 {
         return Err(no_video());
@@ -115,11 +137,11 @@ fn interval(rate: &str) -> f64 {
 
 /// Runs ffprobe to its end, but not if it stays silent for longer than `patience`: standard output, and what it complained of.
 fn answer(path: &Path, mut command: Command, patience: Duration) -> Result<(Vec<u8>, String), CameraError> {
-    let cannot = |e: &io::Error| not_started(path, "ffprobe", e);
-    let (mut results, into) = io::pipe().map_err(|e| cannot(&e))?;
-    let (mut complaints, complain_into) = io::pipe().map_err(|e| cannot(&e))?;
+    let cannot = |e: io::Error| not_started(path, "ffprobe", e);
+    let (mut results, into) = io::pipe().map_err(cannot)?;
+    let (mut complaints, complain_into) = io::pipe().map_err(cannot)?;
     command.stdin(Stdio::null()).stdout(into).stderr(complain_into);
-    let mut child = command.spawn().map_err(|e| cannot(&e))?;
+    let mut child = command.spawn().map_err(cannot)?;
     // It holds this end of both pipes, which would never end.
     drop(command);
     let mut outputs = (Vec::new(), Vec::new());
@@ -152,7 +174,7 @@ fn answer(path: &Path, mut command: Command, patience: Duration) -> Result<(Vec<
     match outcome {
         Ok(()) => Ok((outputs.0, String::from_utf8_lossy(&outputs.1).into_owned())),
         Err(e) if patience::is_over(&e) => Err(CameraError::lost(path, e)),
-        Err(e) => Err(cannot(&e)),
+        Err(e) => Err(cannot(e)),
     }
 }
 
@@ -181,7 +203,7 @@ pub(super) fn file_url(path: &Path) -> OsString {
     url
 }
 
-pub(super) fn not_started(path: &Path, program: &str, cause: &io::Error) -> CameraError {
-    let problem = format!("{program} is needed to read it and did not start ({cause}); install ffmpeg");
-    CameraError::recording(path, problem)
+pub(super) fn not_started(path: &Path, program: &str, cause: io::Error) -> CameraError {
+    let problem = Problem::new(format!("{program} is needed to read it and did not start"));
+    CameraError::recording(path, problem.caused_by(cause).with_help("install ffmpeg"))
 }

@@ -8,6 +8,7 @@ use super::stills::{Stills, has_extension, is_still};
 use super::video::Video;
 use super::y4m::Y4m;
 use lectern_record::clock::Stop;
+use lectern_record::help::Problem;
 
 /// Opens a recording, sampled at `rate_hz` frames for each second of its own time.
 ///
@@ -46,9 +47,7 @@ fn open(
     if path.as_os_str() == "-" {
         return Ok(Box::new(Y4m::stdin(rate_hz, stop)?));
     }
-    let kind = std::fs::metadata(path)
-        .map_err(|e| CameraError::recording(path, format!("cannot be read: {e}")))?
-        .file_type();
+    let kind = std::fs::metadata(path).map_err(|e| CameraError::unreadable(path, e))?.file_type();
     if kind.is_dir() {
         Ok(Box::new(Stills::open(path, endless)?))
     } else if kind.is_fifo() || (kind.is_file() && has_extension(path, &["y4m"])) {
@@ -60,9 +59,10 @@ fn open(
         let threads = threads.or(endless.then_some(1));
         Ok(Box::new(Video::open(path, rate_hz, endless, threads)?))
     } else {
+        let problem = Problem::new("is no recording");
         Err(CameraError::recording(
             path,
-            "is no recording; name a file, a folder of stills, or a pipe with Y4M",
+            problem.with_help("name a file, a folder of stills, or a pipe with Y4M"),
         ))
     }
 }

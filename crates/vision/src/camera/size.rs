@@ -1,5 +1,7 @@
 //! The largest picture that is read, whoever shows it.
 
+use lectern_record::help::Problem;
+
 /// The longest side of a picture in pixels.
 const LONGEST_SIDE: usize = 8192;
 
@@ -13,14 +15,15 @@ pub(super) fn is_too_large(width: usize, height: usize) -> bool {
 }
 
 /// The same as an error's words; an empty picture is refused too.
-pub(super) fn check_size(width: usize, height: usize) -> Result<(), String> {
+pub(super) fn check_size(width: usize, height: usize) -> Result<(), Problem> {
     if width == 0 || height == 0 {
-        Err(format!("says that it is {width} x {height} pixels"))
+        Err(format!("says that it is {width} x {height} pixels").into())
     } else if is_too_large(width, height) {
-        Err(format!(
-            "is {width} x {height} pixels, and at most {LONGEST_SIDE} x {} are read; scale it down first",
+        let what = format!(
+            "is {width} x {height} pixels, and at most {LONGEST_SIDE} x {} are read",
             MOST_PIXELS / LONGEST_SIDE
-        ))
+        );
+        Err(Problem::new(what).with_help("scale it down first"))
     } else {
         Ok(())
     }
@@ -37,11 +40,9 @@ mod tests {
                 .iter()
                 .all(|(w, h)| check_size(*w, *h).is_ok())
         );
-        assert!(
-            [(20_000, 20_000), (8193, 1), (8192, 4097), (usize::MAX, usize::MAX)]
-                .iter()
-                .all(|(w, h)| check_size(*w, *h).is_err_and(|e| e.contains("at most 8192 x 4096")))
-        );
+        assert!([(20_000, 20_000), (8193, 1), (8192, 4097), (usize::MAX, usize::MAX)].iter().all(
+            |(w, h)| { check_size(*w, *h).is_err_and(|e| e.to_string().contains("at most 8192 x 4096")) }
+        ));
         assert!(check_size(0, 5).is_err());
     }
 }

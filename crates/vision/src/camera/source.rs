@@ -1,10 +1,14 @@
 //! What a source of pictures is, and why it may have none.
 
+use std::borrow::Cow;
+use std::error::Error;
+use std::fmt::{Display, Formatter};
 use std::io;
 use std::path::{Path, PathBuf};
 
 use super::frame::Frame;
 use super::patience;
+use lectern_record::help::{Help, Problem};
 
 /// Something that shows one picture whenever it is asked.
 pub trait FrameSource {
@@ -45,10 +49,9 @@ pub enum Capture {
 }
 
 /// Why there is no picture, by what the caller can do about it.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug)]
 pub enum CameraError {
     /// The camera is away: wait, then [`FrameSource::reopen`].
-    #[error("{device}: no picture: {cause}; {}", advice(cause))]
     Lost {
         /// The device as configured.
         device: String,
@@ -56,24 +59,50 @@ pub enum CameraError {
         cause: io::Error,
     },
     /// The camera is there and cannot be used.
-    #[error("{device}: {problem}")]
     Unusable {
         /// The device as configured.
         device: String,
-        /// What is wrong, and the way out.
-        problem: String,
+        /// What is wrong with it.
+        problem: Problem,
     },
     /// A recording or a still cannot be read, or ended before its time.
-    #[error("{}: {problem}", path.display())]
     Recording {
         /// The file or folder.
         path: PathBuf,
-        /// What is wrong, and the way out.
-        problem: String,
+        /// What is wrong with it.
+        problem: Problem,
     },
 }
 
-/// The way out of a lost camera.
+impl Display for CameraError {
+    fn fmt(&self, f: &mut Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Lost { device, .. } => write!(f, "{device}: no picture"),
+            Self::Unusable { device, problem } => write!(f, "{device}: {problem}"),
+            Self::Recording { path, problem } => write!(f, "{}: {problem}", path.display()),
+        }
+    }
+}
+
+impl Error for CameraError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::Lost { cause, .. } => Some(cause),
+            Self::Unusable { problem, .. } | Self::Recording { problem, .. } => problem.source(),
+        }
+    }
+}
+
+impl Help for CameraError {
+    fn help(&self) -> Option<Cow<'_, str>> {
+        match self {
+            Self::Lost { cause, .. } => Some(Cow::Borrowed(advice(cause))),
+            Self::Unusable { problem, .. } | Self::Recording { problem, .. } => Help::help(problem),
+        }
+    }
+}
+
+/// What to do about a lost camera.
 fn advice(cause: &io::Error) -> &'static str {
     match cause.raw_os_error() {
         Some(libc::EBUSY) => "another program uses it: `fuser -v` on the device names that program",
@@ -89,7 +118,13 @@ impl CameraError {
         Self::Lost { device: path.display().to_string(), cause }
     }
 
-    pub(super) fn recording(path: &Path, problem: impl Into<String>) -> Self {
+    /// A recording that cannot be used.
+    pub fn recording(path: &Path, problem: impl Into<Problem>) -> Self {
         Self::Recording { path: path.to_owned(), problem: problem.into() }
+    }
+
+    /// A recording that the system does not let this program read.
+    pub fn unreadable(path: &Path, cause: io::Error) -> Self {
+        Self::recording(path, Problem::new("cannot be read").caused_by(cause))
     }
 }

@@ -32,7 +32,7 @@ impl Staged {
     pub fn new(rate_hz: f64) -> Result<Self, CameraError> {
         let portrait = decode::mjpeg(PORTRAIT).ok_or_else(|| CameraError::Unusable {
             device: "the staged lecture".to_owned(),
-            problem: "its portrait is damaged".to_owned(),
+            problem: "its portrait is damaged".into(),
         })?;
         Ok(Self { portrait, rate_hz, tick: 0 })
     }

@@ -1,5 +1,6 @@
 //! A folder of stills as a recording: JPEG and PNG by name, one a tick.
 
+use std::error::Error;
 use std::path::{Path, PathBuf};
 
 use image::{DynamicImage, ImageDecoder, ImageReader};
@@ -7,6 +8,7 @@ use image::{DynamicImage, ImageDecoder, ImageReader};
 use super::frame::Frame;
 use super::size::{MOST_PIXELS, check_size};
 use super::source::{CameraError, Capture, FrameSource};
+use lectern_record::help::{Explained, Problem};
 
 /// The most bytes that a picture may take while it is decoded: some have more than 8 bits a channel, or transparency.
 const MOST_BYTES: u64 = 4 * MOST_PIXELS as u64;
@@ -24,8 +26,7 @@ impl Stills {
     /// # Errors
     /// [`CameraError::Recording`] when it cannot be read or holds none.
     pub fn open(folder: &Path, endless: bool) -> Result<Self, CameraError> {
-        let entries = std::fs::read_dir(folder)
-            .map_err(|e| CameraError::recording(folder, format!("cannot be read: {e}")))?;
+        let entries = std::fs::read_dir(folder).map_err(|e| CameraError::unreadable(folder, e))?;
         let mut files: Vec<_> =
             entries.filter_map(|e| Some(e.ok()?.path())).filter(|p| is_still(p)).collect();
         if files.is_empty() {
@@ -54,7 +55,7 @@ impl FrameSource for Stills {
         self.next += 1;
         Ok(read(file).map_or_else(
             |error| {
-                log::warn!("{error}; it is counted as corrupt");
+                log::warn!("{}; it is counted as corrupt", Explained(&error));
                 Capture::Corrupt
             },
             Capture::Frame,
@@ -84,24 +85,27 @@ pub(super) fn has_extension(path: &Path, known: &[&str]) -> bool {
 /// # Errors
 /// [`CameraError::Recording`] when it is missing, damaged or no picture.
 pub fn read(path: &Path) -> Result<Frame, CameraError> {
-    let problem =
-        |e: &dyn std::fmt::Display| CameraError::recording(path, format!("is no readable picture: {e}"));
-    let mut reader =
-        ImageReader::open(path).and_then(ImageReader::with_guessed_format).map_err(|e| problem(&e))?;
+    fn unreadable(path: &Path, cause: impl Error + Send + Sync + 'static) -> CameraError {
+        CameraError::recording(path, Problem::new("is no readable picture").caused_by(cause))
+    }
+    let mut reader = ImageReader::open(path)
+        .and_then(ImageReader::with_guessed_format)
+        .map_err(|e| unreadable(path, e))?;
     let mut limits = image::Limits::default();
     limits.max_alloc = Some(MOST_BYTES);
     reader.limits(limits);
     // Reads the header alone.
-    let decoder = reader.into_decoder().map_err(|e| problem(&e))?;
+    let decoder = reader.into_decoder().map_err(|e| unreadable(path, e))?;
     let (width, height) = decoder.dimensions();
     check_size(width as usize, height as usize).map_err(|e| CameraError::recording(path, e))?;
     if decoder.total_bytes() > MOST_BYTES {
         let megabytes = decoder.total_bytes() / 1_000_000;
         let most = MOST_BYTES / 1_000_000;
-        let told = format!("takes {megabytes} MB, and at most {most} are read; scale it down first");
-        return Err(CameraError::recording(path, told));
+        let problem = Problem::new(format!("takes {megabytes} MB, and at most {most} are read"));
+        return Err(CameraError::recording(path, problem.with_help("scale it down first")));
     }
-    let rgb = DynamicImage::from_decoder(decoder).map_err(|e| problem(&e))?.into_rgb8();
+    let rgb = DynamicImage::from_decoder(decoder).map_err(|e| unreadable(path, e))?.into_rgb8();
     let (width, height) = (rgb.width() as usize, rgb.height() as usize);
-    Frame::from_rgb(width, height, rgb.into_raw()).ok_or_else(|| problem(&"it is empty"))
+    Frame::from_rgb(width, height, rgb.into_raw())
+        .ok_or_else(|| CameraError::recording(path, "is an empty picture"))
 }

@@ -9,6 +9,7 @@ use super::frame::{Chroma, Frame, Layout};
 use super::patience;
 use super::probe::{Probe, not_started, probe};
 use super::source::{CameraError, Capture, FrameSource};
+use lectern_record::help::Problem;
 
 /// Pauses of more hours than this in all are damage: a timestamp, and no lecture.
 const MOST_HOURS: u32 = 6;
@@ -49,7 +50,7 @@ impl Video {
     ) -> Result<Self, CameraError> {
         let probe = probe(path, endless)?;
         let decoder = Decoder::start(path, &probe, rate_hz, endless, threads)
-            .map_err(|e| not_started(path, "ffmpeg", &e))?;
+            .map_err(|e| not_started(path, "ffmpeg", e))?;
         Ok(Self {
             path: path.to_owned(),
             rate_hz,
@@ -73,10 +74,8 @@ impl Video {
             return Ok(Capture::End);
         }
         let said = complaints.lines().find(|line| !line.trim().is_empty()).unwrap_or("it ended early");
-        Err(CameraError::recording(
-            &self.path,
-            format!("is damaged or cut off (ffmpeg: {}); what could be read is counted", said.trim()),
-        ))
+        let problem = Problem::new(format!("is damaged or cut off (ffmpeg: {})", said.trim()));
+        Err(CameraError::recording(&self.path, problem.with_help("what could be read is counted")))
     }
 
     /// Counts the pause before a picture of this tick; an error when it is absurd.
@@ -93,14 +92,12 @@ impl Video {
         let paused = if self.endless { self.missing } else { self.missed };
         if hours(paused) > f64::from(MOST_HOURS) {
             self.decoder = None;
-            return Err(CameraError::recording(
-                &self.path,
-                format!(
-                    "is damaged (its time jumps by {:.1} hours, and pauses of {MOST_HOURS} hours in all are read); what came \
-                     before is counted",
-                    hours(self.missing)
-                ),
-            ));
+            let what = format!(
+                "is damaged (its time jumps by {:.1} hours, and pauses of {MOST_HOURS} hours in all are read)",
+                hours(self.missing)
+            );
+            let problem = Problem::new(what).with_help("what came before is counted");
+            return Err(CameraError::recording(&self.path, problem));
         }
         Ok(())
     }

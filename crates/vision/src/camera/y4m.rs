@@ -16,6 +16,7 @@ use super::patience::{self, Deadline, Patient, SILENCE};
 use super::size::check_size;
 use super::source::{CameraError, Capture, FrameSource};
 use lectern_record::clock::Stop;
+use lectern_record::help::Problem;
 
 /// The longest header line that is read; real ones have less than a hundred bytes.
 const LONGEST_LINE: u64 = 4096;
@@ -59,7 +60,7 @@ impl Y4m {
     /// [`CameraError::Recording`] when it cannot be read or is no 8-bit Y4M; [`CameraError::Lost`] when it is live and silent.
     #[expect(clippy::disallowed_methods, reason = "opened to be read alone")]
     pub fn open(path: &Path, rate_hz: f64, endless: bool, stop: &Stop) -> Result<Self, CameraError> {
-        let cannot = |e: io::Error| CameraError::recording(path, format!("cannot be read: {e}"));
+        let cannot = |e: io::Error| CameraError::unreadable(path, e);
         // Without waiting for whoever will write into a pipe: that is waited for at the first read.
         let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
         let file = File::from(rustix::fs::open(path, flags, Mode::empty()).map_err(|e| cannot(e.into()))?);
@@ -77,7 +78,7 @@ impl Y4m {
     pub fn stdin(rate_hz: f64, stop: &Stop) -> Result<Self, CameraError> {
         let path = Path::new("-");
         let input = io::stdin().as_fd().try_clone_to_owned();
-        let input = input.map_err(|e| CameraError::recording(path, format!("cannot be read: {e}")))?;
+        let input = input.map_err(|e| CameraError::unreadable(path, e))?;
         Self::patient(File::from(input), None, path, rate_hz, false, stop)
     }
 
@@ -110,7 +111,7 @@ impl Y4m {
         rate_hz: f64,
     ) -> Result<Self, CameraError> {
         let mut reader = BufReader::new(reader);
-        let header = Header::read(&mut reader).map_err(|e| failed(path, e, |e| e))?;
+        let header = Header::read(&mut reader).map_err(|bad| bad.of(path))?;
         let step = header.frames_per_second / rate_hz;
         let last = Zeroizing::new(vec![0; header.chroma.frame_bytes(header.width, header.height)]);
         let path = path.to_owned();
@@ -123,7 +124,11 @@ impl Y4m {
             deadline.set(Deadline::after(SILENCE));
         }
         let cut_off = |e: io::Error| {
-            failed(&self.path, e, |what| format!("is cut off ({what}); what could be read is counted"))
+            if patience::is_over(&e) {
+                return CameraError::lost(&self.path, e);
+            }
+            let problem = Problem::new("is cut off").caused_by(e).with_help("what could be read is counted");
+            CameraError::recording(&self.path, problem)
         };
         let mut line = read_line(&mut self.reader).map_err(cut_off)?;
         if line.is_empty()
@@ -132,9 +137,9 @@ impl Y4m {
         {
             // What is buffered was read to its end.
             file.rewind().map_err(cut_off)?;
-            let header = Header::read(&mut self.reader).map_err(cut_off)?;
+            let header = Header::read(&mut self.reader).map_err(|bad| bad.of(&self.path))?;
             if header != self.header {
-                return Err(cut_off(bad("it has become another one")));
+                return Err(cut_off(malformed("it has become another one")));
             }
             line = read_line(&mut self.reader).map_err(cut_off)?;
         }
@@ -142,10 +147,10 @@ impl Y4m {
             return Ok(false);
         }
         if !line.starts_with("FRAME") {
-            return Err(cut_off(bad("no frame header where one should be")));
+            return Err(cut_off(malformed("no frame header where one should be")));
         }
         self.reader.read_exact(&mut self.last).map_err(|e| match e.kind() {
-            io::ErrorKind::UnexpectedEof => cut_off(bad("the last frame is not whole")),
+            io::ErrorKind::UnexpectedEof => cut_off(malformed("the last frame is not whole")),
             _ => cut_off(e),
         })?;
         self.read += 1;
@@ -181,27 +186,42 @@ impl FrameSource for Y4m {
     }
 }
 
-/// Silence is a loss; anything else is told in `words`.
-fn failed(path: &Path, cause: io::Error, words: impl FnOnce(String) -> String) -> CameraError {
-    if patience::is_over(&cause) {
-        return CameraError::lost(path, cause);
+/// Why a header is of no use.
+enum BadHeader {
+    /// It cannot be read.
+    Read(io::Error),
+    /// It is no Y4M, or one that is not read.
+    Form(Problem),
+}
+
+impl BadHeader {
+    /// The error of the stream of this name; one that is silent is lost.
+    fn of(self, path: &Path) -> CameraError {
+        match self {
+            Self::Read(cause) if patience::is_over(&cause) => CameraError::lost(path, cause),
+            Self::Read(cause) => CameraError::unreadable(path, cause),
+            Self::Form(problem) => CameraError::recording(path, problem),
+        }
     }
-    CameraError::recording(path, words(cause.to_string()))
+}
+
+/// A stream that is not as it should be.
+fn malformed(what: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, what)
 }
 
 /// What is no Y4M.
-fn bad(what: impl Into<String>) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, what.into())
+fn bad(what: impl Into<Problem>) -> BadHeader {
+    BadHeader::Form(what.into())
 }
 
 impl Header {
-    fn read(reader: &mut dyn BufRead) -> io::Result<Self> {
-        let line = read_line(reader)?;
+    fn read(reader: &mut dyn BufRead) -> Result<Self, BadHeader> {
+        let line = read_line(reader).map_err(BadHeader::Read)?;
         let mut words = line.split_ascii_whitespace();
         if words.next() != Some("YUV4MPEG2") {
-            return Err(bad(
-                "is no Y4M stream; make one with `ffmpeg -i VIDEO -f yuv4mpegpipe -pix_fmt yuv420p -`",
-            ));
+            return Err(bad(Problem::new("is no Y4M stream")
+                .with_help("make one with `ffmpeg -i VIDEO -f yuv4mpegpipe -pix_fmt yuv420p -`")));
         }
         let (mut width, mut height, mut frames_per_second, mut chroma) = (0, 0, 0.0, Chroma::Yuv420);
         for word in words {
@@ -218,7 +238,8 @@ impl Header {
                 }
                 "C" => {
                     chroma = Chroma::from_y4m(value).ok_or_else(|| {
-                        bad(format!("has pixels in {value}; 8-bit 420, 422, 444 and mono are read"))
+                        bad(Problem::new(format!("has pixels in {value}"))
+                            .with_help("convert it: 8-bit 420, 422, 444 and mono are read"))
                     })?;
                 }
                 _ => {}
@@ -229,11 +250,9 @@ impl Header {
             return Err(bad("does not say how many frames a second it has"));
         }
         if !RATES.contains(&frames_per_second) {
-            return Err(bad(format!(
-                "says that it has {frames_per_second} frames a second; {} to {} are read",
-                RATES.start(),
-                RATES.end()
-            )));
+            let what = format!("says that it has {frames_per_second} frames a second");
+            let (least, most) = (RATES.start(), RATES.end());
+            return Err(bad(Problem::new(what).with_help(format!("convert it: {least} to {most} are read"))));
         }
         Ok(Self { width, height, frames_per_second, chroma })
     }
@@ -247,9 +266,9 @@ fn read_line(reader: &mut dyn BufRead) -> io::Result<String> {
         return Ok(String::new());
     }
     if line.pop() != Some(b'\n') {
-        return Err(bad("a header line does not end"));
+        return Err(malformed("a header line does not end"));
     }
-    String::from_utf8(line).map_err(|_| bad("is no Y4M stream"))
+    String::from_utf8(line).map_err(|_| malformed("a header line is no text"))
 }
 
 #[cfg(test)]
@@ -322,7 +341,7 @@ mod tests {
             ("YUV4MPEG2 W20000 H20000 F25:1\n", "at most 8192 x 4096"),
         ] {
             let refused = Y4m::from_reader(header.as_bytes(), Path::new("stream"), 2.0);
-            let told_that = refused.err().unwrap().to_string();
+            let told_that = lectern_record::help::Explained(&refused.err().unwrap()).to_string();
             assert!(told_that.starts_with("stream: ") && told_that.contains(told), "{told_that}");
         }
     }

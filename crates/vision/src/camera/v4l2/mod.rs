@@ -19,6 +19,7 @@ use super::frame::Frame;
 use super::size::check_size;
 use super::source::{CameraError, Capture, FrameSource};
 use super::{decode, jpeg};
+use lectern_record::help::Problem;
 
 /// Pixel formats that can be decoded, the cheapest and richest first.
 const FORMATS: [&[u8; 4]; 5] = [b"YUYV", b"NV12", b"RGB3", b"MJPG", b"GREY"];
@@ -33,9 +34,11 @@ const MOST_BUFFERS: u32 = 32;
 /// A camera that shows nothing for this long is lost. A webcam needs up to two seconds for its first frame.
 const SILENCE: Duration = Duration::from_secs(4);
 
-/// Said of output, metadata and multi-planar nodes and of what is no V4L2 device at all.
-const NO_CAMERA: &str =
-    "is no camera that can be read: name the capture node of a USB (UVC) camera, see /dev/v4l/by-id/";
+/// An output, a metadata or a multi-planar node, or what is no V4L2 device at all.
+fn no_camera() -> Problem {
+    Problem::new("is no camera that can be read")
+        .with_help("name the capture node of a USB (UVC) camera, see /dev/v4l/by-id/")
+}
 
 /// A V4L2 camera, opened or away.
 pub struct V4l2 {
@@ -110,7 +113,7 @@ impl V4l2 {
         CameraError::Lost { device: self.device.display().to_string(), cause }
     }
 
-    fn unusable(&self, problem: impl Into<String>) -> CameraError {
+    fn unusable(&self, problem: impl Into<Problem>) -> CameraError {
         CameraError::Unusable { device: self.device.display().to_string(), problem: problem.into() }
     }
 
@@ -118,7 +121,7 @@ impl V4l2 {
     fn failed(&mut self, cause: io::Error) -> CameraError {
         // Emulators of a processor (qemu-user) know no ioctl of V4L2, and say ENOSYS.
         if matches!(cause.raw_os_error(), Some(libc::ENOTTY | libc::ENOSYS)) {
-            return self.unusable(NO_CAMERA);
+            return self.unusable(no_camera());
         }
         self.lost(cause)
     }
@@ -141,19 +144,21 @@ impl V4l2 {
         match std::fs::metadata(&self.device) {
             Ok(node) if node.file_type().is_char_device() => (),
             Err(e) if e.kind() != io::ErrorKind::InvalidInput => return Err(self.failed(e)),
-            _ => return Err(self.unusable(NO_CAMERA)),
+            _ => return Err(self.unusable(no_camera())),
         }
         Device::with_path(&self.device).map_err(|e| self.failed(e))
     }
 
     fn open(&mut self) -> Result<Running, CameraError> {
         if self.stuck {
-            return Err(self.unusable("could not be stopped and stays busy: start the program again"));
+            return Err(self.unusable(
+                Problem::new("could not be stopped and stays busy").with_help("start the program again"),
+            ));
         }
         let device = self.device()?;
         // Not VIDIOC_QUERYCAP: v4l 0.14 panics where the driver has cut the camera's name within a character.
         device.format().map_err(|e| match e.raw_os_error() {
-            Some(libc::EINVAL) => self.unusable(NO_CAMERA),
+            Some(libc::EINVAL) => self.unusable(no_camera()),
             _ => self.failed(e),
         })?;
         let format = self.negotiate(&device)?;
@@ -212,10 +217,12 @@ impl V4l2 {
             (None, None) => {
                 let names: Vec<_> =
                     offered.iter().map(|f| String::from_utf8_lossy(&f.fourcc.repr).into_owned()).collect();
-                return Err(self.unusable(format!(
-                    "offers {} and none of YUYV, NV12, RGB3, MJPG, GREY; a CSI camera gives raw Bayer, so use a USB (UVC) one",
-                    if names.is_empty() { "no format".to_owned() } else { names.join(", ") }
-                )));
+                let offers = if names.is_empty() { "no format".to_owned() } else { names.join(", ") };
+                let problem =
+                    Problem::new(format!("offers {offers} and none of YUYV, NV12, RGB3, MJPG, GREY"));
+                return Err(
+                    self.unusable(problem.with_help("a CSI camera gives raw Bayer, so use a USB (UVC) one"))
+                );
             }
         };
         check_size(format.width as usize, format.height as usize)
@@ -238,9 +245,8 @@ impl V4l2 {
         let wanted = Format::new(self.width, self.height, fourcc);
         let format = device.set_format(&wanted).map_err(|e| self.failed(e))?;
         if format.fourcc != fourcc || format.width == 0 || format.height == 0 {
-            return Err(
-                self.unusable(format!("offers {fourcc} and then refuses it; try another width and height"))
-            );
+            let problem = Problem::new(format!("offers {fourcc} and then refuses it"));
+            return Err(self.unusable(problem.with_help("try another width and height")));
         }
         Ok(format)
     }
