@@ -129,7 +129,7 @@ fn judge(scene: &Scene, seed: u64, which: Faces, mut analyzer: Analyzer, due: us
                 let mut close = seen.iter().filter(|face| face.bbox.area() >= 0.64 * largest);
                 assert!(
                     seen.is_empty() || close.any(found),
-                    "{what}, frame {number}: {:?}",
+                    "{what}, frame {number}: {:?}, and not one of {largest} square pixels",
                     analyzer.faces()
                 );
             }
