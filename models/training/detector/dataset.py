@@ -4,7 +4,7 @@
 
 writes the candidates of one network as NumPy arrays. P-Net's are cells of its own pyramid, R-Net's are what P-Net proposes, O-Net's what R-Net
 passes, all at low thresholds, so that the highest scored mistakes are among them; every face is also cut with random shifts, because a face that an
-earlier stage misses has no candidate.
+earlier stage misses has no candidate. A run that was stopped goes on where it was.
 """
 
 from __future__ import annotations
@@ -200,6 +200,21 @@ class Collected:
     def arrays(self) -> dict[str, np.ndarray]:
         return {name: np.concatenate(values) for name, values in self.parts.items()}
 
+    def write(self, path: Path, done: int) -> None:
+        """All candidates and the number of photographs that they come from, in place of what the file held."""
+        new = path.with_name(f"{path.name}.new.npz")
+        np.savez(new, done=done, **self.arrays())
+        new.replace(path)
+
+    def resume(self, path: Path) -> int:
+        """Take what `write` has written; the number of photographs, 0 without a file."""
+        if not path.exists():
+            return 0
+        arrays = dict(np.load(path))
+        done = int(arrays.pop("done"))
+        self.parts = {name: [values] for name, values in arrays.items()}
+        return done
+
 
 def chosen(kind: np.ndarray, face: np.ndarray, score: np.ndarray, each: tuple[int, int], hard: int, easy: int, random: np.random.Generator) -> np.ndarray:
     """Rows to keep: so many positives and parts of each face at random, the highest scored negatives and some others."""
@@ -266,10 +281,21 @@ def cut_squares(
 
 
 @torch.no_grad()
-def collect(name: str, networks: dict[str, nn.Module], data: Path, fold: str, versions: int, by_square: bool, seed: int) -> dict[str, np.ndarray]:
-    """The candidates of a network from a fold; the first version of each photograph is the photograph itself."""
+def collect(
+    name: str, networks: dict[str, nn.Module], data: Path, fold: str, versions: int, by_square: bool, seed: int, state: Path, every: int = 50
+) -> dict[str, np.ndarray]:
+    """The candidates of a network from a fold; the first version of each photograph is the photograph itself.
+
+    The state is written after so many photographs, and a run that was stopped goes on from it.
+    """
     result = Collected()
+    begun = result.resume(state)
     for index, entry in enumerate(entries(data, fold)):
+        if index < begun:
+            continue
+        if index > begun and index % every == 0:
+            result.write(state, index)
+            print(f"{name}: {index} photographs", flush=True)
         plain = photograph(data, entry)
         for version in range(versions):
             random = np.random.default_rng([seed, index, version])
@@ -300,9 +326,13 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(1)
     networks = load_all(options.weights)
-    arrays = collect(options.network, networks, options.data, options.fold, options.versions, options.by_square, options.seed)
     options.out.parent.mkdir(parents=True, exist_ok=True)
-    np.savez(options.out, **arrays)
+    state = options.out.with_name(f"{options.out.name}.part")
+    arrays = collect(options.network, networks, options.data, options.fold, options.versions, options.by_square, options.seed, state)
+    new = options.out.with_name(f"{options.out.name}.new.npz")
+    np.savez(new, **arrays)
+    new.replace(options.out)
+    state.unlink(missing_ok=True)
     print(f"{options.network}: {summary(arrays)}")
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import tempfile
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import onnx
@@ -13,7 +15,8 @@ from PIL import Image
 import testing
 from detector.cascade import Boxes, as_planes, distinct, logit, search
 from detector.dataset import (
-    DROPPED, NEGATIVE, PART, POSITIVE, Photograph, augmented, cut_cells, cut_squares, enclosing_squares, label, offsets, overlaps,
+    DROPPED, NEGATIVE, PART, POSITIVE, Photograph, augmented, collect, cut_cells, cut_squares, enclosing_squares, label, offsets,
+    overlaps, photograph,
 )  # fmt: skip
 from detector.evaluate import Counts
 from detector.export import same_counts, write
@@ -108,6 +111,28 @@ def test_candidates_of_all_networks_are_cut_and_learnt_from() -> None:
         rows = candidates.rows[POSITIVE]
         taught = head("onet", original("onet"), candidates.images[rows].float())[:, 5:]
         assert torch.equal(candidates.landmarks[rows], taught.detach()) or (candidates.landmarks[rows] - taught).abs().max() < 1e-4
+
+
+def test_cutting_that_was_stopped_goes_on() -> None:
+    with tempfile.TemporaryDirectory() as name:
+        data = Path(name)
+        (data / "images").mkdir()
+        rows = []
+        for index in range(4):
+            Image.fromarray(portrait(80 + 10 * index)).resize((640, 640)).resize((80, 80)).save(data / "images" / f"{index}.png")
+            faces = [{"x": 20, "y": 15, "w": 30, "h": 40, "invalid": 0}]
+            rows.append({"file": f"{index}.png", "width": 80, "height": 80, "faces": faces})
+        (data / "boxes.json").write_text(json.dumps(rows))
+        whole = collect("rnet", load_all(None), data, "all", 1, True, 13, data / "one.part")
+        with mock.patch("detector.dataset.photograph", side_effect=[photograph(data, row) for row in rows[:3]]):
+            try:
+                collect("rnet", load_all(None), data, "all", 1, True, 13, data / "two.part", every=2)
+            except StopIteration:
+                pass
+        with mock.patch("detector.dataset.photograph", wraps=photograph) as read:
+            again = collect("rnet", load_all(None), data, "all", 1, True, 13, data / "two.part", every=2)
+        assert read.call_count == 2
+        assert all(np.array_equal(whole[key], again[key]) for key in whole)
 
 
 def test_parts_teach_the_box_alone_and_negatives_the_class_alone() -> None:
