@@ -75,6 +75,14 @@ fn darkness_asks_for_light() {
 }
 
 #[test]
+fn a_turned_camera_is_told_by_how_much() {
+    for (turn, degrees) in [("hflip,vflip", 180), ("transpose=clock", 270), ("transpose=cclock", 90)] {
+        let said = aim(&format!("{},{turn}", on_a_wall(400, 120, 40)));
+        assert!(said.contains(&format!("set camera.rotate = {degrees}, or turn")), "{said}");
+    }
+}
+
+#[test]
 fn blur_asks_for_focus() {
     assert!(aim(&format!("{},gblur=sigma=12", on_a_wall(400, 120, 40))).contains("focus the camera"));
 }

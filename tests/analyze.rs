@@ -146,6 +146,31 @@ fn a_recording_is_searched_for_the_faces_that_were_asked_for_and_no_others() {
 }
 
 /// The smallest face is the one that was asked for, however large the picture is.
+/// A recording that lies on its head shows nobody, a hint says why, and turned it counts as upright.
+#[test]
+fn a_turned_recording_is_hinted_at_and_counted_with_rotate() {
+    let folder = tempfile::tempdir().unwrap();
+    let upright = portrait_video(folder.path(), "upright.mkv", 12);
+    let turned = folder.path().join("turned.mkv");
+    let status = Command::new("ffmpeg")
+        .args(["-v", "error", "-i"])
+        .arg(&upright)
+        .args(["-vf", "hflip,vflip", "-c:v", "ffv1"])
+        .arg(&turned)
+        .status();
+    assert!(status.unwrap().success());
+    let counts = |path: &Path, rotate: &str| {
+        let output = lectern().arg("analyze").arg(path).args(["--rotate", rotate]).output().unwrap();
+        let [frames, no_face] = ["frames", "no_face"].map(|name| lines(&output)[0][name].as_u64().unwrap());
+        (frames, no_face, said(&output))
+    };
+    let (frames, no_face, hint) = counts(&turned, "0");
+    assert_eq!((frames, no_face), (24, 24), "{hint}");
+    assert!(hint.contains("try --rotate 180"), "{hint}");
+    let (_, missed, _) = counts(&upright, "0");
+    assert_eq!(counts(&turned, "180").1, missed);
+}
+
 #[test]
 fn a_lecturer_at_the_back_of_the_room_is_counted_in_a_recording() {
     let folder = tempfile::tempdir().unwrap();

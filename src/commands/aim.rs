@@ -129,7 +129,7 @@ fn advice(look: &Look, needed: u32, rotate: Rotation) -> String {
     if let Some(turned) = look.turned {
         let rotate = rotate.then(turned);
         return format!(
-            "no face is upright, and turned some show: set camera.rotate = {rotate}, or turn the camera"
+            "faces show only in the turned picture: set camera.rotate = {rotate}, or turn the camera"
         );
     }
     if light < *GOOD_LIGHT.start() {
@@ -220,7 +220,7 @@ mod tests {
             (Look { is_counted: false, ..good }, "a face is seen, but not clearly enough"),
             (
                 Look { face: None, faces: 0, turned: Some(Rotation::Half), ..good },
-                "no face is upright, and turned some show: set camera.rotate = 270",
+                "faces show only in the turned picture: set camera.rotate = 270",
             ),
             (Look { face: good.face.map(|f| FaceLook { sharpness: 0.01, ..f }), ..good }, "focus the camera"),
         ] {

@@ -59,7 +59,7 @@ fn frames(
 /// The finding with what the daemon would count; a warning where faces show only once the picture is turned.
 pub(super) fn judge(finding: Finding, look: &Look, settings: &Settings) -> Finding {
     match look.turned {
-        Some(turned) => finding.warn("no face is upright, and turned some show").advise(format_args!(
+        Some(turned) => finding.warn("faces show only in the turned picture").advise(format_args!(
             "set camera.rotate = {}, or turn the camera",
             settings.camera.rotate.then(turned)
         )),
