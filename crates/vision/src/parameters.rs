@@ -68,8 +68,8 @@ pub(super) const MAX_STEP: f32 = 3.0;
 /// What changes where nothing did for so long is looked at first; a screen changes all the time.
 pub(super) const QUIET: f64 = 2.0;
 
-/// While a face is known, what keeps changing elsewhere is looked at no sooner than after so long.
-pub(super) const CHANGED_KNOWN: f64 = 3.0;
+/// While a face is known, an area is looked at again no sooner than after so long, unless it was quiet.
+pub(super) const PAUSE_KNOWN: f64 = 3.0;
 
 /// Time in which all areas are looked at whether anything changed or not; a shorter one while a face is known, as far as so
 /// much work a second does it: in front of a person changes are that person's.

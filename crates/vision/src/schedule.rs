@@ -5,7 +5,7 @@
 
 use super::geometry::BBox;
 use super::mtcnn::Area;
-use super::parameters::{CHANGED_KNOWN, REVISIT, REVISIT_KNOWN, REVISIT_WORK, STEADY_WORK};
+use super::parameters::{PAUSE_KNOWN, REVISIT, REVISIT_KNOWN, REVISIT_WORK, STEADY_WORK};
 
 /// The turns of the areas of one picture.
 #[derive(Default)]
@@ -89,13 +89,16 @@ impl Schedule {
     /// The next area that this frame should look at; those with smaller cells than `least_cell` are left out.
     pub(super) fn next(&mut self, areas: &[Area], least_cell: f32) -> Option<Area> {
         let Self { slots, steady, revisit, rate_hz, is_known } = self;
-        let pause = if *is_known { CHANGED_KNOWN * *rate_hz } else { 0.0 };
+        let pause = if *is_known { PAUSE_KNOWN * *rate_hz } else { 0.0 };
         let wanted = |slot: &Slot| match slot.priority {
             Priority::Fresh => true,
-            Priority::Changed => *steady > 0.0 && f64::from(slot.age) >= pause,
+            Priority::Changed => *steady > 0.0,
             Priority::Revisit => false,
         };
-        let eligible = |(slot, area): &(&mut Slot, &Area)| slot.age > 0 && area.cell() >= least_cell;
+        let eligible = |(slot, area): &(&mut Slot, &Area)| {
+            let may_wait = slot.priority < Priority::Fresh && f64::from(slot.age) < pause;
+            slot.age > 0 && !may_wait && area.cell() >= least_cell
+        };
         // From the end, because of equal ones the last is taken. Of those that are fresh the one with the largest faces.
         let urgent = slots.iter_mut().zip(areas).rev().filter(eligible).filter(|(slot, _)| wanted(slot));
         let key = |(slot, area): &(&mut Slot, &Area)| match slot.priority {

@@ -287,9 +287,9 @@ impl FrameSearch<'_> {
         self.tracker.live().next().filter(|_| self.which == Faces::Largest).map(|track| track.face.bbox)
     }
 
-    /// The smallest cell in which a face of interest may be.
+    /// The smallest cell in which a face may be that takes the place of the known one.
     fn least_cell(&self) -> f32 {
-        self.known().map_or(0.0, |bbox| bbox.longer_side() / LARGEST_IN_CELL)
+        self.known().map_or(0.0, |bbox| LARGER.sqrt() * bbox.longer_side() / LARGEST_IN_CELL)
     }
 
     /// R-Net and O-Net on a candidate, unless a known face explains it.
