@@ -21,8 +21,9 @@ pub(super) struct Schedule {
 
 #[derive(Clone, Copy)]
 struct Slot {
-    /// Frames since it was looked at.
+    /// Frames since it was looked at, and since it is fresh.
     age: u32,
+    waited: u32,
     priority: Priority,
 }
 
@@ -41,7 +42,7 @@ impl Schedule {
     /// Begins anew with so many areas, none of which was looked at.
     pub(super) fn begin(&mut self, areas: usize) {
         self.slots.clear();
-        self.slots.resize(areas, Slot { age: 0, priority: Priority::Fresh });
+        self.slots.resize(areas, Slot { age: 0, waited: 0, priority: Priority::Fresh });
         (self.steady, self.revisit) = (0.0, 0.0);
     }
 
@@ -57,6 +58,9 @@ impl Schedule {
         let (mut work, mut count) = (0.0, 0);
         for (slot, area) in self.slots.iter_mut().zip(areas) {
             slot.age = slot.age.saturating_add(1);
+            if slot.priority == Priority::Fresh {
+                slot.waited = slot.waited.saturating_add(1);
+            }
             for (_, is_fresh) in changed.clone().filter(|(place, _)| area.meets(place)) {
                 let priority = if is_fresh { Priority::Fresh } else { Priority::Changed };
                 slot.priority = slot.priority.max(priority);
@@ -99,15 +103,16 @@ impl Schedule {
             let may_wait = slot.priority < Priority::Fresh && f64::from(slot.age) < pause;
             slot.age > 0 && !may_wait && area.cell() >= least_cell
         };
-        // From the end, because of equal ones the last is taken. Of those that are fresh the one with the largest faces.
+        // From the end, because of equal ones the last is taken. Of those that are fresh the one that waits longest, or else has the
+        // largest faces: who walks on makes large cells fresh in each frame, and small ones would never have their turn.
         let urgent = slots.iter_mut().zip(areas).rev().filter(eligible).filter(|(slot, _)| wanted(slot));
         let key = |(slot, area): &(&mut Slot, &Area)| match slot.priority {
-            Priority::Fresh => (slot.priority, area.cell()),
-            _ => (slot.priority, age(slot.age)),
+            Priority::Fresh => (slot.priority, slot.waited, area.cell()),
+            _ => (slot.priority, slot.age, 0.0),
         };
         let urgent = urgent.max_by(|a, b| {
-            let ((a, a_waits), (b, b_waits)) = (key(a), key(b));
-            a.cmp(&b).then(a_waits.total_cmp(&b_waits))
+            let ((a, a_waits, a_cell), (b, b_waits, b_cell)) = (key(a), key(b));
+            (a, a_waits).cmp(&(b, b_waits)).then(a_cell.total_cmp(&b_cell))
         });
         let (slot, area) = match urgent {
             Some(urgent) => urgent,
@@ -127,14 +132,9 @@ impl Schedule {
             Priority::Fresh => Priority::Changed,
             _ => Priority::Revisit,
         };
-        *slot = Slot { age: 0, priority };
+        *slot = Slot { age: 0, waited: 0, priority };
         Some(*area)
     }
-}
-
-#[expect(clippy::cast_precision_loss, reason = "only compared")]
-fn age(frames: u32) -> f32 {
-    frames as f32
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "a rate")]
