@@ -55,7 +55,7 @@ impl Schedule {
         is_known: bool,
         least_cell: f32,
     ) {
-        let (mut work, mut count) = (0.0, 0);
+        let mut work = 0.0;
         for (slot, area) in self.slots.iter_mut().zip(areas) {
             slot.age = slot.age.saturating_add(1);
             if slot.priority == Priority::Fresh {
@@ -67,15 +67,13 @@ impl Schedule {
             }
             if area.cell() >= least_cell {
                 work += f64::from(area.work());
-                count += 1;
             }
         }
         let per_second = match is_known {
             true => (work / REVISIT).max((work / REVISIT_KNOWN).min(REVISIT_WORK)),
             false => work / REVISIT,
         };
-        let most = if count == 0 { 0.0 } else { work };
-        self.revisit = (self.revisit + per_second / rate_hz).min(most);
+        self.revisit = (self.revisit + per_second / rate_hz).min(work);
         self.steady = (self.steady + STEADY_WORK / to_f32(rate_hz)).min(STEADY_WORK);
         (self.rate_hz, self.is_known) = (rate_hz, is_known);
     }

@@ -194,8 +194,12 @@ impl FrameSearch<'_> {
                 continue;
             }
             self.look_near(at, &bbox)?;
-            let seconds = self.seconds(self.tracker.tracks[at].age);
-            let track = &mut self.tracker.tracks[at];
+            let rate_hz = self.tracker.rate_hz;
+            // Another one stands there where lost tracks before it were removed.
+            let Some(track) = self.tracker.tracks.get_mut(at).filter(|track| track.face.bbox == bbox) else {
+                continue;
+            };
+            let seconds = f64::from(track.age) / rate_hz;
             if track.age > 0 && track.lost.is_none() && (seconds >= UNVERIFIED || drift >= UNVERIFIED_AT) {
                 track.lost = Some(0);
             }
@@ -210,21 +214,23 @@ impl FrameSearch<'_> {
 
     /// Searches for the face of a track about where it was, until it is certain.
     fn look_near(&mut self, at: usize, bbox: &BBox) -> Result<(), VisionError> {
-        for area in self.detector.near(self.view, bbox, self.tracker.tracks[at].lost.is_some()) {
+        let is_lost = self.tracker.tracks[at].lost.is_some();
+        for area in self.detector.near(self.view, bbox, is_lost) {
             self.tracker.near.clear();
             self.detector.propose(self.view, &area, &mut self.tracker.near)?;
             self.tracker.near.sort_unstable_by(|a, b| b.logit.total_cmp(&a.logit));
             for number in 0..self.tracker.near.len() {
                 let candidate = self.tracker.near[number];
                 let is_elsewhere = Overlap::Union.of(&candidate.bbox, &bbox.square()) == 0.0;
-                if is_elsewhere && self.tracker.tracks[at].lost.is_none() {
+                if is_elsewhere && !is_lost {
                     continue;
                 }
                 if let Some(refined) = self.detector.refine(self.view, &candidate.bbox)?
                     && let Some(face) = self.detector.finish(self.view, &refined)?
                 {
                     self.take(face);
-                    if self.tracker.tracks[at].age == 0 {
+                    // A face that was found may have removed lost tracks.
+                    if self.tracker.tracks.get(at).is_none_or(|track| track.age == 0) {
                         return Ok(());
                     }
                 }
