@@ -313,8 +313,9 @@ def check_values(ear):
                 if shown != entity(name, field) or state in NOTHING:
                     continue
                 numbers += 1
-                # Home Assistant restores at its start what has not yet expired; on a busy machine it had it seconds later than we.
-                near = [minute for came, minute in lives if came - 0.5 <= at <= came + 4 * WINDOW]
+                # A value expires after three windows, of which Home Assistant counts anew once the broker is back; at its own start it
+                # then restores the value for as long again.
+                near = [minute for came, minute in lives if came - 0.5 <= at <= came + 7 * WINDOW]
                 seen = any(float(state) == minute[field] for minute in near)
                 # A number in the seconds of the backlog, with no minute of now since its first one came.
                 began_late = [came for came in late if came <= at <= came + 2]

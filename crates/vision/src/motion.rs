@@ -173,13 +173,14 @@ fn is_cluster(exceeds: &[bool; ACROSS * DOWN], at: usize) -> bool {
     blocks.filter(|block| exceeds[*block]).count() >= CLUSTER
 }
 
-/// Whether the middle of block `at` may be the person with the face `bbox`.
+/// Whether any of block `at` may be the person with the face `bbox`.
 fn belongs(width: usize, height: usize, at: usize, bbox: &BBox) -> bool {
-    let middle =
-        |block: usize, side: usize, blocks: usize| (to_f32(block) + 0.5) * to_f32(side) / to_f32(blocks);
-    let (x, y) = (middle(at % ACROSS, width, ACROSS), middle(at / ACROSS, height, DOWN));
+    let edge = |block: usize, side: usize, blocks: usize| to_f32(block * side / blocks);
+    let (left, right) = (edge(at % ACROSS, width, ACROSS), edge(at % ACROSS + 1, width, ACROSS));
     let aside = ASIDE * bbox.width();
-    x > bbox.x1 - aside && x < bbox.x2 + aside && y > bbox.y1 - ABOVE * bbox.height()
+    right > bbox.x1 - aside
+        && left < bbox.x2 + aside
+        && edge(at / ACROSS + 1, height, DOWN) > bbox.y1 - ABOVE * bbox.height()
 }
 
 #[cfg(test)]

@@ -21,8 +21,12 @@ pub(super) const GROWTH: f32 = 1.1;
 /// After so much work nothing more is begun in a frame of a live camera.
 pub(super) const FRAME_WORK: f32 = 360.0;
 
-/// Work a second for looking again where something keeps changing.
-pub(super) const STEADY_WORK: f32 = 120.0;
+/// Where something keeps changing, all areas are looked at again in this time, and so much work a second is done there or more.
+pub(super) const STEADY_WORK: f32 = 20.0;
+pub(super) const RESTLESS: f32 = 10.0;
+
+/// A face that comes changes so much of the square of its cell, or more.
+pub(super) const FRESH_SHARE: f32 = 0.25;
 
 /// P-Net's logit from which a candidate goes before further areas.
 pub(super) const STRONG: f32 = 2.2;
@@ -73,9 +77,9 @@ pub(super) const PAUSE_KNOWN: f64 = 3.0;
 
 /// Time in which all areas are looked at whether anything changed or not; a shorter one while a face is known, as far as so
 /// much work a second does it: in front of a person changes are that person's.
-pub(super) const REVISIT: f64 = 30.0;
-pub(super) const REVISIT_KNOWN: f64 = 5.0;
-pub(super) const REVISIT_WORK: f64 = 8.0;
+pub(super) const REVISIT: f32 = 30.0;
+pub(super) const REVISIT_KNOWN: f32 = 5.0;
+pub(super) const REVISIT_WORK: f32 = 8.0;
 
 /// Time after which a recording is searched as a whole again although a certain face is followed.
 pub(super) const SEARCH_RECORDED: f64 = 2.0;

@@ -259,7 +259,6 @@ impl FrameSearch<'_> {
         }
         let mut searched = false;
         while self.may_go_on() {
-            let before = self.detector.work();
             let waiting = &self.tracker.waiting;
             let best = (0..waiting.len()).max_by(|a, b| waiting[*a].logit.total_cmp(&waiting[*b].logit));
             let is_strong = |at: usize| waiting[at].logit >= STRONG || waiting.len() > MAX_WAITING;
@@ -274,11 +273,12 @@ impl FrameSearch<'_> {
                 }
                 (None, Some(at)) => {
                     let candidate = self.tracker.waiting.swap_remove(at);
+                    let before = self.detector.work();
                     self.examine(&candidate)?;
+                    self.tracker.schedule.spend(self.detector.work() - before);
                 }
                 (None, None) => break,
             }
-            self.tracker.schedule.spend(self.detector.work() - before);
         }
         self.tracker.searches += u64::from(searched);
         Ok(())

@@ -11,7 +11,7 @@ use crate::engine::Network;
 use crate::error::VisionError;
 use crate::geometry::{BBox, Face, Point, View, to_f32, to_usize};
 use crate::models::ModelStore;
-use crate::parameters::{MAX_CELLS, OUTPUT_WORK, REFINEMENT_WORK};
+use crate::parameters::{MAX_CELLS, MAX_LEVEL_PIXELS, OUTPUT_WORK, REFINEMENT_WORK};
 
 /// Side of R-Net's input.
 const REFINEMENT: usize = 24;
@@ -53,7 +53,8 @@ impl Cascade {
             reduced: None,
             spare: None,
             resampler: Resampler::default(),
-            cells: Vec::new(),
+            // P-Net has a cell for each 4 pixels or more.
+            cells: Vec::with_capacity(MAX_LEVEL_PIXELS / 4),
         })
     }
 
