@@ -170,3 +170,24 @@ fn what_an_exact_search_sees_is_reported_in_time() {
         }
     }
 }
+
+/// One of two lost neighbours is back: it removes both tracks, of which the second was to be looked for next.
+#[test]
+fn one_face_may_be_back_for_two_that_were_lost() {
+    let mut random = fastrand::Rng::with_seed(3);
+    let person = portrait();
+    let room = |portraits: &[(usize, usize, usize)]| Scene {
+        size: (640, 480),
+        portraits: portraits.to_vec(),
+        min_face_px: 60,
+        noise: 4,
+    };
+    let (left, right) = ((260, 40, 100), (260, 330, 100));
+    let mut analyzer = Analyzer::new(&store(), None, room(&[]).analysis(Faces::All)).unwrap();
+    for (portraits, faces) in [(vec![left, right], 2), (vec![], 0), (vec![left], 1)] {
+        for _ in 0..4 {
+            analyzer.analyze(&room(&portraits).frame(&mut random, &person)).unwrap();
+        }
+        assert_eq!(analyzer.faces().len(), faces);
+    }
+}
