@@ -19,14 +19,14 @@ pub(super) const MAX_CELLS: usize = 512;
 pub(super) const GROWTH: f32 = 1.1;
 
 /// After so much work nothing more is begun in a frame of a live camera.
-pub(super) const FRAME_WORK: f32 = 360.0;
+pub(super) const FRAME_WORK: f32 = 330.0;
 
 /// Where something keeps changing, all areas are looked at again in this time, and so much work a second is done there or more.
 pub(super) const STEADY_WORK: f32 = 20.0;
 pub(super) const RESTLESS: f32 = 10.0;
 
 /// A face that comes changes so much of the square of its cell, or more.
-pub(super) const FRESH_SHARE: f32 = 0.25;
+pub(super) const FRESH_SHARE: f32 = 1.0;
 
 /// P-Net's logit from which a candidate goes before further areas.
 pub(super) const STRONG: f32 = 2.2;

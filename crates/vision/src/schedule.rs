@@ -72,6 +72,9 @@ impl Schedule {
             }
             if fresh > FRESH_SHARE * area.cell() * area.cell() {
                 slot.priority = Priority::Fresh;
+            } else if least_cell > 0.0 && slot.age == u32::MAX {
+                // The rest of a new picture holds no face that is much larger than the known one.
+                slot.priority = Priority::Revisit;
             }
             if area.cell() >= least_cell {
                 let work = if slot.priority == Priority::Revisit { &mut quiet } else { &mut restless };
@@ -223,8 +226,8 @@ mod tests {
         for _ in 0..60 {
             frame(&mut schedule, &areas, &[], false);
         }
-        let there = [(place(900.0), true), (place(905.0), true)];
-        let meets = |at: &usize| areas[*at].meets(&there[0].0);
+        let there = [(BBox { x1: 900.0, y1: 100.0, x2: 1240.0, y2: 600.0 }, true)];
+        let meets = |at: &usize| areas[*at].meets(&there[0].0) && areas[*at].cell() < 400.0;
         for _ in 0..2 {
             let looked_at = frame(&mut schedule, &areas, &there, false);
             assert!(looked_at.first().is_some_and(meets), "{looked_at:?}");

@@ -161,9 +161,14 @@ impl FrameSearch<'_> {
                 continue;
             }
             let before = track.face.bbox;
-            let found = match (self.detector.follow(self.view, &before)?, track.step) {
-                // Who walks goes on walking, further in half a second than a small face is wide.
-                (None, Some(step)) => self.detector.follow(self.view, &before.moved(step))?,
+            // Who walks goes on walking, further in half a second than a small face is wide.
+            let ahead = track.step.map(|step| before.moved(step));
+            let (first, second) = match ahead {
+                Some(ahead) if Overlap::Union.of(&before, &ahead) < SAME_FACE => (ahead, Some(before)),
+                ahead => (before, ahead),
+            };
+            let found = match (self.detector.follow(self.view, &first)?, second) {
+                (None, Some(second)) => self.detector.follow(self.view, &second)?,
                 (found, _) => found,
             };
             match found {
@@ -341,6 +346,9 @@ impl FrameSearch<'_> {
         if face.score < CERTAIN {
             return;
         }
+        // Of one that was followed until the frame before it is the same person's.
+        let since_then = tracks.iter().filter(|track| track.lost == Some(0));
+        let step = since_then.filter_map(|track| step(&track.face.bbox, &face.bbox)).next();
         match self.which {
             Faces::All if tracks.iter().filter(|track| track.lost.is_none()).count() >= MAX_FACES => return,
             Faces::All => {
@@ -354,7 +362,7 @@ impl FrameSearch<'_> {
                 tracks.retain(|track| track.lost.is_some() && track.face.bbox.area() > LARGER * area);
             }
         }
-        tracks.push(Track { face, age: 0, area: None, lost: None, step: None });
+        tracks.push(Track { face, age: 0, area: None, lost: None, step });
     }
 
     /// Where one face covers another, both old boxes may have settled on the same one.
