@@ -19,8 +19,12 @@ const LIVE: Duration = Duration::from_secs(5);
 /// The longest that a file may take to say what it holds when somebody waits for its minutes.
 const PATIENT: Duration = Duration::from_secs(60);
 
-/// The slowest recording whose frames stand for twice its own interval, in seconds a frame.
-const SLOWEST: f64 = 10.0;
+/// The slowest recording whose frames stand for twice its own interval, in seconds a frame: a time-lapse with two minutes between
+/// its frames.
+const SLOWEST: f64 = 120.0;
+
+/// Above so many frames a second the nominal rate is no rate, but the unit in which a container without one counts time.
+const FASTEST: f64 = 240.0;
 
 /// Containers that hold their pictures themselves. Playlists, image sequences and scripts would make ffmpeg open other files and
 /// addresses, and text is no video.
@@ -38,6 +42,8 @@ pub(super) struct Probe {
     pub(super) seconds: Option<f64>,
     /// Nominal time between two frames in seconds.
     pub(super) interval: f64,
+    /// By how many seconds the stream starts after the first stream of the recording; 0 where that is not known.
+    pub(super) late: f64,
 }
 
 #[derive(Deserialize)]
@@ -67,6 +73,9 @@ struct Stream {
     #[serde(default)]
     r_frame_rate: String,
     #[serde(default)]
+    avg_frame_rate: String,
+    start_time: Option<String>,
+    #[serde(default)]
     side_data_list: Vec<SideData>,
 }
 
@@ -78,6 +87,7 @@ struct SideData {
 
 #[derive(Deserialize, Default)]
 struct Format {
+    start_time: Option<String>,
     duration: Option<String>,
 }
 
@@ -87,7 +97,7 @@ struct Format {
 /// [`CameraError::Recording`] when ffprobe is not installed or finds no video; [`CameraError::Lost`] when a live one is silent.
 #[expect(clippy::disallowed_methods, reason = "ffprobe, which looks at a recording")]
 pub(super) fn probe(path: &Path, live: bool) -> Result<Probe, CameraError> {
-    let entries = "stream=width,height,r_frame_rate:stream_side_data=rotation:format=duration";
+    let entries = "stream=width,height,r_frame_rate,avg_frame_rate,start_time:stream_side_data=rotation:format=start_time,duration";
     let mut command = Command::new("ffprobe");
     command
         .args([
@@ -122,17 +132,29 @@ pub(super) fn probe(path: &Path, live: bool) -> Result<Probe, CameraError> {
     check_size(stream.width, stream.height).map_err(|e| CameraError::recording(path, e))?;
     let turned = stream.side_data_list.iter().any(|data| data.rotation.abs() % 180.0 > 45.0);
     let (width, height) = if turned { (stream.height, stream.width) } else { (stream.width, stream.height) };
-    let seconds = answer.format.duration.and_then(|text| text.parse().ok());
-    Ok(Probe { width, height, seconds, interval: interval(&stream.r_frame_rate) })
+    let number = |text: &Option<String>| text.as_ref()?.parse::<f64>().ok().filter(|it| it.is_finite());
+    let seconds = number(&answer.format.duration);
+    let starts = (number(&stream.start_time), number(&answer.format.start_time));
+    let late = if let (Some(stream), Some(all)) = starts { (stream - all).max(0.0) } else { 0.0 };
+    Ok(Probe {
+        width,
+        height,
+        seconds,
+        interval: interval(&stream.r_frame_rate, &stream.avg_frame_rate),
+        late,
+    })
 }
 
-/// Seconds a frame of a rate such as `30000/1001`; a rate that is not known is 25.
-fn interval(rate: &str) -> f64 {
-    let parts = rate.split_once('/').map(|(n, d)| (n.parse::<f64>(), d.parse::<f64>()));
-    match parts {
-        Some((Ok(n), Ok(d))) if n > 0.0 && d > 0.0 => (d / n).min(SLOWEST),
-        _ => 0.04,
-    }
+/// Seconds a frame of a nominal rate such as `30000/1001`, or of the average rate where the nominal one is none; 0.04 where neither
+/// is known.
+fn interval(nominal: &str, average: &str) -> f64 {
+    let hz = |rate: &str| {
+        let (n, d) = rate.split_once('/')?;
+        let (n, d): (f64, f64) = (n.parse().ok()?, d.parse().ok()?);
+        (n > 0.0 && d > 0.0).then_some(n / d)
+    };
+    let rate = hz(nominal).filter(|hz| *hz <= FASTEST).or_else(|| hz(average)).or_else(|| hz(nominal));
+    rate.map_or(0.04, |hz| (1.0 / hz).min(SLOWEST))
 }
 
 /// Runs ffprobe to its end, but not if it stays silent for longer than `patience`: standard output, and what it complained of.

@@ -5,6 +5,7 @@ use std::error::Error;
 use std::fmt::{Display, Formatter};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::frame::Frame;
 use super::patience;
@@ -30,6 +31,11 @@ pub trait FrameSource {
     /// How many ticks it will have, where that can be known.
     fn ticks(&self) -> Option<u64> {
         None
+    }
+
+    /// How long before its tick the last picture was taken: the offset of a recording's frame.
+    fn age(&self) -> Duration {
+        Duration::ZERO
     }
 
     /// Takes back a frame that is no longer needed; one that keeps its memory for the next wipes it first.

@@ -1,6 +1,7 @@
 //! A recording in any format that ffmpeg reads, decoded by an `ffmpeg` child process into a pipe of raw planes.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use zeroize::Zeroize;
 
@@ -31,6 +32,8 @@ pub struct Video {
     missed: i64,
     /// A picture that lies beyond a gap.
     waiting: Option<Frame>,
+    /// How long before its tick the last picture was taken.
+    age: Duration,
     /// A wiped frame, whose memory the next one takes.
     spare: Option<Frame>,
 }
@@ -62,6 +65,7 @@ impl Video {
             missing: 0,
             missed: 0,
             waiting: None,
+            age: Duration::ZERO,
             spare: None,
         })
     }
@@ -120,6 +124,8 @@ impl FrameSource for Video {
                 Ok(None) | Err(_) => return self.finish(false),
             };
             self.pause(shown.tick)?;
+            // A picture of up to half a millisecond later counts as one of this tick.
+            self.age = Duration::try_from_secs_f64(shown.age).unwrap_or_default();
             self.waiting = Some(frame);
         }
         self.ticks += 1;
@@ -137,6 +143,10 @@ impl FrameSource for Video {
     )]
     fn ticks(&self) -> Option<u64> {
         self.probe.seconds.filter(|_| !self.endless).map(|seconds| (seconds * self.rate_hz).round() as u64)
+    }
+
+    fn age(&self) -> Duration {
+        self.age
     }
 
     fn recycle(&mut self, mut frame: Frame) {

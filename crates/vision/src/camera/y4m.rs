@@ -6,6 +6,7 @@ use std::io::{self, BufRead, BufReader, Read, Seek};
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
+use std::time::Duration;
 
 use rustix::fs::{Mode, OFlags};
 use zeroize::{Zeroize, Zeroizing};
@@ -43,6 +44,8 @@ pub struct Y4m {
     read: u64,
     /// Ticks so far.
     shown: u64,
+    /// How long before its tick the last frame was taken, in seconds.
+    age: f64,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -115,7 +118,19 @@ impl Y4m {
         let step = header.frames_per_second / rate_hz;
         let last = Zeroizing::new(vec![0; header.chroma.frame_bytes(header.width, header.height)]);
         let path = path.to_owned();
-        Ok(Self { reader, deadline: None, again, path, header, step, last, spare: None, read: 0, shown: 0 })
+        Ok(Self {
+            reader,
+            deadline: None,
+            again,
+            path,
+            header,
+            step,
+            last,
+            spare: None,
+            read: 0,
+            shown: 0,
+            age: 0.0,
+        })
     }
 
     /// Reads the next frame's bytes into `last`; false at the end of the stream.
@@ -166,9 +181,11 @@ impl FrameSource for Y4m {
         reason = "2^53 frames are longer than any lecture"
     )]
     fn next(&mut self) -> Result<Capture, CameraError> {
-        // The last frame whose time is nearest to this tick, as ffmpeg's `fps` chooses among those of a file; those between are
-        // read and dropped undecoded.
-        let wanted = ((self.shown as f64 + 0.5) * self.step).ceil() as u64 - 1;
+        // The last frame at or before this tick, as a player shows it; those between are read and dropped undecoded. The summand
+        // is the error of the multiplication.
+        let due = self.shown as f64 * self.step;
+        let wanted = (due + 1e-6).floor() as u64;
+        self.age = (due - wanted as f64) / self.header.frames_per_second;
         self.shown += 1;
         while self.read <= wanted {
             if !self.read_frame()? {
@@ -178,6 +195,10 @@ impl FrameSource for Y4m {
         let Header { width, height, chroma, .. } = self.header;
         Ok(decode::planar(&self.last, width, height, chroma, self.spare.take())
             .map_or(Capture::Corrupt, Capture::Frame))
+    }
+
+    fn age(&self) -> Duration {
+        Duration::try_from_secs_f64(self.age).unwrap_or_default()
     }
 
     fn recycle(&mut self, mut frame: Frame) {
