@@ -19,8 +19,8 @@ Examples:
   lectern analyze --manifest lectures.csv --csv minutes.csv --resume
   ffmpeg -i lecture.mp4 -f yuv4mpegpipe -pix_fmt yuv420p - | lectern analyze - --label lecture")]
 pub struct Analyze {
-    /// Videos that ffmpeg reads; .y4m files; pipes with Y4M; JPEG or PNG files, or folders of them (each is one analysed
-    /// frame); - for Y4M on standard input
+    /// Videos that ffmpeg reads, or folders of them; .y4m files; pipes with Y4M; JPEG or PNG files, or folders of them (each is
+    /// one analysed frame); - for Y4M on standard input
     #[arg(required_unless_present = "manifest", value_name = "VIDEO")]
     pub videos: Vec<PathBuf>,
 
@@ -74,6 +74,10 @@ pub struct Analyze {
     /// Turn the pictures clockwise by so many degrees before they are analysed: 0, 90, 180 or 270
     #[arg(long, value_name = "DEGREES", default_value = "0")]
     pub rotate: Rotation,
+
+    /// Which video stream of a recording that has several, from 0
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub video_stream: usize,
 
     /// Another classifier (ONNX): input [1, 1 or 3, S, S], luma from 0 to 255; output 13 logits in the order of the
     /// payload

@@ -8,6 +8,8 @@ use jiff::Timestamp;
 
 use super::super::UsageError;
 use super::tables;
+use crate::camera::stills;
+use crate::camera::video::is_video;
 use crate::cli::Analyze;
 use crate::delivery::topics::{MAX_LEVEL_BYTES, may_be_in_level};
 use crate::help::Problem;
@@ -31,6 +33,8 @@ pub(super) struct List {
     pub(super) recordings: Vec<Recording>,
     /// Columns of the manifest that are carried through.
     pub(super) columns: Vec<String>,
+    /// What lies in folders of videos and is no recording of the list: messages.
+    pub(super) left_out: Vec<String>,
 }
 
 impl Recording {
@@ -52,7 +56,14 @@ impl List {
         if let Some(manifest) = &arguments.manifest {
             return read(manifest);
         }
-        let videos = &arguments.videos;
+        let mut left_out = Vec::new();
+        let mut videos = Vec::new();
+        for given in &arguments.videos {
+            match folder_of_videos(given, &mut left_out) {
+                Some(inside) => videos.extend(inside),
+                None => videos.push(given.clone()),
+            }
+        }
         for (option, given) in [("--label", arguments.label.len()), ("--start", arguments.start.len())] {
             if given != 0 && given != videos.len() {
                 let problem =
@@ -68,8 +79,26 @@ impl List {
             start: arguments.start.get(i).copied(),
             carried: Vec::new(),
         });
-        Ok(Self { recordings: recordings.collect(), columns: Vec::new() })
+        Ok(Self { recordings: recordings.collect(), columns: Vec::new(), left_out })
     }
+}
+
+/// The videos of a folder in natural order, if it is one that holds some; what else it holds is added to `left_out`.
+fn folder_of_videos(path: &Path, left_out: &mut Vec<String>) -> Option<Vec<PathBuf>> {
+    if !path.is_dir() {
+        return None;
+    }
+    // One that cannot be read is reported when it is opened as a recording.
+    let (videos, companions) = stills::list(path, is_video).ok().filter(|(videos, _)| !videos.is_empty())?;
+    let pictures = stills::list(path, stills::is_still).map_or(0, |(pictures, _)| pictures.len());
+    let folder = path.display();
+    if companions > 0 {
+        left_out.push(format!("{folder}: {}", stills::companions_left_out(companions)));
+    }
+    if pictures > 0 {
+        left_out.push(format!("{folder}: {pictures} pictures beside videos are left out"));
+    }
+    Some(videos)
 }
 
 /// What a recording is called where nobody said: its file's name without the ending.
@@ -131,7 +160,7 @@ fn parse(text: &str, folder: &Path) -> Result<List, Problem> {
     if recordings.is_empty() {
         return Err("lists no recording".into());
     }
-    Ok(List { recordings, columns })
+    Ok(List { recordings, columns, left_out: Vec::new() })
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use super::patience::{self, Deadline, wait};
-use super::size::check_size;
+use super::size::{check_size, square};
 use super::source::CameraError;
 use lectern_record::help::Problem;
 
@@ -32,7 +32,7 @@ const CONTAINERS: &str = "mov,mp4,matroska,webm,avi,mpegts,mpeg,mpegvideo,asf,fl
                           h261,h263,h264,hevc,vvc,m4v,vc1,mjpeg,gif,apng,webp_pipe,ty,nsv,live_flv,lvf,kux,caf,swf,yuv4mpegpipe";
 
 /// What is known of a recording before it is played.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(super) struct Probe {
     /// Width in pixels as it is shown, turned by the rotation that the file asks for.
     pub(super) width: usize,
@@ -44,6 +44,10 @@ pub(super) struct Probe {
     pub(super) interval: f64,
     /// By how many seconds the stream starts after the first stream of the recording; 0 where that is not known.
     pub(super) late: f64,
+    /// Its number among the video streams.
+    pub(super) number: usize,
+    /// All video streams, where there are several.
+    pub(super) others: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -71,6 +75,8 @@ struct Stream {
     #[serde(default)]
     height: usize,
     #[serde(default)]
+    sample_aspect_ratio: String,
+    #[serde(default)]
     r_frame_rate: String,
     #[serde(default)]
     avg_frame_rate: String,
@@ -91,26 +97,16 @@ struct Format {
     duration: Option<String>,
 }
 
-/// Asks ffprobe about the first video stream.
+/// Asks ffprobe about the video stream of this number, from 0; cover pictures and thumbnails do not count.
 ///
 /// # Errors
 /// [`CameraError::Recording`] when ffprobe is not installed or finds no video; [`CameraError::Lost`] when a live one is silent.
 #[expect(clippy::disallowed_methods, reason = "ffprobe, which looks at a recording")]
-pub(super) fn probe(path: &Path, live: bool) -> Result<Probe, CameraError> {
-    let entries = "stream=width,height,r_frame_rate,avg_frame_rate,start_time:stream_side_data=rotation:format=start_time,duration";
+pub(super) fn probe(path: &Path, number: usize, live: bool) -> Result<Probe, CameraError> {
+    let entries = "stream=index,width,height,sample_aspect_ratio,r_frame_rate,avg_frame_rate,start_time:stream_side_data=rotation:format=start_time,duration";
     let mut command = Command::new("ffprobe");
     command
-        .args([
-            "-v",
-            "error",
-            "-show_error",
-            "-select_streams",
-            "v:0",
-            "-of",
-            "json",
-            "-show_entries",
-            entries,
-        ])
+        .args(["-v", "error", "-show_error", "-select_streams", "V", "-of", "json", "-show_entries", entries])
         .args(restrictions())
         .arg(file_url(path));
     let (output, said) = answer(path, command, if live { LIVE } else { PATIENT })?;
@@ -125,16 +121,27 @@ pub(super) fn probe(path: &Path, live: bool) -> Result<Probe, CameraError> {
         let help = "convert it first, for example with `ffmpeg -i IT lecture.mkv`";
         return Err(CameraError::recording(path, problem.with_help(help)));
     }
-    let stream = answer.streams.first().ok_or_else(no_video)?;
+    let stream = match (answer.streams.get(number), &answer.streams[..]) {
+        (Some(stream), _) => stream,
+        (None, []) => return Err(no_video()),
+        (None, streams) => {
+            let problem = Problem::new(format!("has no video stream {number}, but {}", described(streams)));
+            return Err(CameraError::recording(path, problem.with_help("give another --video-stream")));
+        }
+    };
+    let others = (answer.streams.len() > 1).then(|| described(&answer.streams));
     if stream.width == 0 || stream.height == 0 {
         return Err(no_video());
     }
     check_size(stream.width, stream.height).map_err(|e| CameraError::recording(path, e))?;
     let turned = stream.side_data_list.iter().any(|data| data.rotation.abs() % 180.0 > 45.0);
-    let (width, height) = if turned { (stream.height, stream.width) } else { (stream.width, stream.height) };
-    let number = |text: &Option<String>| text.as_ref()?.parse::<f64>().ok().filter(|it| it.is_finite());
-    let seconds = number(&answer.format.duration);
-    let starts = (number(&stream.start_time), number(&answer.format.start_time));
+    let aspect = ratio(&stream.sample_aspect_ratio, ':').unwrap_or(1.0);
+    let (width, height) = square(stream.width, stream.height, aspect);
+    check_size(width, height).map_err(|e| CameraError::recording(path, e))?;
+    let (width, height) = if turned { (height, width) } else { (width, height) };
+    let value = |text: &Option<String>| text.as_ref()?.parse::<f64>().ok().filter(|it| it.is_finite());
+    let seconds = value(&answer.format.duration);
+    let starts = (value(&stream.start_time), value(&answer.format.start_time));
     let late = if let (Some(stream), Some(all)) = starts { (stream - all).max(0.0) } else { 0.0 };
     Ok(Probe {
         width,
@@ -142,19 +149,36 @@ pub(super) fn probe(path: &Path, live: bool) -> Result<Probe, CameraError> {
         seconds,
         interval: interval(&stream.r_frame_rate, &stream.avg_frame_rate),
         late,
+        number,
+        others,
     })
+}
+
+/// The video streams of a recording with their sizes.
+fn described(streams: &[Stream]) -> String {
+    let each: Vec<String> =
+        (0..).zip(streams).map(|(i, it)| format!("{i} ({} x {})", it.width, it.height)).collect();
+    format!(
+        "{} video {}: {}",
+        each.len(),
+        if each.len() == 1 { "stream" } else { "streams" },
+        each.join(", ")
+    )
 }
 
 /// Seconds a frame of a nominal rate such as `30000/1001`, or of the average rate where the nominal one is none; 0.04 where neither
 /// is known.
 fn interval(nominal: &str, average: &str) -> f64 {
-    let hz = |rate: &str| {
-        let (n, d) = rate.split_once('/')?;
-        let (n, d): (f64, f64) = (n.parse().ok()?, d.parse().ok()?);
-        (n > 0.0 && d > 0.0).then_some(n / d)
-    };
+    let hz = |rate: &str| ratio(rate, '/');
     let rate = hz(nominal).filter(|hz| *hz <= FASTEST).or_else(|| hz(average)).or_else(|| hz(nominal));
     rate.map_or(0.04, |hz| (1.0 / hz).min(SLOWEST))
+}
+
+/// A ratio such as `30000/1001` or `64:45`, where it is known and not 0.
+fn ratio(text: &str, between: char) -> Option<f64> {
+    let (n, d) = text.split_once(between)?;
+    let (n, d): (f64, f64) = (n.parse().ok()?, d.parse().ok()?);
+    (n > 0.0 && d > 0.0).then_some(n / d)
 }
 
 /// Runs ffprobe to its end, but not if it stays silent for longer than `patience`: standard output, and what it complained of.

@@ -96,6 +96,14 @@ impl FrameSource for Rotated {
         self.source.ticks()
     }
 
+    fn other_streams(&self) -> Option<String> {
+        self.source.other_streams()
+    }
+
+    fn left_out(&self) -> Option<String> {
+        self.source.left_out()
+    }
+
     fn age(&self) -> Duration {
         self.source.age()
     }

@@ -38,6 +38,16 @@ pub trait FrameSource {
         Duration::ZERO
     }
 
+    /// All video streams of a recording that has several, as a message describes them.
+    fn other_streams(&self) -> Option<String> {
+        None
+    }
+
+    /// What of a folder is no part of the recording, as a message describes it.
+    fn left_out(&self) -> Option<String> {
+        None
+    }
+
     /// Takes back a frame that is no longer needed; one that keeps its memory for the next wipes it first.
     fn recycle(&mut self, _frame: Frame) {}
 }

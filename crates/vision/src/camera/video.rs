@@ -10,10 +10,23 @@ use super::frame::{Chroma, Frame, Layout};
 use super::patience;
 use super::probe::{Probe, not_started, probe};
 use super::source::{CameraError, Capture, FrameSource};
+use super::stills::has_extension;
 use lectern_record::help::Problem;
 
 /// Pauses of more hours than this in all are damage: a timestamp, and no lecture.
 const MOST_HOURS: u32 = 6;
+
+/// What the names of videos end in, as cameras, recorders and lecture hall systems write them.
+const ENDINGS: [&str; 25] = [
+    "3gp", "asf", "avi", "divx", "dv", "f4v", "flv", "m2ts", "m4v", "mkv", "mov", "mp4", "mpeg", "mpg",
+    "mts", "mxf", "ogm", "ogv", "rm", "rmvb", "ts", "vob", "webm", "wmv", "y4m",
+];
+
+/// Whether a file is a video of a folder, by its name.
+#[must_use]
+pub fn is_video(path: &Path) -> bool {
+    has_extension(path, &ENDINGS)
+}
 
 /// A recording being played at the analysis rate.
 pub struct Video {
@@ -39,7 +52,7 @@ pub struct Video {
 }
 
 impl Video {
-    /// Starts to decode `path`, sampled at `rate_hz` frames a second; again from its start when `endless`. ffmpeg decodes on so many
+    /// Starts to decode the video stream of this `number` (from 0) of `path`, sampled at `rate_hz` frames a second; again from its start when `endless`. ffmpeg decodes on so many
     /// `threads`, or on as many as it likes.
     ///
     /// # Errors
@@ -47,11 +60,12 @@ impl Video {
     /// is `endless` is silent.
     pub fn open(
         path: &Path,
+        number: usize,
         rate_hz: f64,
         endless: bool,
         threads: Option<usize>,
     ) -> Result<Self, CameraError> {
-        let probe = probe(path, endless)?;
+        let probe = probe(path, number, endless)?;
         let decoder = Decoder::start(path, &probe, rate_hz, endless, threads)
             .map_err(|e| not_started(path, "ffmpeg", e))?;
         Ok(Self {
@@ -143,6 +157,10 @@ impl FrameSource for Video {
     )]
     fn ticks(&self) -> Option<u64> {
         self.probe.seconds.filter(|_| !self.endless).map(|seconds| (seconds * self.rate_hz).round() as u64)
+    }
+
+    fn other_streams(&self) -> Option<String> {
+        self.probe.others.clone()
     }
 
     fn age(&self) -> Duration {
