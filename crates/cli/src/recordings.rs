@@ -25,7 +25,7 @@ pub struct Analyze {
     pub videos: Vec<PathBuf>,
 
     /// Table of recordings, instead of VIDEO: a column `file` (from the table's own folder on), and where wanted `label` and
-    /// `start`; all other columns are carried through into the tables
+    /// `start`; all other columns are carried through into the tables. CSV or text as spreadsheets write it
     #[arg(long, value_name = "FILE", conflicts_with_all = ["videos", "label", "start"])]
     pub manifest: Option<PathBuf>,
 
@@ -95,6 +95,10 @@ pub struct Analyze {
     /// Also write a table with place, size and the 13 probabilities of each face: about a person, see docs/privacy.md
     #[arg(long, value_name = "FILE")]
     pub faces_csv: Option<PathBuf>,
+
+    /// Begin each table with a byte order mark, by which Excel recognises UTF-8
+    #[arg(long)]
+    pub bom: bool,
 
     /// Also draw the shares of 13 and of 7 kinds of each recording; FILE ends in .svg or .png
     #[arg(long, value_name = "FILE")]

@@ -2,6 +2,7 @@
 
 use std::io;
 
+use super::super::spreadsheet::as_text;
 use crate::expression::{Expression, Sighting};
 use crate::vision::Seen;
 use crate::watch::At;
@@ -44,6 +45,7 @@ impl Kind {
     /// The first line, with the columns that a manifest carries through.
     pub(super) fn header(self, carried: &[String]) -> io::Result<Vec<u8>> {
         let mut rows = Rows::default();
+        let carried: Vec<String> = carried.iter().map(|column| as_text(column)).collect();
         rows.add(self.columns().into_iter().chain(carried.iter().map(String::as_str)))?;
         rows.into_bytes()
     }
@@ -96,9 +98,9 @@ impl Sheets {
             minutes: Rows::default(),
             frames: frames.then(Rows::default),
             faces: faces.then(Rows::default),
-            names,
+            names: names.map(|name| as_text(&name)),
             settings: settings.to_owned(),
-            carried: carried.to_vec(),
+            carried: carried.iter().map(|cell| as_text(cell)).collect(),
         }
     }
 

@@ -110,7 +110,7 @@ pub(super) fn probe(path: &Path, number: usize, live: bool) -> Result<Probe, Cam
         .args(restrictions())
         .arg(file_url(path));
     let (output, said) = answer(path, command, if live { LIVE } else { PATIENT })?;
-    let said = said.lines().next().unwrap_or("no video stream").trim();
+    let said = without_pointers(said.lines().next().unwrap_or("no video stream").trim());
     let no_video = || CameraError::recording(path, format!("holds no video that ffmpeg can read ({said})"));
     let answer: Answer = serde_json::from_slice(&output).map_err(|_| no_video())?;
     if answer.error.is_some_and(|error| error.code == FORMAT_NOT_ALLOWED) {
@@ -224,6 +224,13 @@ fn answer(path: &Path, mut command: Command, patience: Duration) -> Result<(Vec<
     }
 }
 
+/// A message of ffmpeg without the addresses of its objects (`[h264 @ 0x557a…]`), which differ each time.
+pub(super) fn without_pointers(message: &str) -> String {
+    let mut parts = message.split(" @ 0x");
+    let first = parts.next().unwrap_or_default().to_owned();
+    parts.fold(first, |text, part| text + part.trim_start_matches(|c: char| c.is_ascii_hexdigit()))
+}
+
 /// Takes what there is, and keeps its first 64 KiB; false at the end.
 pub(super) fn take(from: &mut impl Read, piece: &mut [u8], kept: &mut Vec<u8>) -> bool {
     const MOST: usize = 64 * 1024;
@@ -252,4 +259,15 @@ pub(super) fn file_url(path: &Path) -> OsString {
 pub(super) fn not_started(path: &Path, program: &str, cause: io::Error) -> CameraError {
     let problem = Problem::new(format!("{program} is needed to read it and did not start"));
     CameraError::recording(path, problem.caused_by(cause).with_help("install ffmpeg"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_hold_no_addresses() {
+        let message = "[mov,mp4 @ 0x557a0c] moov atom not found [x @ 0xAB]: me @ home";
+        assert_eq!(without_pointers(message), "[mov,mp4] moov atom not found [x]: me @ home");
+    }
 }

@@ -8,7 +8,7 @@ use zeroize::Zeroize;
 use super::child::Decoder;
 use super::frame::{Chroma, Frame, Layout};
 use super::patience;
-use super::probe::{Probe, not_started, probe};
+use super::probe::{Probe, not_started, probe, without_pointers};
 use super::source::{CameraError, Capture, FrameSource};
 use super::stills::has_extension;
 use lectern_record::help::Problem;
@@ -92,7 +92,8 @@ impl Video {
             return Ok(Capture::End);
         }
         let said = complaints.lines().find(|line| !line.trim().is_empty()).unwrap_or("it ended early");
-        let problem = Problem::new(format!("is damaged or cut off (ffmpeg: {})", said.trim()));
+        let problem =
+            Problem::new(format!("is damaged or cut off (ffmpeg: {})", without_pointers(said.trim())));
         Err(CameraError::recording(&self.path, problem.with_help("what could be read is counted")))
     }
 
