@@ -47,7 +47,8 @@ f32 = np.float32
 
 def frames_of(clip):
     """The frames that `lectern bench` analyses, as [n, 480, 640, 3] bytes."""
-    filters = f"fps=2:round=near:start_time=0,scale={WIDTH}:{HEIGHT}"
+    # As crates/vision/src/camera/timeline.rs: the last one at or before a tick.
+    filters = f"settb=1/1000000,setpts=PTS-499,fps=2:round=up:start_time=0,scale={WIDTH}:{HEIGHT}"
     command = ["ffmpeg", "-v", "error", "-nostdin", "-i", clip, "-vf", filters, "-f", "rawvideo", "-pix_fmt", "rgb24", "-"]
     raw = subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout
     return np.frombuffer(raw, np.uint8).reshape(-1, HEIGHT, WIDTH, 3)

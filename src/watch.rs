@@ -26,12 +26,21 @@ const REOPEN_EVERY: Duration = Duration::from_secs(2);
 /// How often the open window is told of, so that the end of the process costs no more of it.
 const TELL_EVERY: Duration = Duration::from_secs(1);
 
+/// A tick and the picture that is shown then, as offsets from the start of the watch.
+#[derive(Debug, Clone, Copy)]
+pub struct At {
+    /// The tick.
+    pub tick: Duration,
+    /// The picture's own time, at or before the tick.
+    pub picture: Duration,
+}
+
 /// Who is told what the watch saw.
 pub trait Observer {
-    /// One frame was analysed, or was corrupt (`None`), at this offset from the start of the watch.
-    fn frame(&mut self, _offset: Duration, _sightings: Option<&[Sighting]>) {}
-    /// The faces of the frame that [`Observer::frame`] tells of next, in a picture of this width and height.
-    fn faces(&mut self, _offset: Duration, _faces: &[Seen], _size: (usize, usize)) {}
+    /// One frame was analysed, or was corrupt (`None`), at this tick.
+    fn frame(&mut self, _at: At, _sightings: Option<&[Sighting]>) {}
+    /// The faces of the frame that [`Observer::frame`] gets next, in a picture of this width and height.
+    fn faces(&mut self, _at: At, _faces: &[Seen], _size: (usize, usize)) {}
     /// The recording has no picture for the tick at this offset: a frame is missing that was expected.
     fn missing(&mut self, _offset: Duration) {}
     /// The camera is lost; the next frame tells that it is back.
@@ -147,7 +156,10 @@ impl Session<'_> {
             if stop.is_set() {
                 return Ok(Next::Stop);
             }
-            match self.source.next() {
+            let captured = self.source.next();
+            let offset = tick - self.began;
+            let at = At { tick: offset, picture: offset.saturating_sub(self.source.age()) };
+            match captured {
                 Ok(Capture::Frame(frame)) => {
                     window.add_frame(self.analyzer.analyze(&frame)?);
                     let size = (frame.width(), frame.height());
@@ -156,17 +168,17 @@ impl Session<'_> {
                     if self.complaint.take().is_some() {
                         events::camera_back();
                     }
-                    self.observer.faces(tick - self.began, self.analyzer.seen(), size);
-                    self.observer.frame(tick - self.began, Some(self.analyzer.sightings()));
+                    self.observer.faces(at, self.analyzer.seen(), size);
+                    self.observer.frame(at, Some(self.analyzer.sightings()));
                 }
                 Ok(Capture::Corrupt) => {
                     window.add_corrupt();
                     self.analyzer.skip();
-                    self.observer.frame(tick - self.began, None);
+                    self.observer.frame(at, None);
                 }
                 Ok(Capture::Missing) => {
                     self.analyzer.forget();
-                    self.observer.missing(tick - self.began);
+                    self.observer.missing(offset);
                 }
                 // A stop reaches ffmpeg too, so what a recording says then is of no interest.
                 Ok(Capture::End) => return Ok(Next::Stop),

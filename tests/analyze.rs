@@ -86,7 +86,10 @@ fn a_recording_becomes_minutes_the_last_one_partial() {
         }
     }
     let mut table = csv::Reader::from_path(&frames).unwrap();
-    assert_eq!(table.headers().unwrap(), vec!["device", "boot", "label", "source", "seconds", "expression"]);
+    assert_eq!(
+        table.headers().unwrap(),
+        vec!["device", "boot", "label", "source", "seconds", "picture_seconds", "expression"]
+    );
     let times: Vec<String> = table.records().map(|row| row.unwrap()[4].to_owned()).collect();
     assert_eq!((times.len(), times[0].as_str(), times[74].as_str()), (75, "0.000", "74.000"));
 }

@@ -426,3 +426,44 @@ fn what_another_run_left_beside_a_table_is_replaced_or_named() {
     assert_eq!(output.status.code(), Some(1), "{}", said(&output));
     assert!(said(&output).contains("go on with it (--resume), or remove that folder"), "{}", said(&output));
 }
+
+#[test]
+fn a_spreadsheets_manifest_and_tables_go_round() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    portrait_video(folder.path(), "a.mkv", 2);
+    let manifest =
+        "File;Label;Teacher;start;\"room, building\"\r\na.mkv;=1+1;@home;23.11.2026 10:15;-2\r\n;;;;\r\n";
+    fs::write(path("lectures.csv"), manifest).unwrap();
+    let mut command = lectern();
+    command.args(["analyze", "--bom", "--manifest"]).arg(path("lectures.csv"));
+    command.arg("--csv").arg(path("minutes.csv")).arg("--frames-csv").arg(path("frames.csv"));
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{}", said(&output));
+    for table in ["minutes.csv", "frames.csv"] {
+        let text = fs::read_to_string(path(table)).unwrap();
+        assert!(text.starts_with("\u{feff}device,"), "{table}: {text}");
+        let cells = ["label", "Teacher", "room, building"].map(|name| column(&path(table), name).remove(0));
+        assert_eq!(cells, ["'=1+1", "'@home", "-2"], "{table}");
+    }
+    assert_eq!(column(&path("minutes.csv"), "start"), ["2026-11-23T10:15:00Z"]);
+
+    // Saved again where lists are separated by semicolons.
+    let mut reader = csv::Reader::from_path(path("minutes.csv")).unwrap();
+    let mut writer = csv::WriterBuilder::new();
+    let mut writer =
+        writer.delimiter(b';').terminator(csv::Terminator::CRLF).from_path(path("saved.csv")).unwrap();
+    writer.write_record(reader.headers().unwrap()).unwrap();
+    reader.records().for_each(|row| writer.write_record(&row.unwrap()).unwrap());
+    writer.flush().unwrap();
+    for (table, page) in [("minutes.csv", "a.html"), ("saved.csv", "b.html")] {
+        let output = lectern().arg("report").arg(path(table)).arg("--out").arg(path(page)).output().unwrap();
+        assert!(output.status.success(), "{table}: {}", said(&output));
+    }
+    let [a, b] = ["a.html", "b.html"].map(|page| fs::read_to_string(path(page)).unwrap());
+    assert_eq!(a, b.replace("saved.csv", "minutes.csv"));
+    assert!(
+        a.contains("=1+1") && !a.contains("'=1+1") && !a.contains("&#x27;=1+1"),
+        "the label as it was given"
+    );
+}

@@ -17,7 +17,7 @@ use lectern::clock::{Clock, SimulatedClock, Stop};
 use lectern::expression::Sighting;
 use lectern::vision::models::ModelStore;
 use lectern::vision::{Analysis, Analyzer};
-use lectern::watch::{Observer, Watch, WatchError};
+use lectern::watch::{At, Observer, Watch, WatchError};
 use lectern::window::{Grid, MinuteRecord};
 
 /// What the source does on a tick.
@@ -78,8 +78,8 @@ struct Seen {
 }
 
 impl Observer for Seen {
-    fn frame(&mut self, offset: Duration, _sightings: Option<&[Sighting]>) {
-        self.frames.push(offset);
+    fn frame(&mut self, at: At, _sightings: Option<&[Sighting]>) {
+        self.frames.push(at.tick);
     }
 
     fn camera_lost(&mut self) {

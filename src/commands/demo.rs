@@ -4,7 +4,6 @@ use std::io::Write;
 use std::net::Ipv4Addr;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::{Context, bail};
 use indicatif::ProgressBar;
@@ -23,7 +22,7 @@ use crate::logging::printable::complain;
 use crate::rate;
 use crate::vision::models::ModelStore;
 use crate::vision::{Analysis, Analyzer};
-use crate::watch::{Observer, Watch};
+use crate::watch::{At, Observer, Watch};
 use crate::window::{Grid, MinuteRecord};
 
 const ROOT: &str = "lectern/v1";
@@ -109,7 +108,7 @@ struct Staging<'a> {
 }
 
 impl Observer for Staging<'_> {
-    fn frame(&mut self, _offset: Duration, _sightings: Option<&[Sighting]>) {
+    fn frame(&mut self, _at: At, _sightings: Option<&[Sighting]>) {
         self.bar.inc(1);
     }
 

@@ -15,6 +15,7 @@ mod reload;
 pub mod report;
 pub mod run;
 pub mod schema;
+mod spreadsheet;
 pub mod status;
 
 use std::borrow::Cow;

@@ -23,7 +23,7 @@ use crate::process::hardening;
 use crate::process::signals::{self, OnRequest, Request, Signals};
 use crate::systemd::health::{Equipment, Health, Pulse};
 use crate::systemd::notify;
-use crate::watch::{Observer, Watch};
+use crate::watch::{At, Observer, Watch};
 use crate::window::{Grid, MinuteRecord};
 
 /// Where systemd says that this daemon's runtime directory is.
@@ -213,7 +213,7 @@ impl Reporter {
 }
 
 impl Observer for Reporter {
-    fn frame(&mut self, _offset: Duration, _sightings: Option<&[Sighting]>) {
+    fn frame(&mut self, _at: At, _sightings: Option<&[Sighting]>) {
         self.pulse.frame();
         self.enter(State::Watching);
     }

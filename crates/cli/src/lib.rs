@@ -106,7 +106,8 @@ pub enum Command {
     /// Where a recording has no picture for longer than 2 s (or twice its frame interval, or the time between two analysed
     /// frames, whichever is longest), these frames add to `frames_expected` but not to `frames`, and standard error says
     /// from when to when. An output that is an input or another output is refused; the exit code is then 2.
-    Analyze(Analyze),
+    // In a box, because it has many more options than the others.
+    Analyze(Box<Analyze>),
     /// Compare recordings: one page with charts, intervals and what the classifier's errors could make of it
     ///
     /// Reads tables that `lectern analyze --csv` wrote, and writes one HTML file that needs no network. Shares have 95 %

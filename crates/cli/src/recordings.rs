@@ -19,13 +19,13 @@ Examples:
   lectern analyze --manifest lectures.csv --csv minutes.csv --resume
   ffmpeg -i lecture.mp4 -f yuv4mpegpipe -pix_fmt yuv420p - | lectern analyze - --label lecture")]
 pub struct Analyze {
-    /// Videos that ffmpeg reads; .y4m files; pipes with Y4M; JPEG or PNG files, or folders of them (each is one analysed
-    /// frame); - for Y4M on standard input
+    /// Videos that ffmpeg reads, or folders of them; .y4m files; pipes with Y4M; JPEG or PNG files, or folders of them (each is
+    /// one analysed frame); - for Y4M on standard input
     #[arg(required_unless_present = "manifest", value_name = "VIDEO")]
     pub videos: Vec<PathBuf>,
 
     /// Table of recordings, instead of VIDEO: a column `file` (from the table's own folder on), and where wanted `label` and
-    /// `start`; all other columns are carried through into the tables
+    /// `start`; all other columns are carried through into the tables. CSV or text as spreadsheets write it
     #[arg(long, value_name = "FILE", conflicts_with_all = ["videos", "label", "start"])]
     pub manifest: Option<PathBuf>,
 
@@ -75,6 +75,10 @@ pub struct Analyze {
     #[arg(long, value_name = "DEGREES", default_value = "0")]
     pub rotate: Rotation,
 
+    /// Which video stream of a recording that has several, from 0
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub video_stream: usize,
+
     /// Another classifier (ONNX): input [1, 1 or 3, S, S], luma from 0 to 255; output 13 logits in the order of the
     /// payload
     #[arg(long, value_name = "FILE")]
@@ -91,6 +95,10 @@ pub struct Analyze {
     /// Also write a table with place, size and the 13 probabilities of each face: about a person, see docs/privacy.md
     #[arg(long, value_name = "FILE")]
     pub faces_csv: Option<PathBuf>,
+
+    /// Begin each table with a byte order mark, by which Excel recognises UTF-8
+    #[arg(long)]
+    pub bom: bool,
 
     /// Also draw the shares of 13 and of 7 kinds of each recording; FILE ends in .svg or .png
     #[arg(long, value_name = "FILE")]

@@ -26,6 +26,9 @@ struct Settings {
     analysis: Analysis,
     /// Degrees.
     rotate: u32,
+    /// The first video stream where it is not there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    video_stream: Option<usize>,
     /// The first digits of SHA-256.
     classifier: String,
     detector: String,
@@ -57,6 +60,7 @@ pub(super) fn settings(arguments: &Analyze, store: &ModelStore) -> anyhow::Resul
         window: arguments.window,
         analysis: arguments.analysis(),
         rotate: arguments.rotate.degrees(),
+        video_stream: Some(arguments.video_stream).filter(|number| *number > 0),
         classifier: classifier[..DIGITS].to_owned(),
         detector: hex(&networks.finalize())[..DIGITS].to_owned(),
     };
@@ -119,10 +123,7 @@ fn files(path: &Path) -> io::Result<Vec<PathBuf>> {
     }
     let metadata = fs::metadata(path)?;
     if metadata.is_dir() {
-        let mut files: Vec<_> = fs::read_dir(path)?.filter_map(|e| Some(e.ok()?.path())).collect();
-        files.retain(|file| stills::is_still(file));
-        files.sort();
-        return Ok(files);
+        return Ok(stills::list(path, stills::is_still)?.0);
     }
     Ok(if metadata.is_file() { vec![path.to_owned()] } else { Vec::new() })
 }

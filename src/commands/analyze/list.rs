@@ -7,7 +7,10 @@ use anyhow::Context;
 use jiff::Timestamp;
 
 use super::super::UsageError;
+use super::super::spreadsheet::{self, Table};
 use super::tables;
+use crate::camera::stills;
+use crate::camera::video::is_video;
 use crate::cli::Analyze;
 use crate::delivery::topics::{MAX_LEVEL_BYTES, may_be_in_level};
 use crate::help::Problem;
@@ -31,12 +34,17 @@ pub(super) struct List {
     pub(super) recordings: Vec<Recording>,
     /// Columns of the manifest that are carried through.
     pub(super) columns: Vec<String>,
+    /// What lies in folders of videos and is no recording of the list: messages.
+    pub(super) left_out: Vec<String>,
 }
 
 impl Recording {
     /// The label as a topic level: what does not fit is replaced by `_`.
     pub(super) fn device(&self) -> String {
-        self.label.chars().map(|c| if may_be_in_level(c) { c } else { '_' }).take(MAX_LEVEL_BYTES).collect()
+        // A spreadsheet takes what begins with a minus for a formula.
+        let fits = |(i, c): (usize, char)| may_be_in_level(c) && !(i == 0 && c == '-');
+        let level = self.label.chars().enumerate().map(|it| if fits(it) { it.1 } else { '_' });
+        level.take(MAX_LEVEL_BYTES).collect()
     }
 
     /// The name of its file, or the label of one that has none.
@@ -52,7 +60,14 @@ impl List {
         if let Some(manifest) = &arguments.manifest {
             return read(manifest);
         }
-        let videos = &arguments.videos;
+        let mut left_out = Vec::new();
+        let mut videos = Vec::new();
+        for given in &arguments.videos {
+            match folder_of_videos(given, &mut left_out) {
+                Some(inside) => videos.extend(inside),
+                None => videos.push(given.clone()),
+            }
+        }
         for (option, given) in [("--label", arguments.label.len()), ("--start", arguments.start.len())] {
             if given != 0 && given != videos.len() {
                 let problem =
@@ -68,8 +83,26 @@ impl List {
             start: arguments.start.get(i).copied(),
             carried: Vec::new(),
         });
-        Ok(Self { recordings: recordings.collect(), columns: Vec::new() })
+        Ok(Self { recordings: recordings.collect(), columns: Vec::new(), left_out })
     }
+}
+
+/// The videos of a folder in natural order, if it is one that holds some; what else it holds is added to `left_out`.
+fn folder_of_videos(path: &Path, left_out: &mut Vec<String>) -> Option<Vec<PathBuf>> {
+    if !path.is_dir() {
+        return None;
+    }
+    // One that cannot be read is reported when it is opened as a recording.
+    let (videos, companions) = stills::list(path, is_video).ok().filter(|(videos, _)| !videos.is_empty())?;
+    let pictures = stills::list(path, stills::is_still).map_or(0, |(pictures, _)| pictures.len());
+    let folder = path.display();
+    if companions > 0 {
+        left_out.push(format!("{folder}: {}", stills::companions_left_out(companions)));
+    }
+    if pictures > 0 {
+        left_out.push(format!("{folder}: {pictures} pictures beside videos are left out"));
+    }
+    Some(videos)
 }
 
 /// What a recording is called where nobody said: its file's name without the ending.
@@ -80,28 +113,24 @@ fn label_of(path: &Path) -> String {
 
 fn read(manifest: &Path) -> anyhow::Result<List> {
     let text = fs::read(manifest).with_context(|| format!("{} cannot be read", manifest.display()))?;
-    let wrong = |problem: Problem| UsageError::new(problem.of(format_args!("{}:", manifest.display())));
-    let text = String::from_utf8(text)
-        .map_err(|_| wrong(Problem::new("is no UTF-8").with_help("save it as CSV in UTF-8")))?;
     let folder = manifest.parent().unwrap_or(Path::new(""));
-    parse(&text, folder).map_err(|problem| wrong(problem).into())
+    parse(&text, folder)
+        .map_err(|problem| UsageError::new(problem.of(format_args!("{}:", manifest.display()))).into())
 }
 
 /// Files are named from `folder` on.
-fn parse(text: &str, folder: &Path) -> Result<List, Problem> {
-    // Spreadsheets begin with a byte order mark, and in much of Europe divide by semicolons.
-    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    let head = text.lines().next().unwrap_or_default();
-    let delimiter = if head.contains(';') && !head.contains(',') { b';' } else { b',' };
-    let mut reader =
-        csv::ReaderBuilder::new().delimiter(delimiter).trim(csv::Trim::All).from_reader(text.as_bytes());
-    let header = reader.headers().map_err(|e| e.to_string())?.clone();
-    let position = |name: &str| header.iter().position(|column| column == name);
-    let file = position("file")
-        .ok_or_else(|| Problem::new("has no column `file`").with_help("its first line names the columns"))?;
+fn parse(text: &[u8], folder: &Path) -> Result<List, Problem> {
+    let table = Table::read(text, "file", "its first line names the columns")?;
+    let (header, position) = (&table.header, |name: &str| table.position(name));
+    let file = position("file");
     let (label, start) = (position("label"), position("start"));
-    let ours = [Some(file), label, start];
-    let carried: Vec<usize> = (0..header.len()).filter(|at| !ours.contains(&Some(*at))).collect();
+    let ours = [file, label, start];
+    // Spreadsheets write columns behind the last one that once had a cell.
+    let is_empty = |at: usize| {
+        header[at].is_empty() && table.rows.iter().all(|(_, row)| row.get(at).is_none_or(str::is_empty))
+    };
+    let carried: Vec<usize> =
+        (0..header.len()).filter(|at| !ours.contains(&Some(*at)) && !is_empty(*at)).collect();
     let columns: Vec<String> = carried.iter().map(|i| header[*i].to_owned()).collect();
     for (i, column) in columns.iter().enumerate() {
         if column.is_empty() || tables::is_taken(column) || columns[..i].contains(column) {
@@ -110,15 +139,18 @@ fn parse(text: &str, folder: &Path) -> Result<List, Problem> {
         }
     }
     let mut recordings = Vec::new();
-    for row in reader.records() {
-        let row = row.map_err(|e| e.to_string())?;
-        let line = row.position().map_or(0, csv::Position::line);
+    for (line, row) in &table.rows {
+        if row.len() < header.len() || row.iter().skip(header.len()).any(|cell| !cell.is_empty()) {
+            let (cells, columns) = (row.len(), header.len());
+            return Err(format!(
+                "line {line}: has {cells} cells, and the first line names {columns} columns"
+            )
+            .into());
+        }
         let cell = |at: Option<usize>| at.and_then(|at| row.get(at)).filter(|cell| !cell.is_empty());
-        let source = cell(Some(file)).ok_or_else(|| format!("line {line}: has no file"))?;
-        let start = cell(start)
-            .map(str::parse)
-            .transpose()
-            .map_err(|e| format!("line {line}: start must be a time such as 2026-11-23T10:15:00Z: {e}"))?;
+        let source = cell(file).ok_or_else(|| format!("line {line}: has no file"))?;
+        let start =
+            cell(start).map(spreadsheet::time).transpose().map_err(|e| format!("line {line}: start {e}"))?;
         let path = folder.join(source);
         recordings.push(Recording {
             label: cell(label).map_or_else(|| label_of(&path), str::to_owned),
@@ -131,7 +163,7 @@ fn parse(text: &str, folder: &Path) -> Result<List, Problem> {
     if recordings.is_empty() {
         return Err("lists no recording".into());
     }
-    Ok(List { recordings, columns })
+    Ok(List { recordings, columns, left_out: Vec::new() })
 }
 
 #[cfg(test)]
@@ -156,6 +188,7 @@ mod tests {
         for (label, device) in [
             ("Week 3: Ärger", "Week_3___rger"),
             ("Prof. Müller", "Prof._M_ller"),
+            ("-1-2", "_1-2"),
             (&"x".repeat(99), &"x".repeat(64)),
         ] {
             let made = recording(label).device();
@@ -168,15 +201,36 @@ mod tests {
     fn a_manifest_names_files_from_its_own_folder_on_and_carries_the_rest_through() {
         let comma =
             "file,label,teacher,start\na.mkv,Algebra 1,\"Weiß, Dr.\",2026-11-23T10:15:00Z\n/b/c.mkv,,,\n";
-        let list = parse(comma, Path::new("/lectures")).unwrap();
+        let list = parse(comma.as_bytes(), Path::new("/lectures")).unwrap();
         assert_eq!(list.columns, ["teacher"]);
         let [first, second] = &list.recordings[..] else { panic!("two") };
         assert_eq!((first.path.to_str(), &*first.label), (Some("/lectures/a.mkv"), "Algebra 1"));
         assert_eq!((&*first.source, &first.carried[..]), ("a.mkv", &["Weiß, Dr.".to_owned()][..]));
         assert_eq!(first.start, Some("2026-11-23T10:15:00Z".parse().unwrap()));
         assert_eq!((second.path.to_str(), &*second.label, second.start), (Some("/b/c.mkv"), "c", None));
-        let semicolons = parse("\u{feff}label;file\r\nX;a.mkv\r\n", Path::new("")).unwrap();
+        let semicolons = parse("\u{feff}label;file\r\nX;a.mkv\r\n".as_bytes(), Path::new("")).unwrap();
         assert_eq!((&*semicolons.recordings[0].label, &*semicolons.recordings[0].source), ("X", "a.mkv"));
+    }
+
+    #[test]
+    fn a_manifest_is_read_as_spreadsheets_write_it() {
+        let wide = |text: &str| "\u{feff}".chars().chain(text.chars()).collect::<String>();
+        let wide = |text: &str| wide(text).encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<u8>>();
+        for text in [
+            b"file;label;start\r\na.mkv;X;23.11.2026 10:15\r\n;;\r\n;;\r\n".to_vec(),
+            b"sep=;\r\nfile;label;start\r\na.mkv;X;2026-11-23 10:15\r\n".to_vec(),
+            b"sep=\t\nFile\tLabel\tStart\na.mkv\tX\t23/11/2026 10:15\n".to_vec(),
+            wide("File\tLabel\tstart\r\na.mkv\tX\t11/23/2026 10:15 AM\r\n"),
+            b"file;label;start;\"room, building\"\r\na.mkv;X;23.11.2026 10:15;1\r\n".to_vec(),
+            b"file;label;start;a, b, c, d\na.mkv;X;23.11.2026 10:15;1\n".to_vec(),
+            b"FILE,LABEL,START,,\na.mkv,X,2026-11-23T10:15:00Z,,\n".to_vec(),
+        ] {
+            let list = parse(&text, Path::new("")).unwrap();
+            let found: Vec<_> =
+                list.recordings.iter().map(|it| (&*it.source, &*it.label, it.start)).collect();
+            let start = "2026-11-23T10:15:00Z".parse().ok();
+            assert_eq!(found, [("a.mkv", "X", start)], "{}", String::from_utf8_lossy(&text));
+        }
     }
 
     #[test]
@@ -187,11 +241,14 @@ mod tests {
             ("file\n", "lists no recording"),
             ("file,seq\na,1\n", "`seq`, which the tables have already"),
             ("file,a,a\nx,1,2\n", "`a`, which the tables have already"),
-            ("file,label\na\n", "line: 2"),
+            ("file,label\na\n", "line 2: has 1 cells"),
             ("file,start\na,noon\n", "line 2: start must be a time"),
             ("file,label\n,x\n", "line 2: has no file"),
+            ("file;label\r\na;X\r\n\r\na;Y\r\n;Z\r\n", "line 5: has no file"),
+            ("sep=;\r\nfile;label\r\na;X\r\n;Z\r\n", "line 4: has no file"),
+            ("file,start\na,10/11/2026 10:15\n", "line 2: start `10/11/2026 10:15` can be two days"),
         ] {
-            let problem = parse(text, Path::new("")).unwrap_err();
+            let problem = parse(text.as_bytes(), Path::new("")).unwrap_err();
             assert!(problem.to_string().contains(told), "{text:?}: {problem}");
         }
     }

@@ -31,6 +31,7 @@ use crate::cli::Analyze;
 use crate::clock::{SimulatedClock, Stop};
 use crate::delivery::payload::Identity;
 use crate::help::{Explained, Problem};
+use crate::logging::printable::complain;
 use crate::process::signals::{Signals, is_ignored};
 use crate::vision::Analyzer;
 use crate::vision::models::ModelStore;
@@ -53,6 +54,7 @@ pub fn run(arguments: &Analyze, models: Option<&Path>) -> anyhow::Result<()> {
         return Err(UsageError::new(problem.with_help("give a longer window or a higher rate")).into());
     }
     let list = List::of(arguments)?;
+    list.left_out.iter().for_each(complain);
     let inputs = list.recordings.iter().map(|it| it.path.as_path());
     let inputs = inputs.chain(arguments.classifier.as_deref()).chain(arguments.manifest.as_deref());
     let asked = [
@@ -211,12 +213,25 @@ impl Job<'_> {
                     .for_recordings(self.store)?,
             ),
         };
-        let mut source =
-            match open_recording_among(&recording.path, arguments.rate, self.decoder_threads, stop) {
-                Ok(source) => rotated(source, arguments.rotate),
-                Err(_) if stop.is_set() => return Ok(()),
-                Err(error) => return results.end(index, End::Nothing(Some(error.into()))),
-            };
+        let mut source = match open_recording_among(
+            &recording.path,
+            arguments.video_stream,
+            arguments.rate,
+            self.decoder_threads,
+            stop,
+        ) {
+            Ok(source) => rotated(source, arguments.rotate),
+            Err(_) if stop.is_set() => return Ok(()),
+            Err(error) => return results.end(index, End::Nothing(Some(error.into()))),
+        };
+        if let Some(streams) = source.other_streams() {
+            let (named, number) = (&recording.source, arguments.video_stream);
+            let hint = "--video-stream N analyses another one";
+            progress.complain(format_args!("{named}: has {streams}; {number} is analysed, {hint}"));
+        }
+        if let Some(left_out) = source.left_out() {
+            progress.complain(format_args!("{}: {left_out}", recording.source));
+        }
         // Without a time of day the labels are only offsets, so the clock is not a synchronised one.
         let start = recording.start.unwrap_or(Timestamp::UNIX_EPOCH);
         let clock = SimulatedClock::starting_at(start, recording.start.is_some());

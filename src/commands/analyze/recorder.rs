@@ -11,7 +11,7 @@ use crate::delivery::payload::{self, Identity};
 use crate::expression::Sighting;
 use crate::vision::Rotation;
 use crate::vision::{Analysis, Seen};
-use crate::watch::Observer;
+use crate::watch::{At, Observer};
 use crate::window::{Counts, MinuteRecord};
 
 /// Stretches without a picture that are told of, for each recording; of the others only how many there are.
@@ -132,20 +132,20 @@ fn clock_face(offset: Duration) -> String {
 }
 
 impl Observer for Recorder<'_> {
-    fn faces(&mut self, offset: Duration, faces: &[Seen], size: (usize, usize)) {
+    fn faces(&mut self, at: At, faces: &[Seen], size: (usize, usize)) {
         self.notes.size = size;
         for side in faces.iter().map(|face| face.bbox.longer_side()) {
             let (smallest, largest) = self.notes.faces.unwrap_or((side, side));
             self.notes.faces = Some((smallest.min(side), largest.max(side)));
         }
-        let result = self.sheets.faces(offset, faces);
+        let result = self.sheets.faces(at, faces);
         self.keep(result.map_err(Into::into));
     }
 
-    fn frame(&mut self, offset: Duration, sightings: Option<&[Sighting]>) {
+    fn frame(&mut self, at: At, sightings: Option<&[Sighting]>) {
         self.bar.step();
-        self.end_pause(offset);
-        let result = self.sheets.frame(offset, sightings);
+        self.end_pause(at.tick);
+        let result = self.sheets.frame(at, sightings);
         self.keep(result.map_err(Into::into));
     }
 

@@ -12,12 +12,17 @@ use super::unfinished::{Part, Unfinished};
 use crate::cli::Analyze;
 use crate::commands::report;
 
+/// By which Excel recognises UTF-8.
+const BYTE_ORDER_MARK: &str = "\u{feff}";
+
 /// The results of all recordings, which are analysed side by side.
 pub(super) struct Results {
     unfinished: Unfinished,
     /// Tables as they were asked for, each opened beside its place, so that one that cannot be written is known at the start.
     tables: Vec<(Kind, PathBuf, placed::Placed)>,
     chart: Option<PathBuf>,
+    /// Whether tables begin with a byte order mark.
+    byte_order_mark: bool,
     lines: Mutex<Lines>,
     ends: Mutex<Vec<End>>,
 }
@@ -71,6 +76,7 @@ impl Results {
             unfinished,
             tables,
             chart: arguments.chart.clone(),
+            byte_order_mark: arguments.bom,
             lines: Mutex::new(lines),
             ends: Mutex::new(ends),
         })
@@ -108,7 +114,7 @@ impl Results {
     /// # Errors
     /// When something cannot be written; then the places hold what they held.
     pub(super) fn finish(self, carried: &[String], cut_short: bool) -> anyhow::Result<Vec<anyhow::Error>> {
-        let Self { unfinished, mut tables, chart, lines, ends } = self;
+        let Self { unfinished, mut tables, chart, byte_order_mark, lines, ends } = self;
         lines.into_inner().unwrap_or_else(PoisonError::into_inner).flush()?;
         let ends = ends.into_inner().unwrap_or_else(PoisonError::into_inner);
         // What the places hold is worth more than nothing: a name that was mistyped, a drive that is not mounted.
@@ -121,7 +127,10 @@ impl Results {
         }
         let mut minutes = Kind::Minutes.header(carried)?;
         for (kind, path, table) in &mut tables {
-            table.write_all(&kind.header(carried)?).with_context(|| placed::cannot_write(path))?;
+            let mark = if byte_order_mark { BYTE_ORDER_MARK } else { "" };
+            table
+                .write_all(&[mark.as_bytes(), &kind.header(carried)?].concat())
+                .with_context(|| placed::cannot_write(path))?;
         }
         let mut failures = Vec::new();
         for end in ends {

@@ -1,10 +1,11 @@
 //! The rows of the tables: what they say of which recording.
 
 use std::io;
-use std::time::Duration;
 
+use super::super::spreadsheet::as_text;
 use crate::expression::{Expression, Sighting};
 use crate::vision::Seen;
+use crate::watch::At;
 use crate::window::MinuteRecord;
 
 /// Columns that every table begins with: whose rows these are.
@@ -16,9 +17,10 @@ const COUNTS: [&str; 9] =
 /// The last columns of the minutes, before what a manifest carries through.
 const ENDS: [&str; 2] = ["partial", "settings"];
 
-const FRAME: [&str; 2] = ["seconds", "expression"];
+const FRAME: [&str; 3] = ["seconds", "picture_seconds", "expression"];
 
-const FACE: [&str; 8] = ["seconds", "face", "x", "y", "width", "height", "score", "expression"];
+const FACE: [&str; 9] =
+    ["seconds", "picture_seconds", "face", "x", "y", "width", "height", "score", "expression"];
 
 /// Which table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,6 +45,7 @@ impl Kind {
     /// The first line, with the columns that a manifest carries through.
     pub(super) fn header(self, carried: &[String]) -> io::Result<Vec<u8>> {
         let mut rows = Rows::default();
+        let carried: Vec<String> = carried.iter().map(|column| as_text(column)).collect();
         rows.add(self.columns().into_iter().chain(carried.iter().map(String::as_str)))?;
         rows.into_bytes()
     }
@@ -95,9 +98,9 @@ impl Sheets {
             minutes: Rows::default(),
             frames: frames.then(Rows::default),
             faces: faces.then(Rows::default),
-            names,
+            names: names.map(|name| as_text(&name)),
             settings: settings.to_owned(),
-            carried: carried.to_vec(),
+            carried: carried.iter().map(|cell| as_text(cell)).collect(),
         }
     }
 
@@ -119,11 +122,12 @@ impl Sheets {
         self.minutes.add(row.iter().chain(&self.carried))
     }
 
-    pub(super) fn frame(&mut self, offset: Duration, sightings: Option<&[Sighting]>) -> io::Result<()> {
+    pub(super) fn frame(&mut self, at: At, sightings: Option<&[Sighting]>) -> io::Result<()> {
         let Self { frames: Some(table), names, carried, .. } = self else { return Ok(()) };
-        let seconds = seconds(offset);
+        let times = times(at);
         let mut write = |expression: &str| {
-            let row = names.iter().map(String::as_str).chain([&*seconds, expression]);
+            let row =
+                names.iter().map(String::as_str).chain(times.iter().map(String::as_str)).chain([expression]);
             table.add(row.chain(carried.iter().map(String::as_str)))
         };
         match sightings {
@@ -133,11 +137,12 @@ impl Sheets {
         }
     }
 
-    pub(super) fn faces(&mut self, offset: Duration, faces: &[Seen]) -> io::Result<()> {
+    pub(super) fn faces(&mut self, at: At, faces: &[Seen]) -> io::Result<()> {
         let Self { faces: Some(table), names, carried, .. } = self else { return Ok(()) };
         for (number, Seen { bbox, score, probabilities, sighting }) in faces.iter().enumerate() {
             let mut row = names.to_vec();
-            row.extend([seconds(offset), number.to_string()]);
+            row.extend(times(at));
+            row.push(number.to_string());
             row.extend([bbox.x1, bbox.y1, bbox.width(), bbox.height()].map(|pixels| format!("{pixels:.1}")));
             row.extend([format!("{score:.4}"), told(*sighting).to_owned()]);
             // A face that is too small to be told has none.
@@ -157,8 +162,8 @@ impl Sheets {
     }
 }
 
-fn seconds(offset: Duration) -> String {
-    format!("{:.3}", offset.as_secs_f64())
+fn times(at: At) -> [String; 2] {
+    [at.tick, at.picture].map(|offset| format!("{:.3}", offset.as_secs_f64()))
 }
 
 fn told(sighting: Sighting) -> &'static str {

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use csv::StringRecord;
 
+use super::super::spreadsheet::{Table, from_text};
 use crate::expression::Expression;
 use crate::help::Problem;
 use crate::window::Counts;
@@ -52,24 +53,25 @@ pub(super) fn read(
     known: &mut HashSet<[String; 3]>,
     lectures: &mut Vec<Lecture>,
 ) -> Result<(), Problem> {
-    let mut reader = csv::Reader::from_reader(table);
-    let header = reader.headers().map_err(|e| e.to_string())?.clone();
-    let position = |name: &str| header.iter().position(|column| column == name);
+    let help = "name a table that `lectern analyze --csv` wrote";
+    let table = Table::read(table, "device", help)?;
+    let position = |name: &str| table.position(name);
     let must = |name: &str| {
-        position(name).ok_or_else(|| {
-            Problem::new(format!("has no column `{name}`"))
-                .with_help("name a table that `lectern analyze --csv` wrote")
-        })
+        position(name).ok_or_else(|| Problem::new(format!("has no column `{name}`")).with_help(help))
     };
     let names = [must("device")?, must("boot")?, must("label")?, must("source")?];
     let counts = ["seconds", "frames_expected", "frames", "corrupt", "no_face", "uncertain"];
     let counts = counts.map(must).into_iter().collect::<Result<Vec<_>, _>>()?;
     let kinds = Expression::ALL.map(|kind| must(kind.name())).into_iter().collect::<Result<Vec<_>, _>>()?;
     let (seq, settings, teacher) = (must("seq")?, must("settings")?, position("teacher"));
-    for row in reader.records() {
-        let row = row.map_err(|e| e.to_string())?;
-        let [device, boot, label, source] = names.map(|at| row[at].to_owned());
-        let number = |at: usize| number(&row, at);
+    for (line, row) in &table.rows {
+        if row.len() < table.header.len() {
+            return Err(
+                format!("line {line}: has {} cells instead of {}", row.len(), table.header.len()).into()
+            );
+        }
+        let [device, boot, label, source] = names.map(|at| from_text(&row[at]).to_owned());
+        let number = |at: usize| number(row, *line, at);
         let at = lectures.iter().rposition(|it| (&it.device, &it.boot) == (&device, &boot));
         if !known.insert([device.clone(), boot.clone(), row[seq].to_owned()]) {
             continue;
@@ -87,7 +89,7 @@ pub(super) fn read(
         let lecture = match at {
             Some(at) => &mut lectures[at],
             None => {
-                let teacher = teacher.map_or_else(String::new, |at| row[at].to_owned());
+                let teacher = teacher.map_or_else(String::new, |at| from_text(&row[at]).to_owned());
                 let settings = row[settings].to_owned();
                 lectures.push(Lecture {
                     device,
@@ -106,7 +108,6 @@ pub(super) fn read(
     Ok(())
 }
 
-fn number(row: &StringRecord, at: usize) -> Result<u32, String> {
-    let line = row.position().map_or(0, csv::Position::line);
+fn number(row: &StringRecord, line: u64, at: usize) -> Result<u32, String> {
     row[at].parse().map_err(|_| format!("line {line}: `{}` is no count", &row[at]))
 }

@@ -8,7 +8,7 @@ use std::process::{Child, ChildStderr, ChildStdout, Command, Stdio};
 use super::patience::{Deadline, SILENCE, wait};
 use super::probe::{Probe, file_url, restrictions, take};
 use super::size::MOST_PIXELS;
-use super::timeline::{self, Shown, Timeline};
+use super::timeline::{self, Shown, Start, Timeline};
 
 /// A recording that ffmpeg decodes; ended when it is dropped.
 pub(super) struct Decoder {
@@ -48,10 +48,22 @@ impl Decoder {
             command.arg("-threads").arg(threads.to_string());
         }
         command.arg("-i").arg(file_url(path));
-        let Probe { width, height, interval, .. } = *probe;
+        let Probe { width, height, interval, late, number, .. } = *probe;
+        let start = if endless { Start::FirstFrame } else { Start::Recording(late) };
         // As most recordings are, and as a pipe of Y4M has it: both are the same samples.
-        let filters = format!("{},scale={width}:{height}:out_range=tv", timeline::filters(rate_hz, interval));
-        command.args(["-map", "0:v:0", "-vf", &filters, "-f", "rawvideo", "-pix_fmt", "yuv420p", "pipe:1"]);
+        let filters =
+            format!("{},scale={width}:{height}:out_range=tv", timeline::filters(rate_hz, interval, start));
+        command.args([
+            "-map",
+            &format!("0:V:{number}"),
+            "-vf",
+            &filters,
+            "-f",
+            "rawvideo",
+            "-pix_fmt",
+            "yuv420p",
+            "pipe:1",
+        ]);
         // Ctrl-C at a terminal is for us: what was read so far is counted first.
         command.process_group(0);
         command.stdin(tell_into).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -63,7 +75,7 @@ impl Decoder {
             child,
             said: Vec::new(),
             line: Vec::new(),
-            timeline: Timeline::new(rate_hz, interval),
+            timeline: Timeline::new(rate_hz, interval, start),
             live: endless,
             deadline: None,
         })

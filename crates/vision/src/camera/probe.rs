@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use super::patience::{self, Deadline, wait};
-use super::size::check_size;
+use super::size::{check_size, square};
 use super::source::CameraError;
 use lectern_record::help::Problem;
 
@@ -19,8 +19,12 @@ const LIVE: Duration = Duration::from_secs(5);
 /// The longest that a file may take to say what it holds when somebody waits for its minutes.
 const PATIENT: Duration = Duration::from_secs(60);
 
-/// The slowest recording whose frames stand for twice its own interval, in seconds a frame.
-const SLOWEST: f64 = 10.0;
+/// The slowest recording whose frames stand for twice its own interval, in seconds a frame: a time-lapse with two minutes between
+/// its frames.
+const SLOWEST: f64 = 120.0;
+
+/// Above so many frames a second the nominal rate is no rate, but the unit in which a container without one counts time.
+const FASTEST: f64 = 240.0;
 
 /// Containers that hold their pictures themselves. Playlists, image sequences and scripts would make ffmpeg open other files and
 /// addresses, and text is no video.
@@ -28,7 +32,7 @@ const CONTAINERS: &str = "mov,mp4,matroska,webm,avi,mpegts,mpeg,mpegvideo,asf,fl
                           h261,h263,h264,hevc,vvc,m4v,vc1,mjpeg,gif,apng,webp_pipe,ty,nsv,live_flv,lvf,kux,caf,swf,yuv4mpegpipe";
 
 /// What is known of a recording before it is played.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(super) struct Probe {
     /// Width in pixels as it is shown, turned by the rotation that the file asks for.
     pub(super) width: usize,
@@ -38,6 +42,12 @@ pub(super) struct Probe {
     pub(super) seconds: Option<f64>,
     /// Nominal time between two frames in seconds.
     pub(super) interval: f64,
+    /// By how many seconds the stream starts after the first stream of the recording; 0 where that is not known.
+    pub(super) late: f64,
+    /// Its number among the video streams.
+    pub(super) number: usize,
+    /// All video streams, where there are several.
+    pub(super) others: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -65,7 +75,12 @@ struct Stream {
     #[serde(default)]
     height: usize,
     #[serde(default)]
+    sample_aspect_ratio: String,
+    #[serde(default)]
     r_frame_rate: String,
+    #[serde(default)]
+    avg_frame_rate: String,
+    start_time: Option<String>,
     #[serde(default)]
     side_data_list: Vec<SideData>,
 }
@@ -78,33 +93,24 @@ struct SideData {
 
 #[derive(Deserialize, Default)]
 struct Format {
+    start_time: Option<String>,
     duration: Option<String>,
 }
 
-/// Asks ffprobe about the first video stream.
+/// Asks ffprobe about the video stream of this number, from 0; cover pictures and thumbnails do not count.
 ///
 /// # Errors
 /// [`CameraError::Recording`] when ffprobe is not installed or finds no video; [`CameraError::Lost`] when a live one is silent.
 #[expect(clippy::disallowed_methods, reason = "ffprobe, which looks at a recording")]
-pub(super) fn probe(path: &Path, live: bool) -> Result<Probe, CameraError> {
-    let entries = "stream=width,height,r_frame_rate:stream_side_data=rotation:format=duration";
+pub(super) fn probe(path: &Path, number: usize, live: bool) -> Result<Probe, CameraError> {
+    let entries = "stream=index,width,height,sample_aspect_ratio,r_frame_rate,avg_frame_rate,start_time:stream_side_data=rotation:format=start_time,duration";
     let mut command = Command::new("ffprobe");
     command
-        .args([
-            "-v",
-            "error",
-            "-show_error",
-            "-select_streams",
-            "v:0",
-            "-of",
-            "json",
-            "-show_entries",
-            entries,
-        ])
+        .args(["-v", "error", "-show_error", "-select_streams", "V", "-of", "json", "-show_entries", entries])
         .args(restrictions())
         .arg(file_url(path));
     let (output, said) = answer(path, command, if live { LIVE } else { PATIENT })?;
-    let said = said.lines().next().unwrap_or("no video stream").trim();
+    let said = without_pointers(said.lines().next().unwrap_or("no video stream").trim());
     let no_video = || CameraError::recording(path, format!("holds no video that ffmpeg can read ({said})"));
     let answer: Answer = serde_json::from_slice(&output).map_err(|_| no_video())?;
     if answer.error.is_some_and(|error| error.code == FORMAT_NOT_ALLOWED) {
@@ -115,24 +121,64 @@ pub(super) fn probe(path: &Path, live: bool) -> Result<Probe, CameraError> {
         let help = "convert it first, for example with `ffmpeg -i IT lecture.mkv`";
         return Err(CameraError::recording(path, problem.with_help(help)));
     }
-    let stream = answer.streams.first().ok_or_else(no_video)?;
+    let stream = match (answer.streams.get(number), &answer.streams[..]) {
+        (Some(stream), _) => stream,
+        (None, []) => return Err(no_video()),
+        (None, streams) => {
+            let problem = Problem::new(format!("has no video stream {number}, but {}", described(streams)));
+            return Err(CameraError::recording(path, problem.with_help("give another --video-stream")));
+        }
+    };
+    let others = (answer.streams.len() > 1).then(|| described(&answer.streams));
     if stream.width == 0 || stream.height == 0 {
         return Err(no_video());
     }
     check_size(stream.width, stream.height).map_err(|e| CameraError::recording(path, e))?;
     let turned = stream.side_data_list.iter().any(|data| data.rotation.abs() % 180.0 > 45.0);
-    let (width, height) = if turned { (stream.height, stream.width) } else { (stream.width, stream.height) };
-    let seconds = answer.format.duration.and_then(|text| text.parse().ok());
-    Ok(Probe { width, height, seconds, interval: interval(&stream.r_frame_rate) })
+    let aspect = ratio(&stream.sample_aspect_ratio, ':').unwrap_or(1.0);
+    let (width, height) = square(stream.width, stream.height, aspect);
+    check_size(width, height).map_err(|e| CameraError::recording(path, e))?;
+    let (width, height) = if turned { (height, width) } else { (width, height) };
+    let value = |text: &Option<String>| text.as_ref()?.parse::<f64>().ok().filter(|it| it.is_finite());
+    let seconds = value(&answer.format.duration);
+    let starts = (value(&stream.start_time), value(&answer.format.start_time));
+    let late = if let (Some(stream), Some(all)) = starts { (stream - all).max(0.0) } else { 0.0 };
+    Ok(Probe {
+        width,
+        height,
+        seconds,
+        interval: interval(&stream.r_frame_rate, &stream.avg_frame_rate),
+        late,
+        number,
+        others,
+    })
 }
 
-/// Seconds a frame of a rate such as `30000/1001`; a rate that is not known is 25.
-fn interval(rate: &str) -> f64 {
-    let parts = rate.split_once('/').map(|(n, d)| (n.parse::<f64>(), d.parse::<f64>()));
-    match parts {
-        Some((Ok(n), Ok(d))) if n > 0.0 && d > 0.0 => (d / n).min(SLOWEST),
-        _ => 0.04,
-    }
+/// The video streams of a recording with their sizes.
+fn described(streams: &[Stream]) -> String {
+    let each: Vec<String> =
+        (0..).zip(streams).map(|(i, it)| format!("{i} ({} x {})", it.width, it.height)).collect();
+    format!(
+        "{} video {}: {}",
+        each.len(),
+        if each.len() == 1 { "stream" } else { "streams" },
+        each.join(", ")
+    )
+}
+
+/// Seconds a frame of a nominal rate such as `30000/1001`, or of the average rate where the nominal one is none; 0.04 where neither
+/// is known.
+fn interval(nominal: &str, average: &str) -> f64 {
+    let hz = |rate: &str| ratio(rate, '/');
+    let rate = hz(nominal).filter(|hz| *hz <= FASTEST).or_else(|| hz(average)).or_else(|| hz(nominal));
+    rate.map_or(0.04, |hz| (1.0 / hz).min(SLOWEST))
+}
+
+/// A ratio such as `30000/1001` or `64:45`, where it is known and not 0.
+fn ratio(text: &str, between: char) -> Option<f64> {
+    let (n, d) = text.split_once(between)?;
+    let (n, d): (f64, f64) = (n.parse().ok()?, d.parse().ok()?);
+    (n > 0.0 && d > 0.0).then_some(n / d)
 }
 
 /// Runs ffprobe to its end, but not if it stays silent for longer than `patience`: standard output, and what it complained of.
@@ -178,6 +224,13 @@ fn answer(path: &Path, mut command: Command, patience: Duration) -> Result<(Vec<
     }
 }
 
+/// A message of ffmpeg without the addresses of its objects (`[h264 @ 0x557a…]`), which differ each time.
+pub(super) fn without_pointers(message: &str) -> String {
+    let mut parts = message.split(" @ 0x");
+    let first = parts.next().unwrap_or_default().to_owned();
+    parts.fold(first, |text, part| text + part.trim_start_matches(|c: char| c.is_ascii_hexdigit()))
+}
+
 /// Takes what there is, and keeps its first 64 KiB; false at the end.
 pub(super) fn take(from: &mut impl Read, piece: &mut [u8], kept: &mut Vec<u8>) -> bool {
     const MOST: usize = 64 * 1024;
@@ -206,4 +259,15 @@ pub(super) fn file_url(path: &Path) -> OsString {
 pub(super) fn not_started(path: &Path, program: &str, cause: io::Error) -> CameraError {
     let problem = Problem::new(format!("{program} is needed to read it and did not start"));
     CameraError::recording(path, problem.caused_by(cause).with_help("install ffmpeg"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_hold_no_addresses() {
+        let message = "[mov,mp4 @ 0x557a0c] moov atom not found [x @ 0xAB]: me @ home";
+        assert_eq!(without_pointers(message), "[mov,mp4] moov atom not found [x]: me @ home");
+    }
 }

@@ -20,25 +20,27 @@ use lectern_record::help::Problem;
 /// [`CameraError::Recording`] when it is missing or unreadable, or when ffmpeg is not installed;
 /// [`CameraError::Lost`] when it is silent.
 pub fn open_recording(path: &Path, rate_hz: f64, endless: bool) -> Result<Box<dyn FrameSource>, CameraError> {
-    open(path, rate_hz, endless, None, &Stop::default())
+    open(path, 0, rate_hz, endless, None, &Stop::default())
 }
 
-/// Opens one of the recordings that are analysed side by side: ffmpeg decodes it on so many `threads`, and waiting for the bytes of a
-/// pipe ends with `stop`.
+/// Opens one of the recordings that are analysed side by side: ffmpeg decodes its video stream of this `number` (from 0) on so many
+/// `threads`, and waiting for the bytes of a pipe ends with `stop`.
 ///
 /// # Errors
 /// As [`open_recording`].
 pub fn open_recording_among(
     path: &Path,
+    number: usize,
     rate_hz: f64,
     threads: usize,
     stop: &Stop,
 ) -> Result<Box<dyn FrameSource>, CameraError> {
-    open(path, rate_hz, false, Some(threads), stop)
+    open(path, number, rate_hz, false, Some(threads), stop)
 }
 
 fn open(
     path: &Path,
+    number: usize,
     rate_hz: f64,
     endless: bool,
     threads: Option<usize>,
@@ -57,7 +59,7 @@ fn open(
     } else if kind.is_file() {
         // ffmpeg keeps some pictures for each thread: with eight of them the unit's memory would not suffice.
         let threads = threads.or(endless.then_some(1));
-        Ok(Box::new(Video::open(path, rate_hz, endless, threads)?))
+        Ok(Box::new(Video::open(path, number, rate_hz, endless, threads)?))
     } else {
         let problem = Problem::new("is no recording");
         Err(CameraError::recording(

@@ -1,5 +1,7 @@
 //! Pictures of a camera that hangs upside down or lies on its side, turned upright.
 
+use std::time::Duration;
+
 use lectern_record::analysis::Rotation;
 use zeroize::Zeroize;
 
@@ -92,6 +94,18 @@ impl FrameSource for Rotated {
 
     fn ticks(&self) -> Option<u64> {
         self.source.ticks()
+    }
+
+    fn other_streams(&self) -> Option<String> {
+        self.source.other_streams()
+    }
+
+    fn left_out(&self) -> Option<String> {
+        self.source.left_out()
+    }
+
+    fn age(&self) -> Duration {
+        self.source.age()
     }
 
     fn recycle(&mut self, mut frame: Frame) {

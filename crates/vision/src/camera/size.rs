@@ -29,9 +29,41 @@ pub(super) fn check_size(width: usize, height: usize) -> Result<(), Problem> {
     }
 }
 
+/// The size in square pixels of a picture whose pixels have this aspect ratio (width / height): stretched in one direction, so that
+/// no sample is lost, or shrunk in the other where it would become too large.
+pub(super) fn square(width: usize, height: usize, aspect: f64) -> (usize, usize) {
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_precision_loss,
+        clippy::cast_sign_loss,
+        reason = "sides of pictures, and a cast saturates"
+    )]
+    let times = |side: usize, factor: f64| ((side as f64 * factor).round() as usize).max(1);
+    if !(aspect.is_finite() && aspect > 0.0) {
+        return (width, height);
+    }
+    let (wider, lower) = ((times(width, aspect), height), (width, times(height, 1.0 / aspect)));
+    let (larger, smaller) = if aspect > 1.0 { (wider, lower) } else { (lower, wider) };
+    if is_too_large(larger.0, larger.1) { smaller } else { larger }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn pixels_that_are_no_squares_become_squares() {
+        for ((width, height), aspect, size) in [
+            ((720, 576), 64.0 / 45.0, (1024, 576)),
+            ((720, 480), 8.0 / 9.0, (720, 540)),
+            ((8192, 4096), 2.0, (8192, 2048)),
+            ((640, 480), 1.0, (640, 480)),
+            ((640, 480), f64::NAN, (640, 480)),
+            ((640, 480), 0.0, (640, 480)),
+        ] {
+            assert_eq!(square(width, height, aspect), size, "{width} x {height}, {aspect}");
+        }
+    }
 
     #[test]
     fn one_limit_holds_for_the_size_of_any_picture() {

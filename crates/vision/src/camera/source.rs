@@ -5,6 +5,7 @@ use std::error::Error;
 use std::fmt::{Display, Formatter};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::frame::Frame;
 use super::patience;
@@ -29,6 +30,21 @@ pub trait FrameSource {
 
     /// How many ticks it will have, where that can be known.
     fn ticks(&self) -> Option<u64> {
+        None
+    }
+
+    /// How long before its tick the last picture was taken: the offset of a recording's frame.
+    fn age(&self) -> Duration {
+        Duration::ZERO
+    }
+
+    /// All video streams of a recording that has several, as a message describes them.
+    fn other_streams(&self) -> Option<String> {
+        None
+    }
+
+    /// What of a folder is no part of the recording, as a message describes it.
+    fn left_out(&self) -> Option<String> {
         None
     }
 

@@ -1,8 +1,12 @@
 //! Which tick a frame of a recording belongs to, whatever its timestamps do.
 //!
-//! ffmpeg's filter `fps` gives each tick the last frame before it, and repeats that frame over a gap, however long. So a chain of
-//! filters before it shortens each gap by whole ticks until one frame stands for no longer than `hold`, and tells for each frame
-//! which time it had and which it was moved to. From both [`Timeline`] knows how many ticks were taken out, and puts them back.
+//! ffmpeg's filter `fps` gives each tick the frame that a player shows then: the last one at or before it. It repeats that frame over
+//! a gap, however long. So a chain of filters before it shortens each gap by whole ticks until one frame stands for no longer than
+//! `hold`, and prints for each frame which time it had and which it was moved to. From both [`Timeline`] computes how many ticks
+//! were taken out, and puts them back.
+//!
+//! Time starts where the recording does. A video stream that starts later than the recording's other streams has no frame for the
+//! ticks before.
 //!
 //! Time that falls is of two kinds. A frame whose timestamp is damaged jumps ahead, and the ones after it fall back: there the
 //! gap is taken back, and `fps` replaces the frame that came too early. A recorder that began anew falls for good: there time goes
@@ -17,6 +21,43 @@ const HOLD: f64 = 2.0;
 /// thousand-and-first variants, milliseconds and MPEG's clock is a whole number of them, so that none is moved by rounding.
 const UNITS: u32 = 705_600_000;
 
+/// How far in units a frame may lie after a tick and still be shown on it: containers round times to milliseconds. It is less than
+/// half of one, so that a time that is printed with three digits is never later than its tick.
+const ROUNDING: i64 = UNITS as i64 / 2000 - 1;
+
+/// A video stream that starts by less than this later than its recording, in seconds, starts with it: an audio encoder's delay
+/// puts the first audio frame so far before the first video frame.
+const ENCODER_DELAY: f64 = 0.05;
+
+/// Where the time of a recording starts.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum Start {
+    /// With its first frame.
+    FirstFrame,
+    /// With the first of all streams. The video stream starts so many seconds later, as far as ffprobe can see.
+    Recording(f64),
+}
+
+impl Start {
+    /// The zero of time, in units, as an expression and as a function of the first frame's time: some formats count the frames'
+    /// times from the start of the recording, others from that of the stream.
+    fn zero(self) -> (String, impl Fn(i64) -> i64) {
+        let units = |seconds: f64| whole(seconds * f64::from(UNITS));
+        let (below, with_first, otherwise) = match self {
+            Self::FirstFrame => (i64::MAX, true, 0),
+            Self::Recording(late) if late < ENCODER_DELAY => (units(ENCODER_DELAY), true, 0),
+            Self::Recording(late) => (units(late - ENCODER_DELAY), false, units(-late)),
+        };
+        let value = if with_first { "STARTPTS".to_owned() } else { otherwise.to_string() };
+        let expression = format!("if(lt(STARTPTS,{below}),{value})");
+        (expression, move |first| match first < below {
+            true if with_first => first,
+            true => otherwise,
+            false => 0,
+        })
+    }
+}
+
 /// Where times are written: standard input, which ffmpeg does not read here. Escaped once for the option and once for the graph.
 const PIPE: &str = r"file=pipe\\:0:direct=1";
 
@@ -26,7 +67,7 @@ fn hold(rate_hz: f64, interval: f64) -> f64 {
 }
 
 /// The chain of filters that turns a recording into ticks, and tells of them as [`Timeline::line`] reads it.
-pub(super) fn filters(rate_hz: f64, interval: f64) -> String {
+pub(super) fn filters(rate_hz: f64, interval: f64, start: Start) -> String {
     let tell = |mode: &str, what: &str| {
         format!("metadata=mode={mode}:key=lectern:value={what},metadata=mode=print:key=lectern:{PIPE}")
     };
@@ -38,16 +79,19 @@ pub(super) fn filters(rate_hz: f64, interval: f64) -> String {
     let fall = format!(
         "st(0,if(between(ld(4)-ld(2),ld(6)-{hold},ld(6)+{hold}),ld(2),ld(0)+{tick}*floor(ld(5)/{tick})))"
     );
+    let first = format!("st(0,{tick}*ceil((ld(4)-{ROUNDING})/{tick}))");
+    let (zero, _) = start.zero();
     let moved = format!(
-        "st(4,if(isnan(PTS),ld(1)+{interval},PTS-STARTPTS));st(5,ld(4)-ld(1));st(6,ld(1)-ld(0));\
-         if(gt(ld(5),{hold}),{gap},if(lt(ld(5),-{hold}),{fall}));st(1,ld(4));round(ld(4)-ld(0))"
+        "st(4,if(isnan(PTS),if(N,ld(1)+{interval}),PTS-{zero}));st(5,ld(4)-ld(1));st(6,ld(1)-ld(0));\
+         if(N,if(gt(ld(5),{hold}),{gap},if(lt(ld(5),-{hold}),{fall})),{first});st(1,ld(4));\
+         round(ld(4)-ld(0)-{ROUNDING})"
     );
     [
         format!("settb=1/{UNITS}"),
         tell("add", "had"),
         format!("setpts='{moved}'"),
         tell("modify", "moved"),
-        format!("fps={rate_hz}:round=near:start_time=0"),
+        format!("fps={rate_hz}:round=up:start_time=0"),
         tell("modify", "tick"),
     ]
     .join(",")
@@ -56,8 +100,10 @@ pub(super) fn filters(rate_hz: f64, interval: f64) -> String {
 /// What a tick of ffmpeg's shows.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Shown {
-    /// Its tick in the time of the recording, counted from the first picture.
+    /// Its tick in the time of the recording, counted from the recording's start.
     pub(super) tick: i64,
+    /// How long before this tick the frame was taken, in seconds.
+    pub(super) age: f64,
     /// Whether the recording ended before it: the frame is repeated for longer than it stands.
     pub(super) is_over: bool,
 }
@@ -79,8 +125,9 @@ pub(super) struct Timeline {
     hold: f64,
     /// The time of which the next word says what it is, in units.
     time: Option<i64>,
-    /// The time of the first frame.
-    start: Option<i64>,
+    start: Start,
+    /// The zero of time, in units, as soon as there is a frame.
+    zero: Option<i64>,
     had: VecDeque<Option<i64>>,
     last: Arrived,
     before: Arrived,
@@ -88,12 +135,13 @@ pub(super) struct Timeline {
 }
 
 impl Timeline {
-    pub(super) fn new(rate_hz: f64, interval: f64) -> Self {
+    pub(super) fn new(rate_hz: f64, interval: f64, start: Start) -> Self {
         Self {
             rate_hz,
             hold: hold(rate_hz, interval),
             time: None,
-            start: None,
+            start,
+            zero: None,
             had: VecDeque::new(),
             last: Arrived::default(),
             before: Arrived::default(),
@@ -122,13 +170,16 @@ impl Timeline {
     fn arrived(&mut self) {
         let had = self.had.pop_front().flatten();
         let Some(moved) = self.time else { return };
-        let seconds = to_seconds(moved);
+        let seconds = to_seconds(moved.saturating_add(ROUNDING));
         let taken_out = had.map_or(self.last.taken_out, |had| {
-            let since_start = had.saturating_sub(*self.start.get_or_insert(had));
-            self.ticks(to_seconds(since_start.saturating_sub(moved)))
+            let zero = *self.zero.get_or_insert_with(|| self.start.zero().1(had));
+            let since_start = to_seconds(had.saturating_sub(zero));
+            whole((since_start - seconds) * self.rate_hz)
         });
         self.before = self.last;
-        self.last = Arrived { seconds, tick: self.ticks(seconds), taken_out };
+        // As `fps` rounds: up. The subtrahend is the error of the multiplication.
+        let tick = whole((to_seconds(moved) * self.rate_hz - 1e-9).ceil());
+        self.last = Arrived { seconds, tick, taken_out };
     }
 
     fn ticked(&mut self) {
@@ -137,17 +188,14 @@ impl Timeline {
         let shown = if self.last.tick <= tick { self.last } else { self.before };
         let age = to_f64(tick) / self.rate_hz - shown.seconds;
         let is_over = age > self.hold + 1.0 / self.rate_hz;
-        self.shown.push_back(Shown { tick: tick.saturating_add(shown.taken_out), is_over });
+        self.shown.push_back(Shown { tick: tick.saturating_add(shown.taken_out), age, is_over });
     }
+}
 
-    /// Seconds in whole ticks, to the nearest one as `fps` rounds.
-    #[expect(
-        clippy::cast_possible_truncation,
-        reason = "a cast saturates, and no recording lasts 2^63 ticks"
-    )]
-    fn ticks(&self, seconds: f64) -> i64 {
-        (seconds * self.rate_hz).round() as i64
-    }
+/// The nearest whole number.
+#[expect(clippy::cast_possible_truncation, reason = "a cast saturates, and no recording lasts 2^63 ticks")]
+fn whole(ticks: f64) -> i64 {
+    ticks.round() as i64
 }
 
 fn to_seconds(units: i64) -> f64 {
@@ -165,7 +213,7 @@ mod tests {
 
     /// Times of frames in microseconds and ticks of ffmpeg's, in the order in which they are told.
     fn told(events: &[(&str, i64)]) -> Vec<i64> {
-        let mut timeline = Timeline::new(2.0, 0.1);
+        let mut timeline = Timeline::new(2.0, 0.1, Start::Recording(0.0));
         for (word, time) in events {
             let time = if *word == "tick" { *time } else { time * i64::from(UNITS) / 1_000_000 };
             timeline.line(&format!("frame:0    pts:{time}       pts_time:0"));
@@ -177,9 +225,9 @@ mod tests {
     #[test]
     fn ticks_that_were_taken_out_of_a_gap_are_put_back() {
         let events = [
-            ("had", 500_000),
+            ("had", 0),
             ("moved", 0),
-            ("had", 10_500_000),
+            ("had", 10_000_000),
             ("moved", 1_500_000),
             ("tick", 0),
             ("tick", 1),
@@ -208,7 +256,7 @@ mod tests {
 
     #[test]
     fn lines_that_say_nothing_change_nothing() {
-        let mut timeline = Timeline::new(2.0, 0.1);
+        let mut timeline = Timeline::new(2.0, 0.1, Start::Recording(0.0));
         for line in
             ["", "lectern=tick", "lectern=moved", "pts:", "frame:0 pts:NOPTS pts_time:NOPTS", "lectern=had"]
         {

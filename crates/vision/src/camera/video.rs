@@ -1,18 +1,32 @@
 //! A recording in any format that ffmpeg reads, decoded by an `ffmpeg` child process into a pipe of raw planes.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use zeroize::Zeroize;
 
 use super::child::Decoder;
 use super::frame::{Chroma, Frame, Layout};
 use super::patience;
-use super::probe::{Probe, not_started, probe};
+use super::probe::{Probe, not_started, probe, without_pointers};
 use super::source::{CameraError, Capture, FrameSource};
+use super::stills::has_extension;
 use lectern_record::help::Problem;
 
 /// Pauses of more hours than this in all are damage: a timestamp, and no lecture.
 const MOST_HOURS: u32 = 6;
+
+/// What the names of videos end in, as cameras, recorders and lecture hall systems write them.
+const ENDINGS: [&str; 25] = [
+    "3gp", "asf", "avi", "divx", "dv", "f4v", "flv", "m2ts", "m4v", "mkv", "mov", "mp4", "mpeg", "mpg",
+    "mts", "mxf", "ogm", "ogv", "rm", "rmvb", "ts", "vob", "webm", "wmv", "y4m",
+];
+
+/// Whether a file is a video of a folder, by its name.
+#[must_use]
+pub fn is_video(path: &Path) -> bool {
+    has_extension(path, &ENDINGS)
+}
 
 /// A recording being played at the analysis rate.
 pub struct Video {
@@ -31,12 +45,14 @@ pub struct Video {
     missed: i64,
     /// A picture that lies beyond a gap.
     waiting: Option<Frame>,
+    /// How long before its tick the last picture was taken.
+    age: Duration,
     /// A wiped frame, whose memory the next one takes.
     spare: Option<Frame>,
 }
 
 impl Video {
-    /// Starts to decode `path`, sampled at `rate_hz` frames a second; again from its start when `endless`. ffmpeg decodes on so many
+    /// Starts to decode the video stream of this `number` (from 0) of `path`, sampled at `rate_hz` frames a second; again from its start when `endless`. ffmpeg decodes on so many
     /// `threads`, or on as many as it likes.
     ///
     /// # Errors
@@ -44,11 +60,12 @@ impl Video {
     /// is `endless` is silent.
     pub fn open(
         path: &Path,
+        number: usize,
         rate_hz: f64,
         endless: bool,
         threads: Option<usize>,
     ) -> Result<Self, CameraError> {
-        let probe = probe(path, endless)?;
+        let probe = probe(path, number, endless)?;
         let decoder = Decoder::start(path, &probe, rate_hz, endless, threads)
             .map_err(|e| not_started(path, "ffmpeg", e))?;
         Ok(Self {
@@ -62,6 +79,7 @@ impl Video {
             missing: 0,
             missed: 0,
             waiting: None,
+            age: Duration::ZERO,
             spare: None,
         })
     }
@@ -74,7 +92,8 @@ impl Video {
             return Ok(Capture::End);
         }
         let said = complaints.lines().find(|line| !line.trim().is_empty()).unwrap_or("it ended early");
-        let problem = Problem::new(format!("is damaged or cut off (ffmpeg: {})", said.trim()));
+        let problem =
+            Problem::new(format!("is damaged or cut off (ffmpeg: {})", without_pointers(said.trim())));
         Err(CameraError::recording(&self.path, problem.with_help("what could be read is counted")))
     }
 
@@ -120,6 +139,8 @@ impl FrameSource for Video {
                 Ok(None) | Err(_) => return self.finish(false),
             };
             self.pause(shown.tick)?;
+            // A picture of up to half a millisecond later counts as one of this tick.
+            self.age = Duration::try_from_secs_f64(shown.age).unwrap_or_default();
             self.waiting = Some(frame);
         }
         self.ticks += 1;
@@ -137,6 +158,14 @@ impl FrameSource for Video {
     )]
     fn ticks(&self) -> Option<u64> {
         self.probe.seconds.filter(|_| !self.endless).map(|seconds| (seconds * self.rate_hz).round() as u64)
+    }
+
+    fn other_streams(&self) -> Option<String> {
+        self.probe.others.clone()
+    }
+
+    fn age(&self) -> Duration {
+        self.age
     }
 
     fn recycle(&mut self, mut frame: Frame) {

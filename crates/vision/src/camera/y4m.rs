@@ -6,6 +6,7 @@ use std::io::{self, BufRead, BufReader, Read, Seek};
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
+use std::time::Duration;
 
 use rustix::fs::{Mode, OFlags};
 use zeroize::{Zeroize, Zeroizing};
@@ -13,7 +14,7 @@ use zeroize::{Zeroize, Zeroizing};
 use super::decode;
 use super::frame::{Chroma, Frame};
 use super::patience::{self, Deadline, Patient, SILENCE};
-use super::size::check_size;
+use super::size::{check_size, square};
 use super::source::{CameraError, Capture, FrameSource};
 use lectern_record::clock::Stop;
 use lectern_record::help::Problem;
@@ -43,6 +44,8 @@ pub struct Y4m {
     read: u64,
     /// Ticks so far.
     shown: u64,
+    /// How long before its tick the last frame was taken, in seconds.
+    age: f64,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -51,6 +54,8 @@ struct Header {
     height: usize,
     frames_per_second: f64,
     chroma: Chroma,
+    /// Width of a pixel as a share of its height.
+    aspect: f64,
 }
 
 impl Y4m {
@@ -115,7 +120,19 @@ impl Y4m {
         let step = header.frames_per_second / rate_hz;
         let last = Zeroizing::new(vec![0; header.chroma.frame_bytes(header.width, header.height)]);
         let path = path.to_owned();
-        Ok(Self { reader, deadline: None, again, path, header, step, last, spare: None, read: 0, shown: 0 })
+        Ok(Self {
+            reader,
+            deadline: None,
+            again,
+            path,
+            header,
+            step,
+            last,
+            spare: None,
+            read: 0,
+            shown: 0,
+            age: 0.0,
+        })
     }
 
     /// Reads the next frame's bytes into `last`; false at the end of the stream.
@@ -166,9 +183,11 @@ impl FrameSource for Y4m {
         reason = "2^53 frames are longer than any lecture"
     )]
     fn next(&mut self) -> Result<Capture, CameraError> {
-        // The last frame whose time is nearest to this tick, as ffmpeg's `fps` chooses among those of a file; those between are
-        // read and dropped undecoded.
-        let wanted = ((self.shown as f64 + 0.5) * self.step).ceil() as u64 - 1;
+        // The last frame at or before this tick, as a player shows it; those between are read and dropped undecoded. The summand
+        // is the error of the multiplication.
+        let due = self.shown as f64 * self.step;
+        let wanted = (due + 1e-6).floor() as u64;
+        self.age = (due - wanted as f64) / self.header.frames_per_second;
         self.shown += 1;
         while self.read <= wanted {
             if !self.read_frame()? {
@@ -176,8 +195,18 @@ impl FrameSource for Y4m {
             }
         }
         let Header { width, height, chroma, .. } = self.header;
-        Ok(decode::planar(&self.last, width, height, chroma, self.spare.take())
-            .map_or(Capture::Corrupt, Capture::Frame))
+        let frame = decode::planar(&self.last, width, height, chroma, self.spare.take());
+        let shown = square(width, height, self.header.aspect);
+        Ok(match frame {
+            Some(frame) if shown != (width, height) => {
+                Capture::Frame(frame.into_rgb().scaled(shown.0, shown.1))
+            }
+            other => other.map_or(Capture::Corrupt, Capture::Frame),
+        })
+    }
+
+    fn age(&self) -> Duration {
+        Duration::try_from_secs_f64(self.age).unwrap_or_default()
     }
 
     fn recycle(&mut self, mut frame: Frame) {
@@ -223,7 +252,8 @@ impl Header {
             return Err(bad(Problem::new("is no Y4M stream")
                 .with_help("make one with `ffmpeg -i VIDEO -f yuv4mpegpipe -pix_fmt yuv420p -`")));
         }
-        let (mut width, mut height, mut frames_per_second, mut chroma) = (0, 0, 0.0, Chroma::Yuv420);
+        let (mut width, mut height, mut frames_per_second, mut chroma, mut aspect) =
+            (0, 0, 0.0, Chroma::Yuv420, 1.0);
         for word in words {
             let bad_word = || bad(format!("has a bad Y4M parameter: {word}"));
             let (kind, value) = word.split_at_checked(1).ok_or_else(bad_word)?;
@@ -236,6 +266,13 @@ impl Header {
                         (n.parse().map_err(|_| bad_word())?, d.parse().map_err(|_| bad_word())?);
                     frames_per_second = n / d;
                 }
+                // 0:0 where it is not known.
+                "A" => {
+                    let parts =
+                        value.split_once(':').and_then(|(n, d)| Some((n.parse().ok()?, d.parse().ok()?)));
+                    let (n, d): (f64, f64) = parts.ok_or_else(bad_word)?;
+                    aspect = if n > 0.0 && d > 0.0 { n / d } else { 1.0 };
+                }
                 "C" => {
                     chroma = Chroma::from_y4m(value).ok_or_else(|| {
                         bad(Problem::new(format!("has pixels in {value}"))
@@ -246,6 +283,8 @@ impl Header {
             }
         }
         check_size(width, height).map_err(bad)?;
+        let shown = square(width, height, aspect);
+        check_size(shown.0, shown.1).map_err(bad)?;
         if !(frames_per_second.is_finite() && frames_per_second > 0.0) {
             return Err(bad("does not say how many frames a second it has"));
         }
@@ -254,7 +293,7 @@ impl Header {
             let (least, most) = (RATES.start(), RATES.end());
             return Err(bad(Problem::new(what).with_help(format!("convert it: {least} to {most} are read"))));
         }
-        Ok(Self { width, height, frames_per_second, chroma })
+        Ok(Self { width, height, frames_per_second, chroma, aspect })
     }
 }
 

@@ -1,0 +1,206 @@
+//! Tables as spreadsheets write them: their encodings, separators, line ends and dates, and cells that they would take for formulas.
+
+use csv::StringRecord;
+use jiff::Timestamp;
+use jiff::civil::DateTime;
+
+use crate::help::Problem;
+
+/// What may stand between two cells.
+const SEPARATORS: [char; 3] = [',', ';', '\t'];
+
+/// What a cell begins with that a spreadsheet takes for a formula.
+const FORMULA: [char; 4] = ['=', '+', '-', '@'];
+
+/// The mark with which a spreadsheet shows a cell as text.
+const TEXT: char = '\'';
+
+/// A table that was read.
+pub(super) struct Table {
+    pub(super) header: StringRecord,
+    /// Rows with the numbers of their lines; rows whose cells are all empty are left out.
+    pub(super) rows: Vec<(u64, StringRecord)>,
+}
+
+impl Table {
+    /// Reads a table that has a column `must`: UTF-8 or, as "Unicode text" of Excel is, UTF-16; separated by commas, semicolons or
+    /// tabs.
+    ///
+    /// # Errors
+    /// What of it cannot be used.
+    pub(super) fn read(bytes: &[u8], must: &str, without: &'static str) -> Result<Self, Problem> {
+        // The reader counts lines by line feeds.
+        let text = decoded(bytes)?.replace("\r\n", "\n").replace('\r', "\n");
+        let first = text.lines().next().unwrap_or_default();
+        let named = first.strip_prefix("sep=").and_then(|rest| rest.chars().next()).filter(char::is_ascii);
+        let body = if named.is_some() { text.get(first.len() + 1..).unwrap_or_default() } else { &text };
+        let before = u64::from(named.is_some());
+        let has_it = |table: &Self| table.header.iter().any(|name| name.eq_ignore_ascii_case(must));
+        let mut best: Option<Self> = None;
+        for separator in named.map_or(SEPARATORS.to_vec(), |named| vec![named]) {
+            let Ok(table) = Self::separated(body, separator, before) else { continue };
+            if has_it(&table) && best.as_ref().is_none_or(|best| best.header.len() < table.header.len()) {
+                best = Some(table);
+            }
+        }
+        best.ok_or_else(|| Problem::new(format!("has no column `{must}`")).with_help(without))
+    }
+
+    fn separated(text: &str, separator: char, before: u64) -> Result<Self, csv::Error> {
+        let mut reader = csv::ReaderBuilder::new()
+            .delimiter(separator as u8)
+            .flexible(true)
+            .trim(csv::Trim::All)
+            .from_reader(text.as_bytes());
+        let header = reader.headers()?.clone();
+        let mut rows = Vec::new();
+        let breaks = |text: &str| text.bytes().filter(|byte| *byte == b'\n').count() as u64;
+        let (mut line, mut read) = (1 + before, 0);
+        for row in reader.records() {
+            let row = row?;
+            // Where it begins, behind lines that are empty, at which the reader's own number is.
+            let at = row.position().and_then(|it| usize::try_from(it.byte()).ok()).unwrap_or(read);
+            let begins = at + text[at..].bytes().take_while(|byte| *byte == b'\n').count();
+            (line, read) = (line + breaks(&text[read..begins]), begins);
+            if !row.iter().all(str::is_empty) {
+                rows.push((line, row));
+            }
+        }
+        Ok(Self { header, rows })
+    }
+
+    /// Where a column of this name is, in letters of either case.
+    pub(super) fn position(&self, name: &str) -> Option<usize> {
+        self.header.iter().position(|column| column.eq_ignore_ascii_case(name))
+    }
+}
+
+fn decoded(bytes: &[u8]) -> Result<String, Problem> {
+    let no_text = || Problem::new("is no UTF-8").with_help("save it as CSV in UTF-8");
+    let wide = |of: fn([u8; 2]) -> u16| {
+        let units: Vec<u16> = bytes.as_chunks::<2>().0.iter().skip(1).map(|pair| of(*pair)).collect();
+        String::from_utf16(&units).map_err(|_| no_text())
+    };
+    match bytes {
+        [0xff, 0xfe, ..] => wide(u16::from_le_bytes),
+        [0xfe, 0xff, ..] => wide(u16::from_be_bytes),
+        _ => {
+            let text = std::str::from_utf8(bytes).map_err(|_| no_text())?;
+            Ok(text.strip_prefix('\u{feff}').unwrap_or(text).to_owned())
+        }
+    }
+}
+
+/// A cell that no spreadsheet takes for a formula. Numbers stay numbers.
+pub(super) fn as_text(cell: &str) -> String {
+    let is_number = cell.parse::<f64>().is_ok_and(f64::is_finite);
+    if cell.starts_with(FORMULA) && !is_number { format!("{TEXT}{cell}") } else { cell.to_owned() }
+}
+
+/// What [`as_text`] was given.
+pub(super) fn from_text(cell: &str) -> &str {
+    cell.strip_prefix(TEXT).filter(|rest| rest.starts_with(FORMULA)).unwrap_or(cell)
+}
+
+/// A time as people write it: RFC 3339, `2026-11-23 10:15`, `23.11.2026 10:15`, or with slashes where day and month cannot be mixed
+/// up. One without a zone is UTC.
+///
+/// # Errors
+/// Why it is none.
+pub(super) fn time(text: &str) -> Result<Timestamp, String> {
+    if let Ok(time) = text.parse::<Timestamp>() {
+        return Ok(time);
+    }
+    let wrong = || "must be a time such as 2026-11-23T10:15:00Z or 23.11.2026 10:15".to_owned();
+    let (date, clock) = text.split_once([' ', 'T']).ok_or_else(wrong)?;
+    let numbers = |text: &str, between: char| {
+        let numbers: Option<Vec<i16>> = text.split(between).map(|part| part.trim().parse().ok()).collect();
+        numbers.filter(|numbers| numbers.iter().all(|it| *it >= 0))
+    };
+    let date =
+        ['-', '.', '/'].into_iter().find_map(|it| Some((it, numbers(date, it).filter(|n| n.len() == 3)?)));
+    let (year, month, day) = match date {
+        Some(('-', date)) => (date[0], date[1], date[2]),
+        Some(('.', date)) => (date[2], date[1], date[0]),
+        Some((_, date)) if date[0] > 12 || date[0] == date[1] => (date[2], date[1], date[0]),
+        Some((_, date)) if date[1] > 12 => (date[2], date[0], date[1]),
+        Some((_, date)) => {
+            let [a, b, year] = [date[0], date[1], date[2]];
+            return Err(format!(
+                "`{text}` can be two days; write {year:04}-{a:02}-{b:02} or {year:04}-{b:02}-{a:02}, and the time behind it"
+            ));
+        }
+        None => return Err(wrong()),
+    };
+    if year < 1000 {
+        return Err(format!("`{text}` needs a year of four digits"));
+    }
+    let clock = clock.trim().to_ascii_lowercase();
+    let (clock, half) = match (clock.strip_suffix("am"), clock.strip_suffix("pm")) {
+        (Some(clock), _) => (clock, Some(0)),
+        (_, Some(clock)) => (clock, Some(12)),
+        _ => (&*clock, None),
+    };
+    let clock = numbers(clock.trim(), ':').filter(|n| (2..=3).contains(&n.len())).ok_or_else(wrong)?;
+    let hour = match half {
+        Some(_) if !(1..=12).contains(&clock[0]) => return Err(wrong()),
+        Some(half) => clock[0] % 12 + half,
+        None => clock[0],
+    };
+    let small = |number: i16| i8::try_from(number).map_err(|_| wrong());
+    let second = small(clock.get(2).copied().unwrap_or(0))?;
+    let time = DateTime::new(year, small(month)?, small(day)?, small(hour)?, small(clock[1])?, second, 0);
+    let time = time.map_err(|_| wrong())?.to_zoned(jiff::tz::TimeZone::UTC);
+    time.map(|zoned| zoned.timestamp()).map_err(|_| wrong())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_read_as_people_write_them() {
+        for (text, expected) in [
+            ("2026-11-23T10:15:00Z", "2026-11-23T10:15:00Z"),
+            ("2026-11-23T10:15:00+01:00", "2026-11-23T09:15:00Z"),
+            ("2026-11-23 10:15", "2026-11-23T10:15:00Z"),
+            ("2026-11-23T10:15:30", "2026-11-23T10:15:30Z"),
+            ("23.11.2026 10:15", "2026-11-23T10:15:00Z"),
+            ("3.2.2026 9:05:07", "2026-02-03T09:05:07Z"),
+            ("23/11/2026 10:15", "2026-11-23T10:15:00Z"),
+            ("11/23/2026 10:15 PM", "2026-11-23T22:15:00Z"),
+            ("11/23/2026 12:15 am", "2026-11-23T00:15:00Z"),
+            ("11/11/2026 10:15", "2026-11-11T10:15:00Z"),
+        ] {
+            assert_eq!(time(text).map(|time| time.to_string()).as_deref(), Ok(expected), "{text}");
+        }
+        for (text, problem) in [
+            ("noon", "must be a time"),
+            ("10/11/2026 10:15", "can be two days; write 2026-10-11 or 2026-11-10"),
+            ("23.11.26 10:15", "a year of four digits"),
+            ("31.2.2026 10:15", "must be a time"),
+            ("23.11.2026 25:15", "must be a time"),
+            ("23.11.2026 13:15 pm", "must be a time"),
+            ("-1.2.2026 10:15", "must be a time"),
+        ] {
+            assert!(time(text).is_err_and(|e| e.contains(problem)), "{text}: {:?}", time(text));
+        }
+    }
+
+    #[test]
+    fn a_cell_that_would_be_a_formula_becomes_text_and_comes_back() {
+        for (cell, written) in [
+            ("=1+1", "'=1+1"),
+            ("@me", "'@me"),
+            ("-x", "'-x"),
+            ("+49 30 1", "'+49 30 1"),
+            ("-0.5", "-0.5"),
+            ("+3", "+3"),
+            ("'a'", "'a'"),
+            ("Prof. Müller", "Prof. Müller"),
+            ("", ""),
+        ] {
+            assert_eq!((&*as_text(cell), from_text(written)), (written, cell));
+        }
+    }
+}
