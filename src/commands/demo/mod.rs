@@ -41,7 +41,7 @@ pub fn run(arguments: &Demo, models: Option<&Path>) -> anyhow::Result<()> {
     let mut analyzer = Analyzer::new(&ModelStore::open(models)?, None, Analysis::default())?;
     let mut source = Lecture::new(RATE_HZ)?;
     let broker = start_broker("lectern-demo")?;
-    complain(format_args!("embedded broker on {broker}, for the two clients of this demo only"));
+    complain(format_args!("embedded broker on {broker}, for this demo's two clients only"));
     let frames = u64::from(arguments.minutes) * u64::from(WINDOW) * 2;
     let bar = progress_bar(Some(frames), "frames").with_message("watching");
     let style = style(arguments.json);
