@@ -10,7 +10,12 @@
 
 mod common;
 
+use std::io::{BufRead, BufReader, Read};
+use std::net::Ipv4Addr;
+use std::process::{Command, Stdio};
+
 use common::{check_minute, lectern, number, schema};
+use rumqttc::{Client, MqttOptions, QoS};
 use serde_json::Value;
 
 #[test]
@@ -33,18 +38,76 @@ fn a_minute_of_the_demo_arrives_as_the_schema_says() {
     // The staged lecturer is away for ten seconds of each minute.
     assert!((20..30).contains(&number(minutes[0], "no_face")), "{}", minutes[0]);
     assert!(number(minutes[0], "faces") > 0);
+    // Its expression changes.
+    let kinds = lectern::expression::Expression::ALL.map(|kind| number(minutes[0], kind.name()));
+    assert!(kinds.iter().filter(|count| **count > 0).count() >= 4, "{}", minutes[0]);
     assert_eq!(lines.last().unwrap()["state"], "offline");
 
-    // The documents show both payloads as they are: a minute, then a status.
-    for document in ["docs/mqtt.md", "docs/privacy.md"] {
-        let text = std::fs::read_to_string(document).unwrap();
-        let shown = text.split("```json\n").skip(1).map(|text| text.split("```").next().unwrap());
-        let shown: Vec<Value> = shown.take(2).map(|json| serde_json::from_str(json).unwrap()).collect();
-        assert_eq!(shown.len(), 2, "{document}");
-        for (shown, printed) in shown.iter().zip([minutes[0], &lines[0]]) {
-            assert!(schema.is_valid(shown), "{document}: {shown}");
-            let (shown, printed) = (shown.as_object().unwrap(), printed.as_object().unwrap());
-            assert!(shown.keys().eq(printed.keys()), "{document} shows {shown:?}");
-        }
+    // The document shows both payloads as they are: a minute, then a status.
+    let text = std::fs::read_to_string("docs/mqtt.md").unwrap();
+    let shown = text.split("```json\n").skip(1).map(|text| text.split("```").next().unwrap());
+    let shown: Vec<Value> = shown.take(2).map(|json| serde_json::from_str(json).unwrap()).collect();
+    assert_eq!(shown.len(), 2);
+    for (shown, printed) in shown.iter().zip([minutes[0], &lines[0]]) {
+        assert!(schema.is_valid(shown), "{shown}");
+        let (shown, printed) = (shown.as_object().unwrap(), printed.as_object().unwrap());
+        assert!(shown.keys().eq(printed.keys()), "{shown:?}");
     }
+}
+
+/// The output of `lectern demo` on a terminal, which `script` provides.
+fn on_a_terminal(arguments: &str, no_colour: &str) -> String {
+    let program = assert_cmd::cargo::cargo_bin!("lectern").display();
+    let output = Command::new("script")
+        .args(["-qec", &format!("{program} demo --minutes 1 {arguments}"), "/dev/null"])
+        .env("TERM", "xterm")
+        .env("NO_COLOR", no_colour)
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    assert!(output.status.success());
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+fn a_terminal_gets_charts_and_json_on_request() {
+    let chart = on_a_terminal("", "");
+    assert!(
+        chart.contains("█") && chart.contains("surprise") && chart.contains("1 minute, 120 frames"),
+        "{chart}"
+    );
+    assert!(chart.contains("\x1b[32m") && !chart.contains("{\"schema\""), "{chart}");
+    assert!(!on_a_terminal("", "1").contains("\x1b[32m"));
+    let json = on_a_terminal("--json", "");
+    assert!(json.contains("{\"schema\"") && !json.contains("surprise  "), "{json}");
+}
+
+#[test]
+fn the_broker_of_the_demo_refuses_other_clients() {
+    let mut demo = Command::new(assert_cmd::cargo::cargo_bin!("lectern"))
+        .args(["demo", "--minutes", "3"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut errors = BufReader::new(demo.stderr.take().unwrap());
+    let mut line = String::new();
+    errors.read_line(&mut line).unwrap();
+    let port = line.split("127.0.0.1:").nth(1).unwrap().split(',').next().unwrap().parse().unwrap();
+    for login in [None, Some(("", "")), Some(("lectern-demo", "")), Some(("demo", "demo"))] {
+        let mut options = MqttOptions::new("intruder", Ipv4Addr::LOCALHOST.to_string(), port);
+        if let Some((user, password)) = login {
+            options.set_credentials(user, password);
+        }
+        let (client, mut connection) = Client::new(options, 4);
+        client
+            .publish("lectern/v1/here/desk/demo/demo/minute", QoS::AtMostOnce, false, "{\"seq\":0}")
+            .unwrap();
+        assert!(connection.iter().find_map(|event| event.err()).is_some(), "{login:?} is accepted");
+    }
+    let mut printed = String::new();
+    demo.stdout.take().unwrap().read_to_string(&mut printed).unwrap();
+    assert!(demo.wait().unwrap().success());
+    assert!(!printed.contains("{\"seq\":0}"), "{printed}");
+    assert_eq!(printed.matches("\"seq\":").count(), 3, "{printed}");
 }

@@ -60,3 +60,36 @@ fn the_first_pages_stay_short() {
         assert!(lines <= most, "{document} has {lines} lines, {most} are allowed");
     }
 }
+
+/// Whether a program names this field of a minute outside its comments, as a word of its own.
+fn names(code: &str, field: &str) -> bool {
+    let word = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    let lines = code.lines().filter(|line| !line.trim_start().starts_with(['#', '/']));
+    lines.flat_map(|line| line.split(|c| !word(c))).any(|found| found == field)
+}
+
+#[test]
+fn every_example_handles_every_field_of_a_minute() {
+    let schema: Value = serde_json::from_str(JSON_SCHEMA).unwrap();
+    let fields = schema["$defs"]["minute"]["properties"].as_object().unwrap().keys();
+    let kinds = lectern::expression::Expression::ALL.map(lectern::expression::Expression::name);
+    let fields: Vec<_> = fields.map(String::as_str).filter(|field| !kinds.contains(field)).collect();
+    // What a subscriber has no use for: the version, and whether a record came late.
+    for (file, left_out) in [
+        ("examples/minutes.py", &["schema", "replayed"][..]),
+        ("examples/dashboard/telegraf.conf", &[]),
+        ("examples/dashboard/flow/minute.js", &["schema"]),
+        ("examples/dashboard/rooms.mjs", &[]),
+    ] {
+        let code = fs::read_to_string(file).unwrap();
+        for field in &fields {
+            assert_eq!(names(&code, field), !left_out.contains(field), "{file}: {field}");
+        }
+        // They write the kinds out, or make them of their parts.
+        for part in kinds.iter().flat_map(|kind| kind.split('_')) {
+            let whole = kinds.iter().any(|kind| kind.contains(part) && names(&code, kind));
+            let written = whole || names(&code, part) || names(&code, &format!("_{part}"));
+            assert!(written, "{file}: {part}");
+        }
+    }
+}

@@ -244,3 +244,23 @@ fn a_password_file_that_comes_late_does_not_end_the_service() {
     assert_eq!(code, Some(0), "{said}");
     assert!(!said.contains("Xyzzy-42"), "{said}");
 }
+
+#[test]
+fn what_it_runs_with_is_logged_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let video = portrait_video(folder.path(), "lecture.mkv", 3);
+    let broker = Mosquitto::start();
+    let state = tempfile::tempdir().unwrap();
+    let text = Daemon::configuration(state.path(), broker.port, &video, 1);
+    let mut daemon = Daemon::start_with(state, &text, "info", &[]);
+    daemon.wait_until_it_says("connected to broker");
+    daemon.terminate();
+    let (code, said) = daemon.finish();
+    assert_eq!(code, Some(0), "{said}");
+    let begins = format!(
+        "lectern {}: camera file:{}; topic {MINUTE}; broker mqtt://",
+        env!("CARGO_PKG_VERSION"),
+        video.display()
+    );
+    assert_eq!(said.matches(&begins).count(), 1, "{said}");
+}

@@ -47,6 +47,7 @@ pub fn run(arguments: &Run, models: Option<&Path>) -> anyhow::Result<()> {
     let requests = Requests::default();
     let mut camera = Exchangeable::open(&settings, requests.clone())?;
 
+    log_settings(&settings);
     let spool = open_spool(&settings)?;
     let mut seq = spool.next_seq();
     let mut stop = Stop::default();
@@ -78,6 +79,7 @@ pub fn run(arguments: &Run, models: Option<&Path>) -> anyhow::Result<()> {
         seq = next;
         (reporter.pulse, reporter.told_of_pause) = (pulse, false);
         warn_of_short_windows(&settings);
+        log_settings(&settings);
         events::reloaded();
         notify::ready();
     };
@@ -104,6 +106,23 @@ fn hear_signals() -> std::io::Result<(EventLoop, Signals)> {
     let event_loop = EventLoop::new()?;
     let signals = event_loop.within(Signals::listen)?;
     Ok((event_loop, signals))
+}
+
+/// Logs once what this configuration runs with. The format that a camera then chooses has a line of its own.
+fn log_settings(settings: &Settings) {
+    let camera = &settings.camera;
+    let size = match camera.source.is_camera() {
+        true => format!(", {}x{} requested", camera.width, camera.height),
+        false => String::new(),
+    };
+    let scheme = if settings.broker.tls.is_some() { "mqtts" } else { "mqtt" };
+    log::info!(
+        "lectern {}: camera {}{size}; topic {}; broker {scheme}://{}",
+        env!("CARGO_PKG_VERSION"),
+        camera.source,
+        settings.topics.minute,
+        settings.broker
+    );
 }
 
 fn warn_of_short_windows(settings: &Settings) {

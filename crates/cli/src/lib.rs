@@ -89,11 +89,12 @@ pub enum Command {
     /// Measures twice a second until Ctrl-C. At a terminal the text is updated in place; elsewhere each measurement is
     /// one line. No picture is shown, stored or sent. Only one program can use the camera: stop the service first.
     Aim(Aim),
-    /// Show the main job without a camera or a broker: a staged lecture, an embedded broker, a subscriber
+    /// Run a self-contained demonstration: a simulated lecture, an embedded broker, a subscriber
     ///
-    /// A public-domain portrait moves in front of a wall. The real detector and classifier analyse it twice a second
-    /// of simulated time, and the counts of each minute go to a broker on this machine's loopback interface. A second
-    /// MQTT client subscribes, and prints each payload that it receives as one JSON line.
+    /// A public-domain portrait, on which expressions are drawn, moves in front of a wall. The real detector and classifier
+    /// analyse it twice a second of simulated time, and the counts of each minute go to a broker on this machine's loopback
+    /// interface, which accepts no other clients. The second client subscribes, and prints each minute that it receives: on a
+    /// terminal as a bar chart, elsewhere as one JSON line. With NO_COLOR set the charts have no colour.
     #[cfg(feature = "demo")]
     Demo(Demo),
     /// Count the expressions of recorded lectures
@@ -217,6 +218,10 @@ pub struct Demo {
     /// Simulated minutes to watch; each takes a few seconds
     #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=1440))]
     pub minutes: u32,
+
+    /// Print the messages as JSON lines on a terminal, too
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// Arguments of `lectern bench`.

@@ -6,6 +6,7 @@
 )]
 
 use std::collections::HashMap;
+use std::fmt::Write;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::sync::mpsc;
 use std::time::Duration;
@@ -14,21 +15,27 @@ use anyhow::{Context, bail};
 use rumqttc::{Client, Event, MqttOptions, Packet, QoS};
 use rumqttd::{Broker as EmbeddedBroker, Config, ConnectionSettings, RouterConfig, ServerSettings};
 
-/// Longest wait for the embedded broker or for the last payload.
-const PATIENCE: Duration = Duration::from_secs(20);
+use crate::Broker;
 
-/// Starts the embedded broker on a free loopback port and waits until it answers.
+/// Longest wait for the embedded broker or for the last payload.
+const TIMEOUT: Duration = Duration::from_secs(20);
+
+/// Starts the embedded broker on a free loopback port and waits until it accepts connections. Returns how `client_id` connects.
+///
+/// The user name of the login is a random token, drawn at each start, with an empty password: without it no other program on
+/// this machine can publish or subscribe here.
 ///
 /// # Errors
-/// When there is no port or no thread for it, or it does not answer.
-pub fn start_broker() -> anyhow::Result<u16> {
+/// When there is no port, no thread or no random number for it, or it does not accept connections.
+pub fn start_broker(client_id: &str) -> anyhow::Result<Broker> {
+    let token = random_token()?;
     let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port();
     let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     let connections = ConnectionSettings {
         connection_timeout_ms: 5_000,
         max_payload_size: 4_096,
         max_inflight_count: 100,
-        auth: None,
+        auth: Some(HashMap::from([(token.clone(), String::new())])),
         external_auth: None,
         dynamic_filters: true,
     };
@@ -58,70 +65,87 @@ pub fn start_broker() -> anyhow::Result<u16> {
     })?;
     for _ in 0..200 {
         if TcpStream::connect(listen).is_ok() {
-            return Ok(port);
+            return Ok(Broker {
+                host: Ipv4Addr::LOCALHOST.to_string(),
+                port,
+                client_id: client_id.to_owned(),
+                login: Some((token, None)),
+                tls: None,
+            });
         }
-        std::thread::sleep(PATIENCE / 200);
+        std::thread::sleep(TIMEOUT / 200);
     }
-    bail!("the embedded broker does not answer on {listen}")
+    bail!("the embedded broker does not accept connections on {listen}")
+}
+
+/// 128 random bits in hexadecimal digits.
+fn random_token() -> anyhow::Result<String> {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes).context("no random bytes for the demo's login")?;
+    let mut token = String::new();
+    for byte in bytes {
+        write!(token, "{byte:02x}")?;
+    }
+    Ok(token)
 }
 
 /// The second MQTT client.
-pub struct Subscriber {
-    /// Tells of the subscription first, then of the end with the number of minutes.
-    news: mpsc::Receiver<anyhow::Result<u32>>,
+pub struct Subscriber<T> {
+    /// `None` after the subscription, then the result of the last payload.
+    results: mpsc::Receiver<anyhow::Result<Option<T>>>,
 }
 
-impl Subscriber {
-    /// Subscribes to everything under `root`, and hands each payload on; `take` says which one is the last.
+impl<T: Send + 'static> Subscriber<T> {
+    /// Subscribes to everything under `root`. `handle` gets topic and payload of each message, and returns a result for the last.
     ///
     /// # Errors
-    /// When the broker does not let it subscribe.
+    /// When the broker refuses the connection or the subscription.
     pub fn start(
-        port: u16,
+        broker: &Broker,
         root: &str,
-        take: impl Fn(&[u8]) -> anyhow::Result<bool> + Send + 'static,
+        mut handle: impl FnMut(&str, &[u8]) -> anyhow::Result<Option<T>> + Send + 'static,
     ) -> anyhow::Result<Self> {
-        let options = MqttOptions::new("lectern-demo-subscriber", Ipv4Addr::LOCALHOST.to_string(), port);
+        let mut options = MqttOptions::new("lectern-demo-subscriber", &broker.host, broker.port);
+        if let Some((user, _)) = &broker.login {
+            options.set_credentials(user, "");
+        }
         let (client, mut connection) = Client::new(options, 16);
         client.subscribe(format!("{root}/#"), QoS::AtLeastOnce)?;
-        let (sender, news) = mpsc::channel();
+        let (sender, results) = mpsc::channel();
         std::thread::Builder::new().name("subscriber".to_owned()).spawn(move || {
             // The client must live as long as its connection.
             let _client = client;
-            let mut minutes = 0;
             for event in connection.iter() {
-                let told = match event {
-                    Ok(Event::Incoming(Packet::SubAck(_))) => sender.send(Ok(0)),
+                let result = match event {
+                    Ok(Event::Incoming(Packet::SubAck(_))) => Ok(None),
                     Ok(Event::Incoming(Packet::Publish(publish))) => {
-                        minutes += u32::from(publish.topic.ends_with("/minute"));
-                        match take(&publish.payload) {
-                            Ok(last) if last => sender.send(Ok(minutes)),
-                            Ok(_) => continue,
-                            Err(error) => sender.send(Err(error)),
+                        match handle(&publish.topic, &publish.payload) {
+                            Ok(None) => continue,
+                            result => result,
                         }
                     }
                     Ok(_) => continue,
-                    Err(error) => sender.send(Err(error.into())),
+                    Err(error) => Err(error.into()),
                 };
-                if told.is_err() {
+                if sender.send(result).is_err() {
                     return;
                 }
             }
         })?;
-        let subscriber = Self { news };
+        let subscriber = Self { results };
         subscriber.next("the subscription")?;
         Ok(subscriber)
     }
 
-    /// Waits for the last payload; returns how many minutes came.
+    /// Waits for the last payload; returns its result.
     ///
     /// # Errors
     /// When it does not come.
-    pub fn finish(self) -> anyhow::Result<u32> {
-        self.next("the last payload")
+    pub fn finish(self) -> anyhow::Result<T> {
+        self.next("the last payload")?.context("the subscription was acknowledged twice")
     }
 
-    fn next(&self, what: &str) -> anyhow::Result<u32> {
-        self.news.recv_timeout(PATIENCE).with_context(|| format!("{what} did not come"))?
+    fn next(&self, what: &str) -> anyhow::Result<Option<T>> {
+        self.results.recv_timeout(TIMEOUT).with_context(|| format!("{what} did not come"))?
     }
 }

@@ -15,6 +15,45 @@ use lectern_cli::Cli;
 
 const CONFIGURATION: &str = include_str!("../../../systemd/lectern.toml");
 const SEE_ALSO: &str = ".BR lectern.toml (5),\n.BR systemctl (1),\n.BR journalctl (1)";
+const FILES: &str = "\
+.TP
+.I /etc/lectern/lectern.toml
+Configuration; see
+.BR lectern.toml (5).
+.TP
+.I /etc/lectern/lectern.d/*.toml
+Fragments that override it, in the order of their names.
+.TP
+.I /var/lib/lectern
+Records that the broker has not acknowledged.
+.TP
+.I /run/lectern
+Name of this boot, the open window, and the state that
+.B lectern status
+reads.
+";
+/// Of the commands that read the configuration.
+const SERVICE_ENVIRONMENT: &str = "\
+.TP
+.B LECTERN_\\fISECTION\\fB_\\fIKEY\\fR
+Overrides a key of the configuration, as in
+.BR LECTERN_MQTT_URL .
+.TP
+.BR CREDENTIALS_DIRECTORY ,\\  RUNTIME_DIRECTORY
+Set by systemd: the secrets, and the runtime directory.
+";
+const ENVIRONMENT: &str = "\
+.TP
+.B LECTERN_MODELS
+Folder with the networks, as
+.BR \\-\\-models .
+.TP
+.B LECTERN_LOG
+What is logged: error, warn, info, debug, or MODULE=LEVEL,…
+.TP
+.B NO_COLOR
+If set, log lines on a terminal have no colour.
+";
 /// The product has it, too.
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
@@ -42,13 +81,50 @@ fn page(command: &clap::Command, name: &str, see_also: &str, folder: &Path) -> i
     let mut text = Vec::new();
     let page = Man::new(command).title(name).manual("Lectern");
     page.source(format!("lectern {}", VERSION)).render(&mut text)?;
-    let mut text = String::from_utf8_lossy(&text).into_owned();
+    let mut text = without_repetition(&String::from_utf8_lossy(&text));
+    text.push_str(&format!(".SH \"EXIT STATUS\"\n{}", exit_status(name)));
+    if ["lectern", "lectern-run", "lectern-check", "lectern-aim", "lectern-status"].contains(&name) {
+        text.push_str(&format!(".SH FILES\n{FILES}.SH ENVIRONMENT\n{SERVICE_ENVIRONMENT}{ENVIRONMENT}"));
+    } else {
+        text.push_str(&format!(".SH ENVIRONMENT\n{ENVIRONMENT}"));
+    }
     if !examples.is_empty() {
         text.push_str(".SH EXAMPLES\n");
         examples.lines().for_each(|line| text.push_str(&words(line)));
     }
     text.push_str(&format!(".SH SEE ALSO\n{see_also}\n"));
     fs::write(folder.join(format!("{name}.1")), text)
+}
+
+/// The page without the first paragraph of its DESCRIPTION where that only repeats NAME.
+fn without_repetition(page: &str) -> String {
+    let mut lines: Vec<_> = page.lines().collect();
+    let position = |lines: &[&str], wanted: &str| lines.iter().position(|line| *line == wanted);
+    if let (Some(name), Some(at)) = (position(&lines, ".SH NAME"), position(&lines, ".SH DESCRIPTION")) {
+        let repeated = lines[name + 1].ends_with(&format!(" \\- {}", lines[at + 1]));
+        if repeated && lines.get(at + 2) == Some(&".PP") {
+            lines.drain(at + 1..at + 3);
+        }
+    }
+    lines.join("\n") + "\n"
+}
+
+/// What the exit codes of a command mean.
+fn exit_status(name: &str) -> String {
+    let failed = match name {
+        "lectern-check" => "At least one part failed.",
+        "lectern-status" => "The service does not run, or writes no state.",
+        "lectern-analyze" => "A recording is damaged, or a result could not be written.",
+        _ => "It failed; standard error says why.",
+    };
+    let mut codes = vec![("0", "Done."), ("1", failed), ("2", "Wrong usage or configuration.")];
+    if name == "lectern-analyze" {
+        codes.push((
+            "129, 130, 143",
+            "Ended by SIGHUP, SIGINT or SIGTERM; what was counted so far is written.",
+        ));
+    }
+    codes.iter().map(|(code, meaning)| format!(".TP\n.B {code}\n{meaning}\n")).collect()
 }
 
 /// A line of text; an indented one is a command, shown as it is, and an empty one ends a paragraph.

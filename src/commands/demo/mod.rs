@@ -1,22 +1,23 @@
-//! `lectern demo`: the whole way from pixels to a subscriber, with nothing installed.
+//! `lectern demo`: from pixels to a subscriber, with nothing else installed.
 
-use std::io::Write;
-use std::net::Ipv4Addr;
+mod lecture;
+mod transcript;
+
+use std::io::{IsTerminal, Write};
 use std::path::Path;
 use std::sync::Arc;
 
-use anyhow::{Context, bail};
+use anyhow::bail;
 use indicatif::ProgressBar;
 
 use super::progress_bar;
-use crate::camera::staged::Staged;
 use crate::cli::Demo;
 use crate::clock::{Clock, SimulatedClock, Stop, SystemClock};
 use crate::delivery::demo::{Subscriber, start_broker};
 use crate::delivery::payload::{Identity, State};
 use crate::delivery::spool::Spool;
 use crate::delivery::topics::Topics;
-use crate::delivery::{Broker, Report, Reports, Setup, Timing, Unmonitored};
+use crate::delivery::{Report, Reports, Setup, Timing, Unmonitored};
 use crate::expression::Sighting;
 use crate::logging::printable::complain;
 use crate::rate;
@@ -24,23 +25,32 @@ use crate::vision::models::ModelStore;
 use crate::vision::{Analysis, Analyzer};
 use crate::watch::{At, Observer, Watch};
 use crate::window::{Grid, MinuteRecord};
+use lecture::Lecture;
+use transcript::{Style, Transcript};
 
 const ROOT: &str = "lectern/v1";
 const RATE_HZ: f64 = rate::DEFAULT_HZ;
 const WINDOW: u32 = 60;
 
-/// Stages the lecture, publishes its minutes, and prints what the subscriber receives.
+/// Watches the lecture, publishes its minutes, and prints what the subscriber receives.
 ///
 /// # Errors
 /// When a network cannot be loaded, the broker does not start, or a minute does not arrive.
 pub fn run(arguments: &Demo, models: Option<&Path>) -> anyhow::Result<()> {
     let mut analyzer = Analyzer::new(&ModelStore::open(models)?, None, Analysis::default())?;
-    let mut source = Staged::new(RATE_HZ)?;
-    let port = start_broker()?;
-    complain(format_args!(
-        "an embedded broker listens on 127.0.0.1:{port}; a second client subscribes to {ROOT}/#"
-    ));
-    let subscriber = Subscriber::start(port, ROOT, print_line)?;
+    let mut source = Lecture::new(RATE_HZ)?;
+    let broker = start_broker("lectern-demo")?;
+    complain(format_args!("embedded broker on {broker}, for this demo's two clients only"));
+    let frames = u64::from(arguments.minutes) * u64::from(WINDOW) * 2;
+    let bar = progress_bar(Some(frames), "frames").with_message("watching");
+    let style = style(arguments.json);
+    let (mut transcript, shown) = (Some(Transcript::default()), bar.clone());
+    let subscriber = Subscriber::start(&broker, ROOT, move |topic, payload| {
+        let Some(received) = &mut transcript else { return Ok(None) };
+        // A line above the bar, not through it.
+        let last = shown.suspend(|| received.receive(style, topic, payload))?;
+        Ok(if last { transcript.take() } else { None })
+    })?;
 
     let grid = Grid { seconds: WINDOW, origin: jiff::Timestamp::UNIX_EPOCH };
     let clock = Arc::new(SimulatedClock::starting_at(this_minute()?, true));
@@ -48,13 +58,7 @@ pub fn run(arguments: &Demo, models: Option<&Path>) -> anyhow::Result<()> {
     let device = "demo".to_owned();
     let spool = Spool::in_memory(arguments.minutes as usize)?;
     let setup = Setup {
-        broker: Broker {
-            host: Ipv4Addr::LOCALHOST.to_string(),
-            port,
-            client_id: "lectern-demo".to_owned(),
-            login: None,
-            tls: None,
-        },
+        broker,
         topics: Topics::new(ROOT, "here", "desk", "demo", &device),
         identity: Identity { device, boot: spool.boot().to_owned() },
         basis: "demonstration with a public-domain portrait".to_owned(),
@@ -66,23 +70,38 @@ pub fn run(arguments: &Demo, models: Option<&Path>) -> anyhow::Result<()> {
     };
     let (reports, thread) = setup.start(spool)?;
     reports.send(Report::State(State::Watching));
-    let frames = u64::from(arguments.minutes) * u64::from(WINDOW) * 2;
-    let bar = progress_bar(Some(frames), "frames").with_message("watching");
-    let mut staging = Staging { reports, stop: &stop, bar: &bar, minutes: arguments.minutes, seen: 0 };
+    let mut observer = Publishing { reports, stop: &stop, bar: &bar, minutes: arguments.minutes, seen: 0 };
     let watch = Watch { clock: &*clock, stop: &stop, grid, rate_hz: RATE_HZ, evenly: true, first_seq: 0 };
-    let outcome = watch.run(&mut source, &mut analyzer, &mut staging);
+    let outcome = watch.run(&mut source, &mut analyzer, &mut observer);
     bar.finish_and_clear();
-    staging.reports.send(Report::State(State::Stopping));
-    drop(staging);
+    observer.reports.send(Report::State(State::Stopping));
+    drop(observer);
     thread.join()?;
     outcome?;
 
     let received = subscriber.finish()?;
-    if received < arguments.minutes {
-        bail!("{received} of {} minutes arrived at the subscriber", arguments.minutes);
+    if received.minutes < arguments.minutes {
+        bail!("{} of {} minutes arrived at the subscriber", received.minutes, arguments.minutes);
     }
-    complain(format_args!("{received} minutes arrived; nothing else left the program"));
+    match style {
+        Style::Json => received.summary().lines().for_each(complain),
+        Style::Chart { .. } => writeln!(
+            std::io::stdout().lock(),
+            "\n{}\n`lectern demo --json` prints the messages; docs/mqtt.md explains them.",
+            received.summary()
+        )?,
+    }
     Ok(())
+}
+
+/// Charts where people read, JSON where programs do.
+fn style(json: bool) -> Style {
+    if json || !std::io::stdout().is_terminal() {
+        return Style::Json;
+    }
+    let set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    let dumb = std::env::var_os("TERM").is_none_or(|name| name == "dumb");
+    Style::Chart { colour: !dumb && !set("NO_COLOR"), blocks: !dumb }
 }
 
 /// The last whole minute, so that the first window is a whole one.
@@ -91,15 +110,8 @@ fn this_minute() -> anyhow::Result<jiff::Timestamp> {
     Ok(jiff::Timestamp::from_second(now - now.rem_euclid(i64::from(WINDOW)))?)
 }
 
-/// Prints one payload; true for the last one.
-fn print_line(payload: &[u8]) -> anyhow::Result<bool> {
-    let json: serde_json::Value = serde_json::from_slice(payload).context("a payload is no JSON")?;
-    writeln!(std::io::stdout().lock(), "{}", String::from_utf8_lossy(payload))?;
-    Ok(json["state"] == "offline")
-}
-
-/// Sends each minute, and ends the lecture after the last.
-struct Staging<'a> {
+/// Publishes each minute, and ends the lecture after the last.
+struct Publishing<'a> {
     reports: Reports,
     stop: &'a Stop,
     bar: &'a ProgressBar,
@@ -107,7 +119,7 @@ struct Staging<'a> {
     seen: u32,
 }
 
-impl Observer for Staging<'_> {
+impl Observer for Publishing<'_> {
     fn frame(&mut self, _at: At, _sightings: Option<&[Sighting]>) {
         self.bar.inc(1);
     }
@@ -115,7 +127,6 @@ impl Observer for Staging<'_> {
     fn window(&mut self, record: MinuteRecord) {
         self.reports.send(Report::Record(record));
         self.seen += 1;
-        self.bar.suspend(|| complain(format_args!("minute {} of {} watched", self.seen, self.minutes)));
         if self.seen == self.minutes {
             self.stop.set();
         }
