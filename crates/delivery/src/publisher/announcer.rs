@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::setup::Setup;
+use super::config::Setup;
 use crate::message::discovery;
 use crate::spool::DISCOVERED;
 use crate::spool::storage::Storage;
@@ -115,7 +115,7 @@ pub(super) fn note(folder: Option<&mut dyn Storage>, topic: Option<&str>) {
 mod tests {
     use std::sync::Arc;
 
-    use super::super::setup::Timing;
+    use super::super::config::Timing;
     use super::*;
     use crate::message::payload::Identity;
     use crate::message::topics::Topics;

@@ -5,8 +5,8 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::Publisher;
-use super::report::{Moving, OpenSpool, Reload, Report};
-use super::setup::{FAREWELL, Setup};
+use super::config::{FAREWELL, Setup};
+use super::update::{Moving, OpenSpool, Reload, Report};
 use crate::message::payload::{self, State};
 use crate::spool::Spool;
 use lectern_record::help::Causes;

@@ -10,10 +10,10 @@
 //! ```
 
 pub(crate) mod announcer;
+mod config;
 mod intake;
-mod report;
-mod setup;
 mod thread;
+mod update;
 
 use std::time::Duration;
 
@@ -30,12 +30,12 @@ use crate::mqtt::link::{Link, LinkEvent};
 use crate::outage::Outages;
 use crate::spool::Spool;
 use announcer::{Announcer, Message};
+use config::{FAREWELL, LEAVING_BACKOFF};
+pub use config::{Setup, Timing};
 use lectern_record::help::Explained;
-use report::{Moving, Reload};
-pub use report::{OpenSpool, Report, Reports, Summary};
-use setup::{FAREWELL, LEAVING_BACKOFF};
-pub use setup::{Setup, Timing};
 pub use thread::{Beside, DeliveryThread, EventLoop, Panicked, deliver};
+use update::{Moving, Reload};
+pub use update::{OpenSpool, Report, Reports, Summary};
 
 /// How long a disk that took no records is left alone.
 const STORE_AGAIN_AFTER: Duration = Duration::from_secs(30);

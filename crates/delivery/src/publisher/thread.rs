@@ -8,8 +8,8 @@ use tokio::runtime::Runtime;
 use tokio::sync::mpsc;
 
 use super::Publisher;
-use super::report::{self, Report, Reports, Summary};
-use super::setup::Setup;
+use super::config::Setup;
+use super::update::{self, Report, Reports, Summary};
 use crate::spool::Spool;
 
 /// Delivers what comes through `reports` until it is closed and all is published, or given up after a time limit.
@@ -83,7 +83,7 @@ impl Setup {
         event_loop: EventLoop,
         beside: Beside,
     ) -> std::io::Result<(Reports, DeliveryThread)> {
-        let (reports, receiver) = report::channel(self.stop.clone());
+        let (reports, receiver) = update::channel(self.stop.clone());
         let thread = std::thread::Builder::new().name("deliver".to_owned()).spawn(move || {
             let runtime = event_loop.runtime.as_ref().expect("only a drop takes it");
             runtime.block_on(async {

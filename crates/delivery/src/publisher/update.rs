@@ -6,7 +6,7 @@ use std::sync::mpsc::{SyncSender, sync_channel};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use super::setup::Setup;
+use super::config::Setup;
 use crate::message::payload::State;
 use crate::spool::Spool;
 use lectern_record::clock::Stop;
