@@ -185,7 +185,7 @@ fn what_access_rules_throw_away_is_acknowledged_and_only_a_reader_can_tell() {
 fn a_broker_that_takes_the_status_and_closes_is_asked_less_and_less_often() {
     let (_mosquitto, port) = Mosquitto::with_access_rules("topic read lectern/#\n", 0);
     let proxy = Proxy::before(port);
-    let patient = Timing { longest_backoff: PATIENCE, leave_within: Duration::ZERO, ..timing() };
+    let patient = Timing { longest_backoff: PATIENCE, shutdown_within: Duration::ZERO, ..timing() };
     let spool = Spool::in_memory(10).unwrap();
     let (reports, thread) = common::setup("cam1", broker(proxy.port), &spool, patient).start(spool).unwrap();
     proxy.wait_for_connection_after(2);

@@ -101,7 +101,7 @@ fn a_stop_ends_whatever_the_peer_does() {
     for_each_behaviour(|behaviour| {
         let peer = Hostile::start(behaviour);
         let spool = Spool::in_memory(100).unwrap();
-        let timing = Timing { leave_within: Duration::from_secs(1), ..timing() };
+        let timing = Timing { shutdown_within: Duration::from_secs(1), ..timing() };
         let (reports, thread) =
             common::setup("cam1", broker(peer.port), &spool, timing).start(spool).unwrap();
         (0..3).for_each(|seq| reports.send(Report::Record(record(seq))));

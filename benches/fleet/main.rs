@@ -55,7 +55,7 @@ const TIMING: Timing = Timing {
     longest_backoff: Duration::from_secs(5),
     acknowledge_within: Duration::from_secs(15),
     store_after: Duration::from_secs(5),
-    leave_within: Duration::from_secs(120),
+    shutdown_within: Duration::from_secs(120),
     pace: Duration::from_millis(20),
 };
 

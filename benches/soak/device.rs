@@ -37,7 +37,7 @@ const TIMING: Timing = Timing {
     longest_backoff: Duration::from_millis(200),
     acknowledge_within: Duration::from_millis(500),
     store_after: Duration::from_millis(50),
-    leave_within: Duration::from_secs(600),
+    shutdown_within: Duration::from_secs(600),
     pace: Duration::from_millis(1),
 };
 

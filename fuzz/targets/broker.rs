@@ -52,7 +52,7 @@ const TIMING: Timing = Timing {
     longest_backoff: Duration::from_secs(60),
     acknowledge_within: Duration::from_secs(60),
     store_after: Duration::from_secs(60),
-    leave_within: Duration::from_secs(60),
+    shutdown_within: Duration::from_secs(60),
     pace: Duration::ZERO,
 };
 

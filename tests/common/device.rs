@@ -26,7 +26,7 @@ pub(crate) fn timing() -> Timing {
         longest_backoff: Duration::from_millis(200),
         acknowledge_within: Duration::from_millis(500),
         store_after: Duration::from_millis(100),
-        leave_within: 5 * PATIENCE,
+        shutdown_within: 5 * PATIENCE,
         pace: Duration::ZERO,
     }
 }

@@ -23,7 +23,12 @@ pub use mqtt::{
     test_messages,
 };
 pub use publisher::{
-    Beside, DeliveryThread, EventLoop, OpenSpool, Panicked, Report, Reports, Setup, Summary, Timing, deliver,
+    Background, DeliveryThread, EventLoop, OpenSpool, Panicked, PublisherConfig, Summary, Timing, Update,
+    UpdateSender, deliver,
+};
+// The names that the program uses.
+pub use publisher::{
+    Background as Beside, PublisherConfig as Setup, Update as Report, UpdateSender as Reports,
 };
 
 /// Crates whose log lines may hold packets, a password among them: they are never heard.

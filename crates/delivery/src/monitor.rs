@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use lectern_record::window::MinuteRecord;
 
 use crate::message::payload::{Backlog, State};
-use crate::publisher::Setup;
+use crate::publisher::PublisherConfig;
 use crate::spool::storage::Storage;
 
 /// The deliver thread goes round at least this often, even when there is nothing to deliver.
@@ -15,7 +15,7 @@ pub const ROUND: Duration = Duration::from_secs(5);
 /// How it goes, each time that the deliver thread goes round.
 pub struct Round<'a> {
     /// What the thread was told at its start, or at the last reload.
-    pub setup: &'a Setup,
+    pub setup: &'a PublisherConfig,
     /// What the device is doing, and since when.
     pub state: (State, Timestamp),
     /// Whether the broker has accepted the connection.

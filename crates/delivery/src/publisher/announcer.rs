@@ -1,35 +1,35 @@
-//! When Home Assistant is told of this device, and the note on the disk of where it was told.
+//! When this device is announced to Home Assistant, and the note on the disk that holds the announcement's topic.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::config::Setup;
+use super::config::PublisherConfig;
 use crate::message::discovery;
 use crate::spool::DISCOVERED;
 use crate::spool::storage::Storage;
 
-/// How long this device is not announced again after a connection that ended over it: a broker that closes on it (access
-/// rules, a limit on messages) would otherwise be away half of the time.
+/// The pause after a connection that ended during an announcement: a broker that closes the connection for it (access
+/// rules, a limit on messages) would otherwise be disconnected half of the time.
 const ANNOUNCE_AGAIN_AFTER: Duration = Duration::from_secs(15 * 60);
 
-/// The longest topic of a discovery message, generously.
+/// A generous limit on the topic of a discovery message, in bytes.
 const LONGEST_DISCOVERED: usize = 4096;
 
-/// What is to be published, retained.
+/// The retained message to publish.
 pub(super) enum Message {
     /// The announcement: its topic and payload.
     Announcement(String, String),
-    /// An earlier announcement on this topic is withdrawn.
+    /// Withdraws the earlier announcement on this topic.
     Withdrawal(String),
 }
 
-/// Whether the broker has yet to be told that Home Assistant should know this device, or no longer.
+/// Decides whether an announcement, or its withdrawal, is still to be published.
 pub(super) struct Announcer {
     due: bool,
-    /// Before this the device is not announced.
+    /// The earliest time of the next announcement.
     not_before: Instant,
-    /// The announcement that was withdrawn on this connection: its note may outlive it on a disk that takes no writes.
+    /// The announcement withdrawn on this connection: its note may outlive it on a read-only disk.
     withdrawn: Option<String>,
 }
 
@@ -38,52 +38,52 @@ impl Announcer {
         Self { due: true, not_before: Instant::now(), withdrawn: None }
     }
 
-    /// A broker that was restarted may have forgotten what it had retained, and does not say so: with a clean session
-    /// nothing in its answer tells. So it is told again at each connection.
+    /// A restarted broker may have lost its retained messages, and with a clean session its CONNACK does not show it. So
+    /// the device is announced at each connection.
     pub(super) fn connected(&mut self) {
         self.due = true;
         self.withdrawn = None;
     }
 
-    /// What to publish next. `folder` holds the note, where there is a disk.
+    /// The next message to publish. `folder` holds the note, where there is a disk.
     pub(super) fn next(
         &mut self,
         now: Instant,
-        setup: &Setup,
+        config: &PublisherConfig,
         folder: Option<&mut dyn Storage>,
     ) -> Option<Message> {
         if !self.due || now < self.not_before {
             return None;
         }
-        let topic = discovery::topic(&setup.topics);
-        // A device that was renamed, or that is no longer to be found. Its ghost would stay for ever.
-        // What a power loss made of the note is no topic, and a broker would throw out who publishes on it.
+        let topic = discovery::topic(&config.topics);
+        // The announcement of a device that was renamed, or whose discovery is off, would stay for ever.
+        // A note that a power loss damaged is no topic, and a broker may disconnect a client that publishes on it.
         let earlier = noted(folder.as_deref())
             .filter(|topic| discovery::is_topic(topic) && self.withdrawn.as_ref() != Some(topic));
         if let Some(old) = &earlier
-            && (setup.discovery.is_none() || *old != topic)
+            && (config.discovery.is_none() || *old != topic)
         {
             self.withdrawn = Some(old.clone());
             return Some(Message::Withdrawal(old.clone()));
         }
-        let Some(window_seconds) = setup.discovery else {
+        let Some(window_seconds) = config.discovery else {
             self.due = false;
             return None;
         };
-        // Noted first: what may have been announced can be withdrawn.
+        // Noted first, so that any announcement can be withdrawn.
         if earlier.is_none() {
             note(folder, Some(&topic));
         }
-        let payload = discovery::payload(&setup.identity.device, &setup.topics, window_seconds);
+        let payload = discovery::payload(&config.identity.device, &config.topics, window_seconds);
         Some(Message::Announcement(topic, payload))
     }
 
-    /// The broker has the announcement.
+    /// The broker has acknowledged the announcement.
     pub(super) fn announced(&mut self) {
         self.due = false;
     }
 
-    /// The connection ended before the broker had acknowledged what [`Announcer::next`] gave.
+    /// The connection ended before the broker acknowledged the message of [`Announcer::next`].
     pub(super) fn failed(&mut self) {
         self.not_before = Instant::now() + ANNOUNCE_AGAIN_AFTER;
         log::warn!(
@@ -93,13 +93,13 @@ impl Announcer {
     }
 }
 
-/// The topic on which this device announced itself last, if it did; what is not kept on a disk is not known.
+/// The topic of the last announcement, if there was one and the note is on a disk.
 pub(crate) fn noted(folder: Option<&dyn Storage>) -> Option<String> {
     let topic = folder?.read(DISCOVERED, LONGEST_DISCOVERED).ok()?;
     String::from_utf8(topic).ok()
 }
 
-/// Remembers the topic of an announcement until it is withdrawn (`None`).
+/// Stores the topic of an announcement; `None` removes it.
 pub(super) fn note(folder: Option<&mut dyn Storage>, topic: Option<&str>) {
     let Some(folder) = folder else { return };
     let done = match topic {
@@ -124,8 +124,8 @@ mod tests {
     use crate::spool::Fake;
     use lectern_record::clock::{Stop, SystemClock};
 
-    fn setup(discovery: Option<u32>) -> Setup {
-        Setup {
+    fn config(discovery: Option<u32>) -> PublisherConfig {
+        PublisherConfig {
             broker: Broker {
                 host: "localhost".to_owned(),
                 port: 1883,
@@ -144,23 +144,24 @@ mod tests {
         }
     }
 
+    /// A note that cannot be removed causes one withdrawal a connection, not an endless repetition.
     #[test]
-    fn an_announcement_is_withdrawn_once_a_connection_also_where_its_note_cannot_be_removed() {
+    fn announcement_is_withdrawn_once_per_connection() {
         let old = "homeassistant/device/old/config";
         let mut disk = Fake::default();
         note(Some(&mut disk), Some(old));
         disk.take_no_more_writes();
         for discovery in [None, Some(60)] {
-            let (setup, mut announcer) = (setup(discovery), Announcer::new());
+            let (config, mut announcer) = (config(discovery), Announcer::new());
             for _ in 0..2 {
                 announcer.connected();
-                let first = announcer.next(Instant::now(), &setup, Some(&mut disk));
+                let first = announcer.next(Instant::now(), &config, Some(&mut disk));
                 assert!(matches!(first, Some(Message::Withdrawal(topic)) if topic == old));
                 note(Some(&mut disk), None);
-                let second = announcer.next(Instant::now(), &setup, Some(&mut disk));
+                let second = announcer.next(Instant::now(), &config, Some(&mut disk));
                 assert!(matches!(second, Some(Message::Announcement(..))) == discovery.is_some());
                 announcer.announced();
-                assert!(announcer.next(Instant::now(), &setup, Some(&mut disk)).is_none());
+                assert!(announcer.next(Instant::now(), &config, Some(&mut disk)).is_none());
             }
         }
     }

@@ -1,4 +1,4 @@
-//! What a device publishes, where and how patiently: fixed until the next configuration.
+//! The configuration of the publisher: what it publishes, where, and its timeouts. Fixed until the next reload.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,26 +9,26 @@ use crate::monitor::Monitor;
 use crate::mqtt::Broker;
 use lectern_record::clock::{Clock, Stop};
 
-/// Who leaves does not wait long for the next attempt, and makes the first one at once.
-pub(super) const LEAVING_BACKOFF: Duration = Duration::from_millis(500);
+/// During shutdown the first retry is immediate, the others follow at this interval.
+pub(super) const SHUTDOWN_BACKOFF: Duration = Duration::from_millis(500);
 
-/// How much of the time to leave is kept for saying so.
-pub(super) const FAREWELL: Duration = Duration::from_secs(2);
+/// The part of the shutdown time that is reserved for publishing `offline`.
+pub(super) const OFFLINE_GRACE: Duration = Duration::from_secs(2);
 
-/// How patient the deliver thread is. Tests are less patient than devices.
+/// Timeouts and intervals of the deliver thread; tests use shorter ones than devices.
 #[derive(Debug, Clone, Copy)]
 pub struct Timing {
     /// The back-off after a first failure; it doubles with each one more.
     pub first_backoff: Duration,
     /// The longest back-off.
     pub longest_backoff: Duration,
-    /// A PUBACK that takes longer means that the connection is dead, whatever TCP believes.
+    /// Without a PUBACK in this time the connection counts as dead, whatever TCP updates.
     pub acknowledge_within: Duration,
-    /// A record that waits longer goes to the disk.
+    /// A record that is undelivered for longer is written to the disk.
     pub store_after: Duration,
-    /// How long a stop may take to deliver what is left.
-    pub leave_within: Duration,
-    /// The shortest time between two records of a backlog, so that a campus that comes back does not drown its broker.
+    /// How long a shutdown may take to deliver the remaining records.
+    pub shutdown_within: Duration,
+    /// The shortest time between two records of a backlog, so that a campus that reconnects does not overload its broker.
     pub pace: Duration,
 }
 
@@ -39,15 +39,15 @@ impl Default for Timing {
             longest_backoff: Duration::from_secs(60),
             acknowledge_within: Duration::from_secs(15),
             store_after: Duration::from_secs(5),
-            leave_within: Duration::from_secs(10),
+            shutdown_within: Duration::from_secs(10),
             pace: Duration::from_millis(20),
         }
     }
 }
 
 impl Timing {
-    /// How long to wait after so many failures in a row. Full jitter: anything between nothing and the doubled back-off, so
-    /// that a thousand devices that lost the same broker do not come back in step.
+    /// The delay after so many consecutive failures. Full jitter: a random time up to the doubled back-off, so that a
+    /// thousand devices that lost the same broker do not reconnect in step.
     pub(super) fn backoff(&self, failures: u32) -> Duration {
         let longest = self.first_backoff.saturating_mul(1 << failures.min(16)).min(self.longest_backoff);
         let random = getrandom::u32().unwrap_or(u32::MAX);
@@ -55,26 +55,26 @@ impl Timing {
     }
 }
 
-/// What the deliver thread needs beside the spool.
-pub struct Setup {
+/// What the deliver thread needs in addition to the spool.
+pub struct PublisherConfig {
     /// The broker to connect to.
     pub broker: Broker,
     /// The topics to publish on.
     pub topics: Topics,
-    /// Who publishes.
+    /// The device and boot that the payloads name.
     pub identity: Identity,
     /// `deployment.basis`, repeated in each `status`.
     pub basis: String,
     /// Announces the device to Home Assistant, with sensors that expire after three windows of so many seconds; none
     /// withdraws an earlier announcement.
     pub discovery: Option<u32>,
-    /// How patient to be.
+    /// Timeouts and intervals.
     pub timing: Timing,
     /// The clock that dates a change of state.
     pub clock: Arc<dyn Clock>,
-    /// Set should this thread be gone.
+    /// Set if this thread ends early.
     pub stop: Stop,
-    /// Who is told how this thread does.
+    /// Receives the thread's state.
     pub monitor: Arc<dyn Monitor>,
 }
 
@@ -83,13 +83,14 @@ mod tests {
     use super::*;
     use crate::mqtt::link::CONNECT_WITHIN;
 
+    /// docs/mqtt.md promises that a device reconnects within 90 s of the broker's return.
     #[test]
-    fn a_broker_that_is_back_is_found_within_ninety_seconds() {
+    fn reconnects_within_ninety_seconds() {
         let timing = Timing::default();
         for failures in (0..100).chain([u32::MAX]) {
             assert!(timing.backoff(failures) <= timing.longest_backoff);
         }
-        // An attempt that began before it was back, the wait, and the attempt that finds it; as docs/mqtt.md says.
+        // An attempt that began before the broker's return, the back-off, and the attempt that succeeds.
         assert!(CONNECT_WITHIN + timing.longest_backoff + CONNECT_WITHIN <= Duration::from_secs(90));
     }
 }

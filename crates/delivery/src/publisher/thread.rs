@@ -8,35 +8,35 @@ use tokio::runtime::Runtime;
 use tokio::sync::mpsc;
 
 use super::Publisher;
-use super::config::Setup;
-use super::update::{self, Report, Reports, Summary};
+use super::config::PublisherConfig;
+use super::update::{self, Summary, Update, UpdateSender};
 use crate::spool::Spool;
 
-/// Delivers what comes through `reports` until it is closed and all is published, or given up after a time limit.
+/// Delivers the updates until the channel is closed and all records are published, or the shutdown time is over.
 ///
-/// [`Setup::start`] runs this on a thread of its own; a load test runs many on one runtime.
-pub async fn deliver(setup: Setup, spool: Spool, reports: mpsc::Receiver<Report>) -> Summary {
-    Publisher::new(setup, spool).run(reports).await
+/// [`PublisherConfig::start`] runs this on a thread of its own; a load test runs many on one runtime.
+pub async fn deliver(config: PublisherConfig, spool: Spool, updates: mpsc::Receiver<Update>) -> Summary {
+    Publisher::new(config, spool).run(updates).await
 }
 
-/// The event loop of the deliver thread. It is made before that thread, so that what the program made within it, as its
-/// signals, is heard from the start.
+/// The event loop of the deliver thread. It is created before that thread, so that signal handlers created within it
+/// are active from the start.
 pub struct EventLoop {
-    /// None only while it is dropped.
+    /// `None` only during a drop.
     runtime: Option<Runtime>,
 }
 
 impl EventLoop {
-    /// A new one.
+    /// Creates the event loop.
     ///
     /// # Errors
-    /// When the system gives no event loop.
+    /// When the system provides no event loop.
     pub fn new() -> std::io::Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         Ok(Self { runtime: Some(runtime) })
     }
 
-    /// Makes something of tokio's that belongs to this event loop.
+    /// Creates a tokio resource that belongs to this event loop.
     pub fn within<T>(&self, make: impl FnOnce() -> T) -> T {
         let _inside = self.runtime.as_ref().map(Runtime::enter);
         make()
@@ -52,8 +52,8 @@ impl Drop for EventLoop {
     }
 }
 
-/// What the program has done on the deliver thread beside the delivery, without an end.
-pub type Beside = Pin<Box<dyn Future<Output = Infallible> + Send>>;
+/// A task of the program that runs on the deliver thread without end.
+pub type Background = Pin<Box<dyn Future<Output = Infallible> + Send>>;
 
 /// The deliver thread panicked.
 #[derive(Debug, thiserror::Error)]
@@ -63,37 +63,37 @@ pub struct Panicked;
 /// The running deliver thread.
 pub struct DeliveryThread(JoinHandle<Summary>);
 
-impl Setup {
+impl PublisherConfig {
     /// Starts the deliver thread with an event loop of its own.
     ///
     /// # Errors
-    /// When the system gives no thread or no event loop.
-    pub fn start(self, spool: Spool) -> std::io::Result<(Reports, DeliveryThread)> {
+    /// When the system provides no thread or no event loop.
+    pub fn start(self, spool: Spool) -> std::io::Result<(UpdateSender, DeliveryThread)> {
         self.start_on(spool, EventLoop::new()?, Box::pin(std::future::pending()))
     }
 
     /// Starts the deliver thread on an event loop.
     ///
     /// # Errors
-    /// When the system gives no thread.
+    /// When the system provides no thread.
     #[expect(clippy::disallowed_methods, reason = "this is the second thread of the daemon")]
     pub fn start_on(
         self,
         spool: Spool,
         event_loop: EventLoop,
-        beside: Beside,
-    ) -> std::io::Result<(Reports, DeliveryThread)> {
-        let (reports, receiver) = update::channel(self.stop.clone());
+        background: Background,
+    ) -> std::io::Result<(UpdateSender, DeliveryThread)> {
+        let (updates, receiver) = update::channel(self.stop.clone());
         let thread = std::thread::Builder::new().name("deliver".to_owned()).spawn(move || {
             let runtime = event_loop.runtime.as_ref().expect("only a drop takes it");
             runtime.block_on(async {
                 tokio::select! {
                     summary = deliver(self, spool, receiver) => summary,
-                    never = beside => match never {},
+                    never = background => match never {},
                 }
             })
         })?;
-        Ok((reports, DeliveryThread(thread)))
+        Ok((updates, DeliveryThread(thread)))
     }
 }
 
@@ -104,7 +104,7 @@ impl DeliveryThread {
         self.0.is_finished()
     }
 
-    /// Waits until everything is published, or given up after a time limit.
+    /// Waits until all records are published, or the shutdown time is over.
     ///
     /// # Errors
     /// When the thread panicked.
