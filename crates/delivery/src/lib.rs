@@ -19,14 +19,15 @@ pub use message::limits::MAX_USERNAME_BYTES;
 pub use message::{payload, topics};
 pub use monitor::{Monitor, ROUND, Round, Unmonitored};
 pub use mqtt::{
-    Address, Answer, BadAddress, Broker, ProbeError, Tls, is_open_to_others, open_to_others, probe,
-    test_messages,
+    Address, Answer, BadAddress, Broker, BrokerCheckError, Tls, check_broker, is_open_to_others,
+    open_to_others, test_messages,
 };
 pub use publisher::{
     Background, DeliveryThread, EventLoop, OpenSpool, Panicked, PublisherConfig, Summary, Timing, Update,
     UpdateSender, deliver,
 };
 // The names that the program uses.
+pub use mqtt::{BrokerCheckError as ProbeError, check_broker as probe};
 pub use publisher::{
     Background as Beside, PublisherConfig as Setup, Update as Report, UpdateSender as Reports,
 };

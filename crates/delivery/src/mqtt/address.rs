@@ -1,4 +1,4 @@
-//! Where a broker is, as `mqtt.url` says it.
+//! The broker's address, parsed from `mqtt.url`.
 
 use std::borrow::Cow;
 use std::net::Ipv6Addr;
@@ -8,24 +8,24 @@ use lectern_record::help::Help;
 /// The longest host name (RFC 1035, 2.3.4), in bytes.
 const LONGEST_HOST: usize = 253;
 
-/// What `mqtt.url` says.
+/// A parsed `mqtt.url`.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Address {
     /// Host name or address; an IPv6 address without its brackets.
     pub host: String,
     /// TCP port.
     pub port: u16,
-    /// Whether to talk TLS.
+    /// Whether to use TLS.
     pub tls: bool,
 }
 
-/// A URL that cannot be used. It is not repeated, for it may hold a password in many disguises.
+/// An invalid URL. The error does not repeat it, because it may hold a password in many disguises.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BadAddress {
-    /// It has an `@`.
+    /// It contains an `@`.
     #[error("must hold no user name or password")]
     HoldsLogin,
-    /// It is not of the right form.
+    /// It has another form.
     #[error("must look like mqtts://broker.example:8883 or mqtt://broker.example:1883")]
     BadForm,
 }
@@ -61,7 +61,7 @@ impl Address {
         };
         let address = address.strip_suffix('/').unwrap_or(address);
         let (host, port) = match address.rsplit_once(':') {
-            // An IPv6 address stands in brackets, so a colon within them is no port's.
+            // An IPv6 address is in brackets; a colon inside them separates no port.
             Some((host, port)) if !port.ends_with(']') => (host, port_number(port)?),
             _ => (address, if tls { 8883 } else { 1883 }),
         };
@@ -79,7 +79,7 @@ fn port_number(text: &str) -> Result<u16, BadAddress> {
     text.parse().ok().filter(|port| digits && *port > 0).ok_or(BadAddress::BadForm)
 }
 
-/// What may stand in a log line: nothing but a name.
+/// Whether the host is safe in a log line: a plain name or address.
 fn is_host(host: &str) -> bool {
     let good = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_');
     (1..=LONGEST_HOST).contains(&host.len()) && host.bytes().all(good)
@@ -90,7 +90,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn addresses_of_brokers() {
+    fn parses_broker_addresses() {
         let address = |host: &str, port, tls| Ok(Address { host: host.to_owned(), port, tls });
         assert_eq!(Address::parse("mqtt://b.example"), address("b.example", 1883, false));
         assert_eq!(Address::parse("mqtts://b_1.example"), address("b_1.example", 8883, true));
@@ -98,8 +98,9 @@ mod tests {
         assert_eq!(Address::parse("mqtts://[fe80::1]"), address("fe80::1", 8883, true));
     }
 
+    /// The error of a rejected URL does not repeat it, because it may hold a password.
     #[test]
-    fn a_url_that_is_refused_is_never_repeated() {
+    fn rejected_url_is_not_repeated() {
         let canary = "Xyzzy";
         for url in [
             "mqtt://u:Xyzzy@h",

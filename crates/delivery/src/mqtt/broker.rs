@@ -1,4 +1,4 @@
-//! Where the broker is, who asks, and which files of that are secret.
+//! The connection parameters of a broker, and the permissions of their secret files.
 
 use std::fmt::{Display, Formatter, Result};
 use std::os::unix::fs::PermissionsExt;
@@ -6,27 +6,27 @@ use std::path::PathBuf;
 
 use lectern_record::help::Problem;
 
-/// Where the broker is and who asks.
+/// The connection parameters of a broker.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Broker {
     /// Host name or address.
     pub host: String,
     /// TCP port.
     pub port: u16,
-    /// Names this client to the broker; unique among its clients.
+    /// The MQTT client id; unique on the broker.
     pub client_id: String,
     /// The user name, with the file that holds its password.
     pub login: Option<(String, Option<PathBuf>)>,
-    /// How to talk TLS; none for plain TCP.
+    /// TLS parameters; `None` for plain TCP.
     pub tls: Option<Tls>,
 }
 
-/// The files of a TLS connection, read anew at each connect, so that renewed ones need no restart.
+/// The files of a TLS connection, read at each connect, so that renewed files need no restart.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Tls {
-    /// The certificates of the authorities to trust (PEM); those of the system where none is given.
+    /// The trusted CA certificates (PEM); default: the system's CA store.
     pub ca: Option<PathBuf>,
-    /// The certificate chain and the key that this device shows (PEM).
+    /// The certificate chain and key of this device (PEM).
     pub identity: Option<(PathBuf, PathBuf)>,
 }
 
@@ -37,13 +37,13 @@ impl Display for Broker {
     }
 }
 
-/// What is wrong with a file that holds a password or a key and that others may read.
+/// The error for a password or key file that other users can read.
 #[must_use]
 pub fn open_to_others() -> Problem {
     Problem::new("is open to others").with_help("chmod 600 it")
 }
 
-/// Whether a file that holds a secret may be read by others than its owner.
+/// Whether a file grants access to others than its owner.
 #[must_use]
 pub fn is_open_to_others(file: &std::fs::Metadata) -> bool {
     file.permissions().mode() & 0o077 != 0

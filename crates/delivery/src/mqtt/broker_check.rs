@@ -1,4 +1,4 @@
-//! One connection on request: does the broker take what this device would publish?
+//! The broker check of `lectern check`: does the broker accept what this device publishes?
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -16,31 +16,31 @@ use lectern_record::help::{Help, Problem};
 /// Longest wait for CONNACK and PUBACK together.
 const ANSWER_WITHIN: Duration = Duration::from_secs(20);
 
-/// A message that has not come back so long after its PUBACK will not come.
-const RETURNS_WITHIN: Duration = Duration::from_secs(3);
+/// How long after its PUBACK the message may still be delivered.
+const DELIVERY_WITHIN: Duration = Duration::from_secs(3);
 
-/// Why the broker cannot be used, and what to do.
+/// Why the broker cannot be used, and how to fix it.
 #[derive(Debug, thiserror::Error)]
 #[error(transparent)]
-pub struct ProbeError(Problem);
+pub struct BrokerCheckError(Problem);
 
-impl Help for ProbeError {
+impl Help for BrokerCheckError {
     fn help(&self) -> Option<Cow<'_, str>> {
         Help::help(&self.0)
     }
 }
 
-/// What became of the test message.
+/// What happened to the test message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Answer {
-    /// The broker took it and gave it back.
+    /// The broker acknowledged it and delivered it.
     Returned,
-    /// The broker took it, and it did not come back: the broker threw it away, or this client may not read.
+    /// The broker acknowledged it but did not deliver it: it was discarded, or this client may not subscribe.
     Acknowledged,
 }
 
-/// What to send to see whether a device may publish where it does, topic by topic: nothing that counts as a record or a
-/// state, and to Home Assistant what the daemon tells it, too.
+/// The test messages, one for each topic of a device: none counts as a record or a state, and Home Assistant receives
+/// the daemon's own announcement.
 #[must_use]
 pub fn messages(topics: &Topics, device: &str, discovery: Option<u32>) -> Vec<(String, String)> {
     let test = payload::check(device);
@@ -52,30 +52,30 @@ pub fn messages(topics: &Topics, device: &str, discovery: Option<u32>) -> Vec<(S
     messages
 }
 
-/// Connects as the daemon does, publishes `payload` on `topic` (QoS 1, not retained), looks whether it comes back, and
-/// leaves.
+/// Connects as the daemon does, publishes `payload` on `topic` (QoS 1, not retained), checks whether it is delivered,
+/// and disconnects.
 ///
-/// MQTT 3.1.1 acknowledges also what access rules throw away, and only who reads can see the difference. The client id is
-/// the daemon's with `::check` at its end, so that a running daemon is not thrown out; no will is left. Blocks for
+/// MQTT 3.1.1 acknowledges also messages that access rules discard; only a subscriber can detect that. The client id is
+/// the daemon's with `::check` at its end, so that a running daemon stays connected; there is no will. Blocks for
 /// some 20 s at most.
 ///
 /// # Errors
-/// [`ProbeError`] when the broker cannot be reached, refuses the login, or does not acknowledge.
-pub fn probe(broker: &Broker, topic: &str, payload: &str) -> Result<Answer, ProbeError> {
+/// [`BrokerCheckError`] when the broker cannot be reached, refuses the login, or does not acknowledge.
+pub fn check_broker(broker: &Broker, topic: &str, payload: &str) -> Result<Answer, BrokerCheckError> {
     let broker = Broker { client_id: format!("{}{CHECK_SUFFIX}", broker.client_id), ..broker.clone() };
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
-        .map_err(|e| ProbeError(Problem::new("no event loop").caused_by(e)))?;
+        .map_err(|e| BrokerCheckError(Problem::new("no event loop").caused_by(e)))?;
     let mut published = false;
     let outcome = runtime.block_on(async {
-        timeout(ANSWER_WITHIN, talk(&broker, topic, payload, &mut published))
+        timeout(ANSWER_WITHIN, exchange(&broker, topic, payload, &mut published))
             .await
             .unwrap_or_else(|_| Err(LinkError::network(&broker, "does not acknowledge")))
     });
     runtime.shutdown_background();
     outcome.map_err(|LinkError(problem)| {
-        ProbeError(if published {
+        BrokerCheckError(if published {
             problem.and(format_args!("when it was sent a message on {topic}"))
         } else {
             problem
@@ -83,8 +83,8 @@ pub fn probe(broker: &Broker, topic: &str, payload: &str) -> Result<Answer, Prob
     })
 }
 
-/// `published` tells how far it came.
-async fn talk(
+/// `published` is set once the message is sent.
+async fn exchange(
     broker: &Broker,
     topic: &str,
     payload: &str,
@@ -92,7 +92,7 @@ async fn talk(
 ) -> Result<Answer, LinkError> {
     let mut link = connect(broker).await?;
     link.subscribe(topic)?;
-    // There are brokers that end the connection of a client which asks to read and may not.
+    // Some brokers close the connection of a client that may not subscribe.
     if next(&mut link, broker).await.is_err() {
         link = connect(broker).await?;
     }
@@ -100,7 +100,7 @@ async fn talk(
     *published = true;
     let (mut returned, mut acknowledged) = (false, None);
     while !returned || acknowledged.is_none() {
-        let limit = acknowledged.map_or_else(|| Instant::now() + ANSWER_WITHIN, |at| at + RETURNS_WITHIN);
+        let limit = acknowledged.map_or_else(|| Instant::now() + ANSWER_WITHIN, |at| at + DELIVERY_WITHIN);
         match timeout_at(limit, next(&mut link, broker)).await {
             Ok(Ok(LinkEvent::Acknowledged)) => acknowledged = Some(Instant::now()),
             Ok(Ok(LinkEvent::Received(received))) => returned |= received == payload.as_bytes(),
@@ -110,7 +110,7 @@ async fn talk(
         }
     }
     link.disconnect()?;
-    // Whatever happens now, the message is where it is.
+    // The result is final; errors while disconnecting do not matter.
     while next(&mut link, broker).await.is_ok_and(|event| !matches!(event, LinkEvent::Disconnected)) {}
     Ok(if returned { Answer::Returned } else { Answer::Acknowledged })
 }
@@ -121,7 +121,7 @@ async fn connect(broker: &Broker) -> Result<Link, LinkError> {
     Ok(link)
 }
 
-/// The next event that is no failure.
+/// The next event; a failure is an error.
 async fn next(link: &mut Link, broker: &Broker) -> Result<LinkEvent, LinkError> {
     match link.event().await {
         Some(LinkEvent::Failed(error)) => Err(error),

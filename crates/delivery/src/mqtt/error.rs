@@ -1,4 +1,4 @@
-//! Why there is no connection to the broker, in words of our own.
+//! Connection errors, in messages that never repeat what the broker sent.
 
 use std::borrow::Cow;
 use std::io::{self, ErrorKind};
@@ -9,8 +9,8 @@ use super::broker::Broker;
 use super::tls;
 use lectern_record::help::{Help, Problem};
 
-/// Why there is no connection, and what to do. Its words are our own: those of rumqttc repeat what the broker sent, and
-/// some brokers send our password. The caller tries again in any case, so there is one kind.
+/// Why there is no connection, and how to fix it. rumqttc's own messages repeat what the broker sent, and some brokers
+/// send our password. The caller retries in any case, so there is one kind.
 #[derive(Debug, thiserror::Error)]
 #[error(transparent)]
 pub(crate) struct LinkError(#[from] pub(super) Problem);
@@ -21,13 +21,13 @@ impl Help for LinkError {
     }
 }
 
-/// What to do where another service may listen on the port.
+/// The fix where another service may listen on the port.
 const IS_IT_A_BROKER: &str = "is it a broker? check mqtt.url";
 
-/// What to do where the network, or the address, may be wrong.
+/// The fix where the network or the address may be wrong.
 const CHECK_NETWORK: &str = "check mqtt.url and the network";
 
-/// What to do where the password may be wrong.
+/// The fix where the password may be wrong.
 const CHECK_LOGIN: &str = "check mqtt.username and the credential";
 
 /// Something else listens on the port; it may be TLS.
@@ -46,7 +46,7 @@ impl LinkError {
         Self::of(broker, Problem::new(problem).with_help(CHECK_NETWORK))
     }
 
-    /// `connected` tells whether the broker had accepted the connection.
+    /// `connected`: whether the broker had accepted the connection.
     pub(crate) fn from_rumqttc(broker: &Broker, connected: bool, error: &ConnectionError) -> Self {
         let of = |what: &str, help: &'static str| Self::of(broker, Problem::new(what).with_help(help));
         if let Some(problem) = tls::explain(error, broker) {
@@ -80,7 +80,7 @@ impl LinkError {
             }
             ConnectionError::Io(error) | ConnectionError::Tls(TlsError::Io(error)) => Self::io(broker, error),
             ConnectionError::MqttState(error) => Self::from_state(broker, connected, error),
-            // Also the service behind the port of a client: a port that is free may connect to itself.
+            // Also a TCP self-connection: a client that connects to a free local port may reach itself.
             ConnectionError::NotConnAck(Packet::Connect(_)) => {
                 of("sends back what it is sent", "no broker listens there: check mqtt.url")
             }
@@ -97,7 +97,7 @@ impl LinkError {
             StateError::ConnectionAborted => Self::closed(broker, connected),
             StateError::Io(error) | StateError::Deserialization(mqttbytes::Error::Io(error)) => {
                 match error.kind() {
-                    // It ended in the midst of what would be a packet if it were MQTT.
+                    // The stream ended inside what would be a packet if it were MQTT.
                     ErrorKind::Other if !connected && broker.tls.is_none() => Self::of(broker, not_mqtt()),
                     ErrorKind::Other | ErrorKind::UnexpectedEof => Self::closed(broker, connected),
                     ErrorKind::ConnectionReset | ErrorKind::BrokenPipe if !connected => {
@@ -112,8 +112,8 @@ impl LinkError {
             StateError::Unsolicited(_) => {
                 of("acknowledges what it was not sent", "its own log may say why, and it is tried again")
             }
-            // A record of TLS that says "no TLS here" (an alert, 15 03 0x 00 02) reads like a CONNECT whose first string
-            // is 0x00 bytes long.
+            // A TLS alert that rejects plain text (15 03 0x 00 02) parses like a CONNECT whose first string is 0x00 bytes
+            // long.
             StateError::Deserialization(mqttbytes::Error::BoundaryCrossed(256 | 512 | 768 | 1024))
                 if !connected =>
             {
@@ -127,7 +127,7 @@ impl LinkError {
         }
     }
 
-    /// The broker has ended the connection, before or after it had accepted it.
+    /// The broker closed the connection, before or after it accepted it.
     fn closed(broker: &Broker, connected: bool) -> Self {
         let has_identity = broker.tls.as_ref().map(|tls| tls.identity.is_some());
         let help = match (connected, has_identity) {
@@ -148,7 +148,7 @@ impl LinkError {
         Self::of(broker, Problem::new("closed the connection before it answered CONNECT").with_help(help))
     }
 
-    /// The kernel's words; any other source might have put what it received into its own.
+    /// The kernel's message only; an error from another source may contain received bytes.
     fn io(broker: &Broker, error: &io::Error) -> Self {
         let cause = match error.raw_os_error() {
             Some(number) => io::Error::from_raw_os_error(number),

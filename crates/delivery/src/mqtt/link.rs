@@ -22,19 +22,19 @@ use crate::message::limits::{LONGEST_SENT, MAX_PASSWORD_BYTES};
 use crate::message::payload::Payload;
 use lectern_record::help::Problem;
 
-/// PINGREQ after this much silence; a second one without an answer ends the connection.
+/// PINGREQ after this idle time; a second one without PINGRESP ends the connection.
 const KEEP_ALIVE: Duration = Duration::from_secs(30);
 
 /// Longest wait for the address of a name, TCP, TLS and CONNACK together.
 pub(crate) const CONNECT_WITHIN: Duration = Duration::from_secs(15);
 
-/// Requests that rumqttc may hold: one publish in flight and the DISCONNECT after it.
+/// Requests that rumqttc may queue: one publish in flight and the DISCONNECT after it.
 const REQUESTS: usize = 4;
 
-/// A pause after each packet that nobody waited for, so that a broker which sends them without end costs little.
-const UNASKED_PAUSE: Duration = Duration::from_millis(10);
+/// The pause after each unsolicited packet, so that an endless stream of them uses little CPU.
+const UNSOLICITED_PAUSE: Duration = Duration::from_millis(10);
 
-/// The password as it stands in the file, without the line's end.
+/// Reads the password file, without the line ending.
 fn password(file: &Path) -> Result<String, LinkError> {
     let bad = |problem: Problem| {
         let problem = problem.of(format_args!("mqtt password file {}:", file.display()));
@@ -42,12 +42,12 @@ fn password(file: &Path) -> Result<String, LinkError> {
     };
     let unreadable = |error| bad(Problem::new("cannot be read").caused_by(error));
     let mut text = String::new();
-    // Opening a pipe would wait for whoever writes to it.
+    // Opening a pipe would block until a writer opens it.
     if std::fs::metadata(file).is_ok_and(|file| !file.is_file()) {
         return Err(bad("is no regular file".into()));
     }
     let open = std::fs::File::open(file).map_err(unreadable)?;
-    // It may have come, or changed, since the configuration was read.
+    // The file may have appeared or changed since the configuration was read.
     if open.metadata().is_ok_and(|file| is_open_to_others(&file)) {
         return Err(bad(open_to_others()));
     }
@@ -59,14 +59,14 @@ fn password(file: &Path) -> Result<String, LinkError> {
     Ok(text)
 }
 
-/// What the broker did.
+/// What happened on the connection.
 pub(crate) enum LinkEvent {
     Connected,
     /// The one publish in flight is acknowledged.
     Acknowledged,
-    /// A subscription is answered, with yes or no.
-    Answered,
-    /// A message that was subscribed to and is published now: its payload.
+    /// SUBACK, with success or failure.
+    SubAcked,
+    /// The payload of a subscribed message that is not retained.
     Received(Vec<u8>),
     Disconnected,
     Failed(LinkError),
@@ -81,9 +81,8 @@ pub(crate) struct Link {
 }
 
 impl Link {
-    /// Starts to connect; [`LinkEvent::Connected`] or [`LinkEvent::Failed`] follows. `will` is a topic and what
-    /// the broker publishes there, retained, should this client vanish. A longer packet than `longest_received` ends the
-    /// connection.
+    /// Starts to connect; [`LinkEvent::Connected`] or [`LinkEvent::Failed`] follows. `will` is the topic and payload of
+    /// the retained last will. A packet longer than `longest_received` ends the connection.
     pub(crate) fn connect(
         broker: &Broker,
         will: Option<(&str, &Payload)>,
@@ -92,8 +91,8 @@ impl Link {
         let mut options = MqttOptions::new(&broker.client_id, &broker.host, broker.port);
         options.set_keep_alive(KEEP_ALIVE).set_clean_session(true);
         options.set_max_packet_size(longest_received, LONGEST_SENT);
-        // Nothing is acknowledged, for nothing is subscribed to with QoS 1. A peer that sends back what it is sent would
-        // otherwise have our own record acknowledged by us, and our PUBACK would come back as its.
+        // Nothing is acknowledged, because nothing is subscribed to with QoS 1. A peer that echoes would otherwise make this
+        // client acknowledge its own record: our PUBACK would return as the broker's.
         options.set_manual_acks(true);
         if let Some((topic, payload)) = will {
             options.set_last_will(LastWill::new(topic, payload.as_bytes(), QoS::AtLeastOnce, true));
@@ -112,10 +111,10 @@ impl Link {
         network.set_connection_timeout(CONNECT_WITHIN.as_secs()).set_tcp_nodelay(true);
         eventloop.set_network_options(network);
 
-        // In a task of its own, because polling the event loop cannot be cancelled half-way without loss.
+        // A separate task, because a cancelled poll of the event loop may lose packets.
         let (sender, events) = mpsc::channel(16);
         let broker = broker.clone();
-        let ours = broker.clone();
+        let of_link = broker.clone();
         let task = tokio::spawn(async move {
             let (mut connected, mut in_flight) = (false, None);
             loop {
@@ -132,21 +131,21 @@ impl Link {
                         in_flight = None;
                         LinkEvent::Acknowledged
                     }
-                    Ok(Event::Incoming(Packet::SubAck(_))) => LinkEvent::Answered,
-                    // What the broker had kept from earlier says nothing of now.
+                    Ok(Event::Incoming(Packet::SubAck(_))) => LinkEvent::SubAcked,
+                    // A retained message is old.
                     Ok(Event::Incoming(Packet::Publish(publish))) if !publish.retain => {
-                        sleep(UNASKED_PAUSE).await;
+                        sleep(UNSOLICITED_PAUSE).await;
                         LinkEvent::Received(publish.payload.to_vec())
                     }
                     Ok(Event::Incoming(_)) => {
-                        sleep(UNASKED_PAUSE).await;
+                        sleep(UNSOLICITED_PAUSE).await;
                         continue;
                     }
                     Ok(Event::Outgoing(Outgoing::Disconnect)) => LinkEvent::Disconnected,
                     Ok(Event::Outgoing(_)) => continue,
                     Err(error) => {
-                        // What came in the same breath as the end is not yet told. A broker that acknowledges and closes,
-                        // each time, would otherwise be sent the same record for ever.
+                        // A PUBACK read together with the end is still in rumqttc's queue. Without this, a broker that
+                        // always acknowledges and closes would receive the same record for ever.
                         let acknowledged = in_flight.is_some_and(|id| {
                             let ack = Event::Incoming(Packet::PubAck(PubAck::new(id)));
                             eventloop.state.events.contains(&ack)
@@ -163,35 +162,35 @@ impl Link {
                 }
             }
         });
-        Ok(Self { broker: ours, client, events, task })
+        Ok(Self { broker: of_link, client, events, task })
     }
 
-    /// The next thing that happens; safe to cancel.
+    /// The next event; cancel-safe.
     pub(crate) async fn event(&mut self) -> Option<LinkEvent> {
         self.events.recv().await
     }
 
     /// Publishes with QoS 1. The caller waits for [`LinkEvent::Acknowledged`] before it publishes again.
     pub(crate) fn publish(&mut self, topic: &str, retain: bool, payload: &str) -> Result<(), LinkError> {
-        // `try_publish`, because `publish` waits where the channel is full.
+        // `try_publish`, because `publish` blocks while the channel is full.
         self.client
             .try_publish(topic, QoS::AtLeastOnce, retain, payload)
-            .map_err(|error| self.why_ended(&error))
+            .map_err(|error| self.end_cause(&error))
     }
 
-    /// Asks for what is published on a topic, with QoS 0; [`LinkEvent::Answered`] follows. The daemon never does.
+    /// Subscribes to a topic with QoS 0; [`LinkEvent::SubAcked`] follows. The daemon never subscribes.
     pub(crate) fn subscribe(&mut self, topic: &str) -> Result<(), LinkError> {
-        self.client.try_subscribe(topic, QoS::AtMostOnce).map_err(|error| self.why_ended(&error))
+        self.client.try_subscribe(topic, QoS::AtMostOnce).map_err(|error| self.end_cause(&error))
     }
 
-    /// Asks to disconnect; [`LinkEvent::Disconnected`] follows, and the will is not sent.
+    /// Sends DISCONNECT; [`LinkEvent::Disconnected`] follows, and the broker discards the will.
     pub(crate) fn disconnect(&mut self) -> Result<(), LinkError> {
-        self.client.try_disconnect().map_err(|error| self.why_ended(&error))
+        self.client.try_disconnect().map_err(|error| self.end_cause(&error))
     }
 
-    /// Why nothing can be sent any more: the connection's task has ended, and said why just before. The error itself holds
-    /// what was to be sent.
-    fn why_ended(&mut self, _: &ClientError) -> LinkError {
+    /// Why the request failed: the connection's task has ended, and its last event holds the cause. The error itself
+    /// contains the request.
+    fn end_cause(&mut self, _: &ClientError) -> LinkError {
         while let Ok(event) = self.events.try_recv() {
             if let LinkEvent::Failed(error) = event {
                 return error;

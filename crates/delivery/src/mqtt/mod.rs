@@ -1,4 +1,4 @@
-//! One connection to the broker, and why there is none, in our own words.
+//! One connection to the broker, its errors, and the broker check.
 
 mod address;
 mod broker;
@@ -9,4 +9,4 @@ mod tls;
 
 pub use address::{Address, BadAddress};
 pub use broker::{Broker, Tls, is_open_to_others, open_to_others};
-pub use broker_check::{Answer, ProbeError, messages as test_messages, probe};
+pub use broker_check::{Answer, BrokerCheckError, check_broker, messages as test_messages};

@@ -1,4 +1,4 @@
-//! TLS for the connection to the broker: files in, a rustls configuration out, and its errors in plain words.
+//! TLS for the connection to the broker: builds the rustls configuration from files, and explains rustls errors.
 
 use std::io;
 use std::path::Path;
@@ -18,12 +18,12 @@ use rustls::{
 use super::broker::{Broker, Tls, is_open_to_others, open_to_others};
 use lectern_record::help::Problem;
 
-/// What is wrong with a file of the TLS configuration.
+/// An error in a file of the TLS configuration.
 fn bad_file(key: &str, file: &Path, problem: Problem) -> Problem {
     problem.of(format_args!("{key} {}", file.display()))
 }
 
-/// Reads the files and makes a configuration for one connection.
+/// Reads the files and builds the configuration of one connection.
 pub(super) fn configure(tls: &Tls) -> Result<Arc<ClientConfig>, Problem> {
     let mut roots = RootCertStore::empty();
     let mut named = Vec::new();
@@ -91,7 +91,7 @@ fn certificates(key: &'static str, file: &Path) -> Result<Vec<CertificateDer<'st
     Ok(found)
 }
 
-/// What is wrong with a file, without anything of its content.
+/// Explains a PEM error, without the file's content.
 fn pem(error: rustls::pki_types::pem::Error) -> Problem {
     match error {
         rustls::pki_types::pem::Error::Io(error) => {
@@ -104,13 +104,13 @@ fn pem(error: rustls::pki_types::pem::Error) -> Problem {
     }
 }
 
-/// rustls's own check of the broker's certificate, and one more that passes: the broker shows the very certificate that
-/// mqtt.ca names, which is an authority's (`openssl req -x509` makes such ones). rustls refuses an authority as a server,
-/// for reasons that do not hold where exactly this certificate was named.
+/// rustls's verification of the broker's certificate, with one exception: the broker presents exactly the certificate
+/// that mqtt.ca names, and it is a CA certificate (`openssl req -x509` makes those). rustls rejects a CA certificate as a
+/// server's, for reasons that do not apply to a certificate that is pinned.
 #[derive(Debug)]
 struct Verifier {
     inner: Arc<WebPkiServerVerifier>,
-    /// What mqtt.ca names.
+    /// The certificates in mqtt.ca.
     named: Vec<CertificateDer<'static>>,
 }
 
@@ -126,9 +126,9 @@ impl ServerCertVerifier for Verifier {
         let verified =
             self.inner.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now);
         match verified {
-            // webpki looks at the times before it looks at whether this is an authority, and has not yet looked at the name.
+            // webpki checks the validity period before the CA flag, but has not yet checked the name.
             Err(rustls::Error::InvalidCertificate(error))
-                if is_an_authority(&error) && self.named.iter().any(|named| named == end_entity) =>
+                if is_ca_error(&error) && self.named.iter().any(|named| named == end_entity) =>
             {
                 rustls::client::verify_server_name(&ParsedCertificate::try_from(end_entity)?, server_name)?;
                 Ok(ServerCertVerified::assertion())
@@ -160,15 +160,14 @@ impl ServerCertVerifier for Verifier {
     }
 }
 
-/// Whether a certificate was refused only because it is an authority's. rustls has no kind of its own for this, and hands
-/// on webpki's.
-fn is_an_authority(error: &CertificateError) -> bool {
+/// Whether a certificate was rejected only because it is a CA certificate. rustls has no variant for this and passes on
+/// webpki's error.
+fn is_ca_error(error: &CertificateError) -> bool {
     let CertificateError::Other(OtherError(cause)) = error else { return false };
     matches!(cause.downcast_ref(), Some(webpki::Error::CaUsedAsEndEntity))
 }
 
-/// What a failed connection has to do with TLS, and how to fix it, in words of our own: rustls's may repeat what the broker
-/// sent.
+/// Explains a TLS failure and its fix. rustls's own messages are not used, because they may repeat what the broker sent.
 pub(super) fn explain(error: &ConnectionError, broker: &Broker) -> Option<Problem> {
     let tls = broker.tls.as_ref()?;
     let io: &io::Error = match error {
@@ -181,7 +180,7 @@ pub(super) fn explain(error: &ConnectionError, broker: &Broker) -> Option<Proble
             return Some(problem.with_help("use another name or its address in mqtt.url"));
         }
         ConnectionError::Tls(_) => {
-            return Some(Problem::new("TLS failed").with_help(look_with_openssl(broker)));
+            return Some(Problem::new("TLS failed").with_help(openssl_hint(broker)));
         }
         _ => return None,
     };
@@ -207,11 +206,11 @@ pub(super) fn explain(error: &ConnectionError, broker: &Broker) -> Option<Proble
             Problem::new("has no version or cipher of TLS in common with this device")
                 .with_help("let it offer TLS 1.2 or 1.3")
         }
-        _ => Problem::new("TLS failed").with_help(look_with_openssl(broker)),
+        _ => Problem::new("TLS failed").with_help(openssl_hint(broker)),
     })
 }
 
-fn look_with_openssl(broker: &Broker) -> String {
+fn openssl_hint(broker: &Broker) -> String {
     format!("its own log says why, or openssl s_client -connect {broker}")
 }
 
@@ -233,7 +232,7 @@ fn explain_certificate(certificate: &CertificateError, broker: &Broker) -> Probl
                 "use a name from its subjectAltName in mqtt.url, or give it a certificate for this one",
             )
         }
-        other if is_an_authority(other) => {
+        other if is_ca_error(other) => {
             Problem::new("its certificate is that of an authority (CA:TRUE)").with_help(
                 "name this very certificate in mqtt.ca, or give the broker one with basicConstraints=CA:FALSE",
             )
@@ -242,11 +241,11 @@ fn explain_certificate(certificate: &CertificateError, broker: &Broker) -> Probl
             Problem::new("its certificate is not for servers")
                 .with_help("give it one with extendedKeyUsage=serverAuth")
         }
-        _ => Problem::new("its certificate cannot be used").with_help(look_with_openssl(broker)),
+        _ => Problem::new("its certificate cannot be used").with_help(openssl_hint(broker)),
     }
 }
 
-/// In TLS 1.3 these come after the handshake, when the broker has seen that there is no certificate.
+/// In TLS 1.3 these alerts follow the handshake, once the broker detects the missing certificate.
 fn explain_alert(alert: AlertDescription, tls: &Tls, broker: &Broker) -> Problem {
     let about_certificates = matches!(
         alert,
@@ -270,7 +269,7 @@ fn explain_alert(alert: AlertDescription, tls: &Tls, broker: &Broker) -> Problem
             Problem::new(format_args!("refuses this device's certificate ({alert:?})"))
                 .with_help("check mqtt.client_cert and mqtt.client_key")
         }
-        (_, AlertDescription::Unknown(_)) => Problem::new("TLS failed").with_help(look_with_openssl(broker)),
-        _ => Problem::new(format_args!("TLS failed, it says {alert:?}")).with_help(look_with_openssl(broker)),
+        (_, AlertDescription::Unknown(_)) => Problem::new("TLS failed").with_help(openssl_hint(broker)),
+        _ => Problem::new(format_args!("TLS failed, it says {alert:?}")).with_help(openssl_hint(broker)),
     }
 }

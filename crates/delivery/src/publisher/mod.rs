@@ -255,7 +255,7 @@ impl Publisher {
                         self.acknowledged(what);
                     }
                     // The daemon subscribes to nothing.
-                    Some(LinkEvent::Answered | LinkEvent::Received(_)) => {}
+                    Some(LinkEvent::SubAcked | LinkEvent::Received(_)) => {}
                     Some(LinkEvent::Disconnected) => return Ended::Closed,
                     Some(LinkEvent::Failed(_)) if disconnecting => return Ended::Closed,
                     Some(LinkEvent::Failed(error)) => return Ended::Failed(error),
