@@ -14,8 +14,8 @@ const PREFIX: &str = "homeassistant";
 /// Windows without a record after which a sensor is unavailable.
 const EXPIRE_AFTER_WINDOWS: u32 = 3;
 
-/// Seconds after the end of its window from which on a record is no longer about now: it waited for a connection that was
-/// dead without anybody knowing, or is a repeat.
+/// Seconds after the end of its window from which on a record is out of date: it was delayed by an undetected dead
+/// connection, or is a repeat.
 const LATE_AFTER: u32 = 120;
 
 /// The longest id: an escape takes two bytes.
@@ -24,8 +24,8 @@ const MAX_ID_BYTES: usize = 2 * MAX_BASE_BYTES;
 /// The longest topic of an announcement in bytes.
 pub(crate) const MAX_DISCOVERY_TOPIC_BYTES: usize = PREFIX.len() + "/device//config".len() + MAX_ID_BYTES;
 
-/// The longest announcement in bytes: 18 sensors, each with an id, a topic and some 400 bytes of words, and about as much
-/// as two more around them. A test holds it.
+/// The longest announcement in bytes: 18 sensors, each with an id, a topic and some 400 bytes of text, and about two more
+/// sensors' worth of other fields. A test checks it.
 pub(crate) const MAX_ANNOUNCEMENT_BYTES: usize = 20 * (MAX_ID_BYTES + MAX_TOPIC_BYTES + 448);
 
 /// The topic of the announcement.
@@ -33,7 +33,7 @@ pub(crate) fn topic(topics: &Topics) -> String {
     format!("{PREFIX}/device/{}/config", object_id(topics))
 }
 
-/// Whether this may have been the topic of an announcement.
+/// Whether a device may have published an announcement on this topic.
 pub(crate) fn is_topic(topic: &str) -> bool {
     let id =
         topic.strip_prefix(PREFIX).and_then(|rest| rest.strip_prefix("/device/")?.strip_suffix("/config"));
@@ -43,14 +43,14 @@ pub(crate) fn is_topic(topic: &str) -> bool {
     })
 }
 
-/// The place of the device, which is unique on a broker, written with what Home Assistant allows in an id. Read from
-/// the left, each `_` begins an escape, so that two places never have the same id.
+/// The topic base of the device, which is unique on a broker, in the characters that Home Assistant allows in an id. Read
+/// from the left, each `_` begins an escape, so that two bases never have the same id.
 fn object_id(topics: &Topics) -> String {
     topics.base().replace('_', "_1").replace('.', "_2").replace('/', "__")
 }
 
-/// What Home Assistant makes of a record: its count if it is about now, otherwise "unknown", for Home Assistant files each
-/// value under the time at which it comes. The test message of `lectern check` changes nothing.
+/// The template for a count: the value if the record is current, otherwise "unknown", because Home Assistant dates each
+/// value with its arrival. The test message of `lectern check` changes nothing.
 fn count_template(field: &str, window_seconds: u32) -> String {
     let late = window_seconds + LATE_AFTER;
     format!(
@@ -59,7 +59,7 @@ fn count_template(field: &str, window_seconds: u32) -> String {
     )
 }
 
-/// The announcement: names, topics and templates, and nothing that was seen.
+/// The announcement: names, topics and templates, no counts.
 pub(crate) fn payload(device: &str, topics: &Topics, window_seconds: u32) -> String {
     let id = object_id(topics);
     let sensor = |field: &str, name: &str, unit: &str| {
@@ -75,7 +75,7 @@ pub(crate) fn payload(device: &str, topics: &Topics, window_seconds: u32) -> Str
         });
         (field.to_owned(), sensor)
     };
-    let words = |kind: Expression| {
+    let label = |kind: Expression| {
         let name = kind.name().replace('_', ", ");
         name[..1].to_uppercase() + &name[1..]
     };
@@ -87,7 +87,7 @@ pub(crate) fn payload(device: &str, topics: &Topics, window_seconds: u32) -> Str
     ]
     .map(|(field, name, unit)| sensor(field, name, unit))
     .into_iter()
-    .chain(Expression::ALL.into_iter().map(|kind| sensor(kind.name(), &words(kind), "faces")))
+    .chain(Expression::ALL.into_iter().map(|kind| sensor(kind.name(), &label(kind), "faces")))
     .collect();
     let state = json!({
         "p": "sensor",
@@ -111,7 +111,7 @@ pub(crate) fn payload(device: &str, topics: &Topics, window_seconds: u32) -> Str
         "o": { "name": "Lectern", "sw": env!("CARGO_PKG_VERSION") },
         "avty": [{
             "t": topics.status,
-            // Neither word, and nothing changes.
+            // An empty result changes nothing.
             "val_tpl": "{% if value_json.state is defined %}{{ 'offline' if value_json.state == 'offline' else 'online' }}{% endif %}",
         }],
         "cmps": components,
@@ -143,15 +143,16 @@ mod tests {
 
     proptest! {
         #[test]
-        fn an_id_names_one_place_only(place in prop::collection::vec("[a-zA-Z12_.-]{1,4}", 5)) {
+        fn object_id_is_reversible(place in prop::collection::vec("[a-zA-Z12_.-]{1,4}", 5)) {
             let topics = Topics::new(&place[0], &place[1], &place[2], &place[3], &place[4]);
             prop_assert_eq!(decode(&object_id(&topics)), place.join("/"));
             prop_assert!(is_topic(&topic(&topics)));
         }
     }
 
+    /// docs/wire/discovery.json is the announcement, byte for byte.
     #[test]
-    fn the_documents_show_an_announcement_byte_for_byte() {
+    fn announcement_matches_the_documents() {
         let topics = Topics::new("lectern/v1", "north", "main", "101", "r101-cam1");
         let shown = std::fs::read_to_string("../../docs/wire/discovery.json").unwrap();
         assert_eq!(payload("r101-cam1", &topics, 60), shown.replace("0.1.0", env!("CARGO_PKG_VERSION")));
@@ -162,8 +163,9 @@ mod tests {
         );
     }
 
+    /// An announcement under an id of an earlier form can still be withdrawn.
     #[test]
-    fn what_was_announced_under_an_earlier_id_can_be_withdrawn() {
+    fn earlier_topics_are_recognised() {
         assert!(is_topic("homeassistant/device/lectern_v1_north_main_101_a__b_-c/config"));
         for bad in
             ["", "\0\0", "homeassistant/device//config", "homeassistant/device/a+b/config", "lectern/v1"]

@@ -1,5 +1,5 @@
-//! How long what we send can become, so that every configuration that is accepted is also delivered. The bounds are
-//! computed from what the configuration allows; rumqttc refuses to send a longer packet than it is told.
+//! Size limits of the packets, so that every accepted configuration can be delivered. They follow from the limits of the
+//! configuration; rumqttc refuses to send a packet longer than its own limit.
 
 use super::discovery::{MAX_ANNOUNCEMENT_BYTES, MAX_DISCOVERY_TOPIC_BYTES};
 use super::payload::MAX_BYTES;
@@ -8,23 +8,23 @@ use super::topics::{MAX_CLIENT_ID_BYTES, MAX_TOPIC_BYTES};
 /// The longest `mqtt.username` in bytes.
 pub const MAX_USERNAME_BYTES: usize = 1024;
 
-/// The longest MQTT password in bytes; a token may well have a few thousand.
+/// The longest MQTT password in bytes; a token may have a few thousand.
 pub(crate) const MAX_PASSWORD_BYTES: usize = 16 * 1024;
 
-/// Header, lengths of fields and packet identifier of any packet take less.
-const AROUND: usize = 32;
+/// An upper bound on a packet's header, length fields and packet identifier.
+const OVERHEAD: usize = 32;
 
 const CONNECT: usize =
-    MAX_CLIENT_ID_BYTES + MAX_TOPIC_BYTES + MAX_BYTES + MAX_USERNAME_BYTES + MAX_PASSWORD_BYTES + AROUND;
-const ANNOUNCEMENT: usize = MAX_DISCOVERY_TOPIC_BYTES + MAX_ANNOUNCEMENT_BYTES + AROUND;
+    MAX_CLIENT_ID_BYTES + MAX_TOPIC_BYTES + MAX_BYTES + MAX_USERNAME_BYTES + MAX_PASSWORD_BYTES + OVERHEAD;
+const ANNOUNCEMENT: usize = MAX_DISCOVERY_TOPIC_BYTES + MAX_ANNOUNCEMENT_BYTES + OVERHEAD;
 
 /// The longest packet that is sent: CONNECT, or an announcement to Home Assistant.
 pub(crate) const LONGEST_SENT: usize = if CONNECT > ANNOUNCEMENT { CONNECT } else { ANNOUNCEMENT };
 
-/// The longest packet that the daemon takes, which subscribes to nothing.
-pub(crate) const LONGEST_RECEIVED: usize = MAX_TOPIC_BYTES + MAX_BYTES + AROUND;
+/// The longest packet that the daemon accepts; it subscribes to nothing.
+pub(crate) const LONGEST_RECEIVED: usize = MAX_TOPIC_BYTES + MAX_BYTES + OVERHEAD;
 
-/// The longest packet that `lectern check` takes: what it sends comes back.
+/// The longest packet that `lectern check` accepts: it receives its own messages.
 pub(crate) const LONGEST_RETURNED: usize = ANNOUNCEMENT;
 
 /// The longest string of MQTT 3.1.1 (1.5.3).
@@ -47,7 +47,7 @@ mod tests {
     use lectern_record::expression::Expression;
     use lectern_record::window::{Counts, MinuteRecord};
 
-    /// A level, often of the longest.
+    /// A topic level, often the longest.
     fn level() -> impl Strategy<Value = String> {
         prop_oneof!["[a-zA-Z0-9._-]{1,64}", "[a-z._]{64}", Just("_".repeat(64)), Just("x".repeat(64))]
     }
@@ -85,7 +85,7 @@ mod tests {
         packet.size()
     }
 
-    /// As it comes back from the disk after the process has ended.
+    /// The record, stored by one process and read by the next.
     fn stored(topic: &str, payload: &Payload) -> Option<(String, String)> {
         let folder = tempfile::tempdir().unwrap();
         let open = || Spool::open(Folders::open(Some(folder.path()), None), 10, MOST_BYTES).unwrap();
@@ -94,7 +94,7 @@ mod tests {
         spool.store();
         drop(spool);
         let mut spool = open();
-        // The lock is held for a moment longer where another test starts a process: that one has it until it runs its program.
+        // Another test may start a process at this moment: it inherits the lock until it executes its program.
         (0..50).find_map(|seconds| {
             let oldest = spool.oldest(Duration::from_secs(seconds));
             if oldest.is_none() {
@@ -107,7 +107,7 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(64))]
         #[test]
-        fn every_accepted_configuration_fits_every_limit(
+        fn accepted_configurations_fit_all_limits(
             root in root(), place in prop::collection::vec(level(), 4),
             basis in prop_oneof![Just("\"".repeat(MAX_BASIS_BYTES)), Just("é".repeat(MAX_BASIS_BYTES / 2)), "[^\\p{C}]{1,40}"],
             user in 1..=MAX_USERNAME_BYTES, password in 0..=MAX_PASSWORD_BYTES, window in 1_u32..=3600,
@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn the_longest_login_fits_with_the_longest_place() {
+    fn longest_login_and_topics_fit() {
         let level = "x".repeat(64);
         let topics = Topics::new(&"r".repeat(MAX_ROOT_BYTES), &level, &level, &level, &level);
         let mut connect = Connect::new(topics.client_id() + CHECK_SUFFIX);

@@ -1,4 +1,4 @@
-//! What leaves the device, where to, and how long it can become.
+//! The payloads that leave the device, their topics, and their size limits.
 
 pub(crate) mod discovery;
 pub(crate) mod limits;

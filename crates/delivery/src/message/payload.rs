@@ -10,10 +10,10 @@ use serde::{Deserialize, Serialize, Serializer};
 use lectern_record::expression::Expression;
 use lectern_record::window::MinuteRecord;
 
-/// The longest payload in bytes. A picture cannot fit.
+/// The longest payload in bytes. No picture fits.
 pub const MAX_BYTES: usize = 1024;
 
-/// The longest `deployment.basis` in bytes; twice that is what escaping can make of it.
+/// The longest `deployment.basis` in bytes; escaping at most doubles it.
 pub const MAX_BASIS_BYTES: usize = 160;
 
 /// A payload, in a buffer that cannot grow.
@@ -25,16 +25,16 @@ const SCHEMA: u32 = 1;
 /// The JSON Schema of every payload, as `lectern schema` prints it.
 pub const JSON_SCHEMA: &str = include_str!("payload.schema.json");
 
-/// Whose records these are.
+/// The source of the records.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Identity {
     /// `device.id`.
     pub device: String,
-    /// Names one boot of the machine, or a recording and how it was analysed: 32 hexadecimal digits.
+    /// Identifies one boot of the machine, or a recording and its analysis settings: 32 hexadecimal digits.
     pub boot: String,
 }
 
-/// What the device is doing.
+/// The device's state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum State {
@@ -42,11 +42,11 @@ pub enum State {
     Starting,
     /// Frames arrive.
     Watching,
-    /// The camera is away; it is looked for.
+    /// The camera is disconnected; the device retries.
     CameraLost,
-    /// Asked to stop; the open window is being published.
+    /// Stopping; the open window is being published.
     Stopping,
-    /// Gone; also what the will says.
+    /// Disconnected; also the state in the will.
     Offline,
 }
 
@@ -55,7 +55,7 @@ impl State {
     pub const ALL: [Self; 5] =
         [Self::Starting, Self::Watching, Self::CameraLost, Self::Stopping, Self::Offline];
 
-    /// As payloads name it.
+    /// The name in payloads.
     ///
     /// # Panics
     /// Never: a state without fields is a string in JSON.
@@ -102,10 +102,10 @@ impl Serialize for Minute<'_> {
     }
 }
 
-/// Writes the payload of the `minute` topic. `replayed` tells that the broker was away when the window ended.
+/// Writes the payload of the `minute` topic. `replayed`: the broker was disconnected when the window ended.
 ///
 /// # Panics
-/// Never for a device that passed [`super::topics::check_level`]: a test holds the longest payload.
+/// Never for a device that passed [`super::topics::check_level`]: a test checks the longest payload.
 #[must_use]
 pub fn minute(identity: &Identity, record: &MinuteRecord, replayed: bool) -> Payload {
     write(&Minute { identity, record, replayed })
@@ -126,21 +126,20 @@ struct Status<'a> {
     basis: &'a str,
 }
 
-/// What `status` says of the spool.
+/// The spool's fields in `status`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Backlog {
-    /// Records that wait for the broker.
+    /// Records not yet acknowledged by the broker.
     pub spooled: usize,
     /// How many of them are in files that cannot be read at present.
     pub unreadable: u64,
-    /// Records that were given up.
+    /// Records discarded before delivery.
     pub dropped: u64,
-    /// Whether waiting records can go to the disk, and not only to memory.
+    /// Whether records can be stored on the disk; otherwise only in memory.
     pub on_disk: bool,
 }
 
-/// Writes the payload of the `status` topic: the state, since when it holds, and how many records wait or were given
-/// up.
+/// Writes the payload of the `status` topic: the state, its start, and the numbers of waiting and discarded records.
 ///
 /// # Panics
 /// Never for a device that passed [`super::topics::check_level`] and a basis of [`MAX_BASIS_BYTES`].
@@ -225,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn a_minute_has_the_fields_of_the_contract_in_their_order() {
+    fn minute_has_all_fields_in_order() {
         let payload = minute(&named("r101-cam1"), &record(), false);
         assert_eq!(
             payload.as_str(),
@@ -240,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn the_longest_payloads_fit() {
+    fn longest_payloads_fit() {
         let identity = named(&"x".repeat(64));
         let full = u32::MAX / 16;
         let counts = Counts {
@@ -268,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn the_schema_refuses_anything_more() {
+    fn schema_rejects_additional_fields() {
         let payload = minute(&named("cam"), &record(), false);
         let mut more: serde_json::Value = serde_json::from_str(&payload).unwrap();
         more["picture"] = "AAAA".into();

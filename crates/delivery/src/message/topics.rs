@@ -1,4 +1,4 @@
-//! MQTT topics: `<root>/<site>/<building>/<room>/<device>/{minute,status}`, and the client id, which says the same place.
+//! MQTT topics: `<root>/<site>/<building>/<room>/<device>/{minute,status}`, and the client id, derived from the same path.
 
 /// The longest topic level in bytes.
 pub const MAX_LEVEL_BYTES: usize = 64;
@@ -12,14 +12,14 @@ pub(crate) const MAX_BASE_BYTES: usize = MAX_ROOT_BYTES + 4 * (1 + MAX_LEVEL_BYT
 /// The longest topic in bytes.
 pub(crate) const MAX_TOPIC_BYTES: usize = MAX_BASE_BYTES + "/minute".len();
 
-/// The longest client id in bytes: the base, and what `lectern check` puts after it.
+/// The longest client id in bytes: the base and the suffix of `lectern check`.
 pub(crate) const MAX_CLIENT_ID_BYTES: usize = MAX_BASE_BYTES + CHECK_SUFFIX.len();
 
-/// Makes of a device's client id the one of `lectern check`, so that a running daemon is not thrown out. No device has
-/// such an id, for no level is empty.
+/// The suffix of the client id of `lectern check`, so that a running daemon stays connected. No device has such an id,
+/// because no level is empty.
 pub(crate) const CHECK_SUFFIX: &str = "::check";
 
-/// A topic level that cannot be used, and why.
+/// An invalid topic level.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error(
     "`{level}` cannot be a topic level: it must have 1 to {MAX_LEVEL_BYTES} letters, digits, `-`, `_` or `.`"
@@ -28,14 +28,14 @@ pub struct BadLevel {
     level: String,
 }
 
-/// Whether a character may be in a level of a topic.
+/// Whether a character is allowed in a topic level.
 #[must_use]
 pub fn may_be_in_level(c: char) -> bool {
     c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.')
 }
 
-/// Checks one level of a topic: 1 to 64 ASCII letters, digits, `-`, `_` or `.`, so that it can stand in a
-/// topic filter, a Telegraf tag and a file name alike.
+/// Checks one level of a topic: 1 to 64 ASCII letters, digits, `-`, `_` or `.`, so that it is valid in a
+/// topic filter, a Telegraf tag and a file name.
 ///
 /// # Errors
 /// [`BadLevel`] otherwise.
@@ -46,10 +46,10 @@ pub fn check_level(level: &str) -> Result<(), BadLevel> {
     Ok(())
 }
 
-/// A root that cannot be used, and why.
+/// An invalid root.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum BadRoot {
-    /// One of its levels cannot be used.
+    /// One of its levels is invalid.
     #[error("= {0}")]
     Level(#[from] BadLevel),
     /// It is too long.
@@ -57,7 +57,7 @@ pub enum BadRoot {
     TooLong(usize),
 }
 
-/// Checks `mqtt.root`: levels with `/` between them, [`MAX_ROOT_BYTES`] at most.
+/// Checks `mqtt.root`: levels separated by `/`, [`MAX_ROOT_BYTES`] at most.
 ///
 /// # Errors
 /// [`BadRoot`] otherwise.
@@ -75,7 +75,7 @@ pub struct Topics {
     pub minute: String,
     /// The device's state: QoS 1, retained; the will sets `offline`.
     pub status: String,
-    /// What `lectern check` sends to see whether it can: not retained.
+    /// The test messages of `lectern check`: not retained.
     pub check: String,
 }
 
@@ -92,14 +92,14 @@ impl Topics {
         }
     }
 
-    /// What all of them begin with: the place of the device, unique on a broker.
+    /// The common prefix of the topics, unique on a broker.
     pub fn base(&self) -> &str {
         &self.base
     }
 
-    /// The MQTT client id: the place of the device with `:`, which is in no level, for `/`, which some brokers do not
-    /// allow there. So two devices have the same only if they have the same topics; a broker throws out one of two
-    /// clients with the same id.
+    /// The MQTT client id: the topic prefix with `:`, which no level contains, for `/`, which some brokers do not allow
+    /// in an id. Two devices have the same id only if they have the same topics; of two clients with the same id a broker
+    /// disconnects one.
     #[must_use]
     pub fn client_id(&self) -> String {
         self.base.replace('/', ":")
@@ -112,7 +112,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn topics_have_fixed_levels() {
+    fn builds_topics_and_client_id() {
         let topics = Topics::new("lectern/v1", "north", "main", "101", "cam1");
         assert_eq!(topics.minute, "lectern/v1/north/main/101/cam1/minute");
         assert_eq!(topics.status, "lectern/v1/north/main/101/cam1/status");
@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn wildcards_and_separators_are_refused() {
+    fn rejects_wildcards_and_separators() {
         for bad in ["", "a/b", "+", "#", "a b", "é", "a:b", &"x".repeat(65)] {
             assert!(check_level(bad).is_err(), "{bad}");
         }
@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn a_root_has_levels_and_a_limit() {
+    fn checks_levels_and_length_of_the_root() {
         for bad in ["", "/a", "a/", "a//b", "a/+", &format!("{}/{}", "x".repeat(64), "y".repeat(64))] {
             assert!(check_root(bad).is_err(), "{bad}");
         }
@@ -138,7 +138,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn devices_with_different_topics_have_different_client_ids(
+        fn different_topics_give_different_client_ids(
             a in prop::collection::vec("[ab_.-]{1,2}", 5..7), b in prop::collection::vec("[ab_.-]{1,2}", 5..7),
         ) {
             let topics = |levels: &[String]| {
