@@ -20,13 +20,14 @@ use crate::Broker;
 /// Longest wait for the embedded broker or for the last payload.
 const TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Starts the embedded broker on a free loopback port and waits until it accepts connections. Returns how `client_id` connects.
+/// Starts the embedded broker on a free loopback port and waits until it accepts connections. Returns the connection
+/// parameters of `client_id`.
 ///
-/// The user name of the login is a random token, drawn at each start, with an empty password: without it no other program on
-/// this machine can publish or subscribe here.
+/// The user name is a random token of this start, with an empty password, so that no other program on this machine can
+/// publish or subscribe.
 ///
 /// # Errors
-/// When there is no port, no thread or no random number for it, or it does not accept connections.
+/// When there is no free port, thread or random number, or the broker does not accept connections.
 pub fn start_broker(client_id: &str) -> anyhow::Result<Broker> {
     let token = random_token()?;
     let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port();
@@ -140,7 +141,7 @@ impl<T: Send + 'static> Subscriber<T> {
     /// Waits for the last payload; returns its result.
     ///
     /// # Errors
-    /// When it does not come.
+    /// When it does not arrive in time.
     pub fn finish(self) -> anyhow::Result<T> {
         self.next("the last payload")?.context("the subscription was acknowledged twice")
     }

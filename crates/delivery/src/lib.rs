@@ -1,19 +1,19 @@
-//! From records to the broker: payloads, topics, the spool of what is not yet acknowledged, the publisher.
+//! Delivers records to the broker: payloads, topics, the spool of unacknowledged records, the publisher.
 //!
-//! Of Lectern it knows `lectern_record` alone, so that nothing here can name a picture. What the program is told of it
-//! goes through [`Monitor`], and through the journal ([`events`]).
+//! The only crate of Lectern that it depends on is `lectern_record`, so that no type here can hold a picture. The program
+//! observes it through [`Monitor`], and through the journal ([`events`]).
 #![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::disallowed_methods, reason = "a test may"))]
 
 #[cfg(feature = "demo")]
 pub mod demo; // an embedded broker, and a subscriber that prints what it receives
-pub mod events; // what the journal is told
-mod message; // the bytes that leave the device, and where to
-mod monitor; // what the program is told
+pub mod events; // journal entries
+mod message; // payloads and topics
+mod monitor; // the observer interface
 mod mqtt; // one connection to the broker
-pub mod outage; // which outages the journal is told of
+pub mod outage; // which outages are logged
 mod publisher; // the deliver thread
-pub mod spool; // what the broker has not acknowledged
+pub mod spool; // unacknowledged records
 
 pub use message::limits::MAX_USERNAME_BYTES;
 pub use message::{payload, topics};
@@ -32,5 +32,5 @@ pub use publisher::{
     Background as Beside, PublisherConfig as Setup, Update as Report, UpdateSender as Reports,
 };
 
-/// Crates whose log lines may hold packets, a password among them: they are never heard.
+/// Crates whose log lines may contain packets, including a password: they are never logged.
 pub const CRATES_WITH_PACKETS: [&str; 2] = ["rumqttc", "rumqttd"];

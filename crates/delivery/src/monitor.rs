@@ -1,4 +1,4 @@
-//! What the program is told of the deliver thread.
+//! How the program observes the deliver thread.
 
 use std::time::Duration;
 
@@ -9,28 +9,28 @@ use crate::message::payload::{Backlog, State};
 use crate::publisher::PublisherConfig;
 use crate::spool::storage::Storage;
 
-/// The deliver thread goes round at least this often, even when there is nothing to deliver.
+/// The deliver thread runs its loop at least this often, even with nothing to deliver.
 pub const ROUND: Duration = Duration::from_secs(5);
 
-/// How it goes, each time that the deliver thread goes round.
+/// The state of the deliver thread in one pass of its loop.
 pub struct Round<'a> {
-    /// What the thread was told at its start, or at the last reload.
+    /// The configuration since the start or the last reload.
     pub setup: &'a PublisherConfig,
-    /// What the device is doing, and since when.
+    /// The device's state, and its start.
     pub state: (State, Timestamp),
     /// Whether the broker has accepted the connection.
     pub connected: bool,
-    /// What waits for the broker.
+    /// The records not yet acknowledged.
     pub backlog: Backlog,
-    /// Which files of the spool cannot be read at present, in words.
+    /// The files of the spool that cannot be read at present, for display.
     pub unreadable: Option<String>,
-    /// The runtime directory, where the spool uses one: it is locked for this process.
+    /// The runtime directory, if the spool uses one; this process has its lock.
     pub runtime: Option<&'a mut dyn Storage>,
 }
 
-/// Whoever is told how the deliver thread does; on that thread, which waits meanwhile.
+/// Observes the deliver thread. The methods run on that thread and block it.
 pub trait Monitor: Send + Sync {
-    /// The thread went round, which it does every [`ROUND`] at least.
+    /// One pass of the loop, every [`ROUND`] at least.
     fn went_round(&self, _round: Round<'_>) {}
     /// A window ended.
     fn window_ended(&self, _record: &MinuteRecord) {}
@@ -38,7 +38,7 @@ pub trait Monitor: Send + Sync {
     fn broker_away(&self, _problem: &str) {}
 }
 
-/// Nobody is told.
+/// A monitor that does nothing.
 #[derive(Debug, Clone, Copy)]
 pub struct Unmonitored;
 

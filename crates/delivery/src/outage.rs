@@ -1,56 +1,55 @@
-//! Which outages the journal is told of: a broker that comes and goes must not flood it, and what it reads last must be
-//! true.
+//! Which outages are logged: a broker that flaps must not flood the journal, and the journal's last entry must be correct.
 //!
-//! Each outage that is told has its end told. One that is not told, because many were before it, gets no word at its end
-//! either, unless it lasts: then it is told late.
+//! The end of an outage is logged if its start was. An outage that is suppressed after many others is logged late if it
+//! lasts, otherwise neither its start nor its end is.
 
 use std::time::Duration;
 
 use lectern_record::clock::BootTime;
 
-/// So many outages are told …
+/// At most so many outages are logged …
 pub const LINES: u32 = 10;
 /// … in this time.
 pub const WINDOW: Duration = Duration::from_secs(600);
 
-/// Tells outages from one another and limits how often they are told. Time comes in from outside.
+/// Distinguishes outages and limits how often they are logged. The caller passes the time.
 #[derive(Debug, Default)]
 pub struct Outages {
-    /// When the last few lines were told; no more than [`LINES`].
-    told_at: std::collections::VecDeque<BootTime>,
-    /// What the journal holds of the present outage, if it was told of it.
-    told: Option<String>,
-    /// Whether there is an outage that the journal does not know of.
-    untold: bool,
-    /// How many outages were over before they were told.
-    left_out: u32,
+    /// The times of the last log lines; [`LINES`] at most.
+    logged_at: std::collections::VecDeque<BootTime>,
+    /// The logged reason of the current outage, if it was logged.
+    logged: Option<String>,
+    /// Whether the current outage is not logged.
+    unlogged: bool,
+    /// How many outages ended without being logged.
+    suppressed: u32,
 }
 
 impl Outages {
-    /// There is an outage for this reason, at its start or still. `Some` if this is to be told, with the number of
-    /// earlier ones that were left out.
+    /// There is an outage for this reason, new or ongoing. `Some` if it is to be logged, with the number of earlier outages
+    /// that were suppressed.
     pub fn lost(&mut self, now: BootTime, problem: &str) -> Option<u32> {
-        if self.told.as_deref() == Some(problem) {
+        if self.logged.as_deref() == Some(problem) {
             return None;
         }
-        while self.told_at.front().is_some_and(|first| now >= *first + WINDOW) {
-            self.told_at.pop_front();
+        while self.logged_at.front().is_some_and(|first| now >= *first + WINDOW) {
+            self.logged_at.pop_front();
         }
-        if self.told_at.len() >= LINES as usize {
-            // Where a first reason was told, another one is only more detail.
-            self.untold |= self.told.is_none();
+        if self.logged_at.len() >= LINES as usize {
+            // If a first reason was logged, another one is only more detail.
+            self.unlogged |= self.logged.is_none();
             return None;
         }
-        self.told_at.push_back(now);
-        self.told = Some(problem.to_owned());
-        self.untold = false;
-        Some(std::mem::take(&mut self.left_out))
+        self.logged_at.push_back(now);
+        self.logged = Some(problem.to_owned());
+        self.unlogged = false;
+        Some(std::mem::take(&mut self.suppressed))
     }
 
-    /// The outage is over; whether that is to be told: where its start was, or where nothing was said yet at all.
+    /// The outage is over. Returns whether to log that: if its start was logged, or nothing has been logged yet.
     pub fn over(&mut self) -> bool {
-        self.left_out += u32::from(std::mem::take(&mut self.untold));
-        self.told.take().is_some() || self.told_at.is_empty()
+        self.suppressed += u32::from(std::mem::take(&mut self.unlogged));
+        self.logged.take().is_some() || self.logged_at.is_empty()
     }
 }
 
@@ -61,32 +60,33 @@ mod tests {
     const SECOND: Duration = Duration::from_secs(1);
 
     #[test]
-    fn each_outage_that_is_told_has_its_end_told_and_no_other() {
+    fn logs_the_end_of_logged_outages_only() {
         let mut outages = Outages::default();
         assert!(outages.over(), "the first connection is told");
-        let mut said = Vec::new();
+        let mut lines = Vec::new();
         for flap in 0..100 {
-            said.extend(outages.lost(flap * SECOND, "closed").map(|_| "lost"));
-            said.extend(outages.over().then_some("back"));
+            lines.extend(outages.lost(flap * SECOND, "closed").map(|_| "lost"));
+            lines.extend(outages.over().then_some("back"));
         }
-        assert_eq!(said.len(), 20);
-        assert!(said.chunks(2).all(|pair| pair == ["lost", "back"]), "{said:?}");
+        assert_eq!(lines.len(), 20);
+        assert!(lines.chunks(2).all(|pair| pair == ["lost", "back"]), "{lines:?}");
     }
 
+    /// An outage that lasts beyond the window is logged late, with the number of suppressed ones.
     #[test]
-    fn an_outage_that_lasts_beyond_the_window_is_told_late_with_what_was_left_out() {
+    fn logs_a_long_outage_late() {
         let mut outages = Outages::default();
         for flap in 0..50 {
             outages.lost(flap * SECOND, "closed");
             outages.over();
         }
-        let told: Vec<_> = (50..700).filter_map(|now| outages.lost(now * SECOND, "refused")).collect();
-        assert_eq!(told, [40]);
+        let logged: Vec<_> = (50..700).filter_map(|now| outages.lost(now * SECOND, "refused")).collect();
+        assert_eq!(logged, [40]);
         assert!(outages.over());
     }
 
     #[test]
-    fn another_reason_is_told_too() {
+    fn logs_another_reason() {
         let mut outages = Outages::default();
         assert_eq!(outages.lost(SECOND, "refused"), Some(0));
         assert_eq!(outages.lost(SECOND, "refused"), None);
@@ -94,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn an_outage_that_alternates_between_reasons_does_not_flood() {
+    fn limits_alternating_reasons() {
         let mut outages = Outages::default();
         let lines =
             (0..600).filter(|now| outages.lost(*now * SECOND, ["a", "b"][*now as usize % 2]).is_some());
