@@ -16,7 +16,9 @@ use std::sync::{Arc, mpsc};
 use common::device::{record, rest, timing};
 use common::{Mosquitto, PATIENCE, Subscriber, lectern, local_broker, refusal, write_secret};
 use lectern::delivery::spool::Spool;
-use lectern::delivery::{Answer, Broker, DeliveryThread, Report, Reports, Setup, Tls, probe};
+use lectern::delivery::{
+    Answer, Broker, DeliveryThread, PublisherConfig, Tls, Update, UpdateSender, check_broker,
+};
 use rumqttc::{Client, Event, MqttOptions, Packet, QoS, TlsConfiguration, Transport};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
@@ -84,7 +86,8 @@ impl Recipe {
 
     /// What becomes of a message that this user publishes.
     fn publish(&self, user: &str, topic: &str) -> Answer {
-        probe(&self.broker(user), topic, "{\"schema\":1,\"device\":\"forged\",\"check\":true}").unwrap()
+        check_broker(&self.broker(user), topic, "{\"schema\":1,\"device\":\"forged\",\"check\":true}")
+            .unwrap()
     }
 
     /// Leaves the device's announcement there, from the open listener.
@@ -118,10 +121,10 @@ impl Recipe {
         said
     }
 
-    fn device(&self, discovery: Option<u32>) -> (Reports, DeliveryThread) {
+    fn device(&self, discovery: Option<u32>) -> (UpdateSender, DeliveryThread) {
         let spool = Spool::in_memory(10).unwrap();
-        let setup = common::setup(DEVICE, self.broker(DEVICE), &spool, timing());
-        Setup { discovery, ..setup }.start(spool).unwrap()
+        let config = common::config(DEVICE, self.broker(DEVICE), &spool, timing());
+        PublisherConfig { discovery, ..config }.start(spool).unwrap()
     }
 
     /// The topics of the first messages that this user is given, as far as `last`; it subscribes to `filter`.
@@ -163,11 +166,11 @@ fn trusting(ca: &Path) -> TlsConfiguration {
 fn a_device_delivers_its_minutes_status_and_announcement() {
     let recipe = Recipe::start();
     let subscriber = Subscriber::start(recipe.mosquitto.port);
-    let (reports, thread) = recipe.device(Some(60));
-    (0..3).for_each(|seq| reports.send(Report::Record(record(seq))));
+    let (updates, thread) = recipe.device(Some(60));
+    (0..3).for_each(|seq| updates.send(Update::Record(record(seq))));
     let announcement = "homeassistant/device/lectern__v1__north__main__101__r101-cam1/config";
     let mut messages = subscriber.until(|topic, _| topic == announcement);
-    drop(reports);
+    drop(updates);
     assert_eq!(thread.join().unwrap().undelivered, 0);
     messages.extend(rest(&subscriber, 0));
     let minutes = messages.iter().filter(|(topic, _)| *topic == format!("{PLACE}/minute")).count();
@@ -243,8 +246,8 @@ fn nobody_writes_the_topics_of_a_device_but_that_device() {
 #[test]
 fn who_reads_is_given_retained_states_and_new_minutes() {
     let recipe = Recipe::start();
-    let (reports, thread) = recipe.device(Some(60));
-    drop(reports);
+    let (updates, thread) = recipe.device(Some(60));
+    drop(updates);
     thread.join().unwrap();
     let (status, minute) = (format!("{PLACE}/status"), format!("{PLACE}/minute"));
     assert_eq!(recipe.topics_until("dashboard", "lectern/v1/#", &status), std::slice::from_ref(&status));
@@ -259,9 +262,9 @@ fn who_reads_is_given_retained_states_and_new_minutes() {
     std::thread::scope(|scope| {
         let dashboard = scope.spawn(|| recipe.topics_until("dashboard", "lectern/v1/#", &minute));
         while !dashboard.is_finished() {
-            let (reports, thread) = recipe.device(None);
-            reports.send(Report::Record(record(0)));
-            drop(reports);
+            let (updates, thread) = recipe.device(None);
+            updates.send(Update::Record(record(0)));
+            drop(updates);
             assert_eq!(thread.join().unwrap().undelivered, 0);
         }
         assert_eq!(dashboard.join().unwrap().first(), Some(&status));

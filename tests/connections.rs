@@ -19,7 +19,7 @@ use common::proxy::{Fault, Proxy};
 use common::{Mosquitto, PATIENCE, Subscriber, refusal, write_secret};
 use lectern::delivery::spool::Spool;
 use lectern::delivery::topics::Topics;
-use lectern::delivery::{Answer, Broker, Report, Timing, Tls, probe};
+use lectern::delivery::{Answer, Broker, Timing, Tls, Update, check_broker};
 
 /// An authority, a server's certificate for `localhost`, an expired one, a client's, and some that sign themselves (`own` is
 /// an authority too, as `openssl req -x509` makes it; `plain` is none; `stale` has expired; `elsewhere` is for another name); the password of the user lectern
@@ -105,9 +105,9 @@ const KEY: &str = "-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes";
 
 fn delivers(mosquitto: &Mosquitto, broker: Broker) {
     let subscriber = Subscriber::start(mosquitto.port);
-    let (reports, thread) = start(broker, Spool::in_memory(10).unwrap(), None);
-    (0..3).for_each(|seq| reports.send(Report::Record(record(seq))));
-    drop(reports);
+    let (updates, thread) = start(broker, Spool::in_memory(10).unwrap(), None);
+    (0..3).for_each(|seq| updates.send(Update::Record(record(seq))));
+    drop(updates);
     assert_eq!(thread.join().unwrap().undelivered, 0);
     reconcile(&rest(&subscriber, 3), 3);
 }
@@ -162,18 +162,18 @@ fn a_connection_that_cannot_be_made_is_explained() {
 fn what_access_rules_throw_away_is_acknowledged_and_only_a_reader_can_tell() {
     let (mosquitto, denied) = Mosquitto::with_access_rules("topic readwrite elsewhere/#\n", 1000);
     let subscriber = Subscriber::start(mosquitto.port);
-    let (reports, thread) = start(broker(denied), Spool::in_memory(10).unwrap(), None);
-    (0..3).for_each(|seq| reports.send(Report::Record(record(seq))));
-    drop(reports);
+    let (updates, thread) = start(broker(denied), Spool::in_memory(10).unwrap(), None);
+    (0..3).for_each(|seq| updates.send(Update::Record(record(seq))));
+    drop(updates);
     assert_eq!(thread.join().unwrap().undelivered, 0, "each one has its PUBACK");
     // Nothing of it comes before what is published on the open port afterwards.
-    let (reports, thread) = start(broker(mosquitto.port), Spool::in_memory(10).unwrap(), None);
-    reports.send(Report::Record(record(0)));
-    drop(reports);
+    let (updates, thread) = start(broker(mosquitto.port), Spool::in_memory(10).unwrap(), None);
+    updates.send(Update::Record(record(0)));
+    drop(updates);
     assert_eq!(thread.join().unwrap().undelivered, 0);
     reconcile(&rest(&subscriber, 1), 1);
 
-    let answer = |port| probe(&broker(port), "lectern/v1/check", "{}").unwrap();
+    let answer = |port| check_broker(&broker(port), "lectern/v1/check", "{}").unwrap();
     assert_eq!(answer(denied), Answer::Acknowledged);
     let (_writing, may_only_write) = Mosquitto::with_access_rules("topic write lectern/#\n", 1000);
     assert_eq!(answer(may_only_write), Answer::Acknowledged);
@@ -187,10 +187,10 @@ fn a_broker_that_takes_the_status_and_closes_is_asked_less_and_less_often() {
     let proxy = Proxy::before(port);
     let patient = Timing { longest_backoff: PATIENCE, shutdown_within: Duration::ZERO, ..timing() };
     let spool = Spool::in_memory(10).unwrap();
-    let (reports, thread) = common::setup("cam1", broker(proxy.port), &spool, patient).start(spool).unwrap();
+    let (updates, thread) = common::config("cam1", broker(proxy.port), &spool, patient).start(spool).unwrap();
     proxy.wait_for_connection_after(2);
     std::thread::sleep(Duration::from_secs(2));
-    drop(reports);
+    drop(updates);
     thread.join().unwrap();
     // At the shortest back-off it would be some two hundred.
     assert!(proxy.connections() < 30, "{}", proxy.connections());
@@ -211,14 +211,14 @@ fn a_corrected_authority_and_password_need_no_restart() {
         login: Some(("lectern".to_owned(), Some(password.clone()))),
         ..broker(proxy.port)
     };
-    let (reports, thread) = start(device, Spool::in_memory(10).unwrap(), None);
-    (0..3).for_each(|seq| reports.send(Report::Record(record(seq))));
+    let (updates, thread) = start(device, Spool::in_memory(10).unwrap(), None);
+    (0..3).for_each(|seq| updates.send(Update::Record(record(seq))));
     // Refused for one reason, then for the other.
     for (from, to) in [(certificates.file("ca.pem"), &ca), (certificates.file("right"), &password)] {
         proxy.wait_for_connection_after(proxy.connections() + 1);
         std::fs::copy(from, to).unwrap();
     }
-    drop(reports);
+    drop(updates);
     assert_eq!(thread.join().unwrap().undelivered, 0);
     reconcile(&rest(&subscriber, 3), 3);
 }
@@ -345,14 +345,14 @@ fn the_longest_names_and_login_deliver_with_discovery() {
         ..broker(mosquitto.port)
     };
     let spool = Spool::in_memory(10).unwrap();
-    let setup = lectern::delivery::Setup {
+    let config = lectern::delivery::PublisherConfig {
         topics: topics.clone(),
         discovery: Some(60),
-        ..common::setup(&level, device, &spool, timing())
+        ..common::config(&level, device, &spool, timing())
     };
-    let (reports, thread) = setup.start(spool).unwrap();
-    reports.send(Report::Record(record(0)));
-    drop(reports);
+    let (updates, thread) = config.start(spool).unwrap();
+    updates.send(Update::Record(record(0)));
+    drop(updates);
     assert_eq!(thread.join().unwrap().undelivered, 0);
     let messages = subscriber.until(|_, payload| payload["state"] == "offline");
     assert!(messages.iter().any(|(topic, _)| *topic == topics.minute));
@@ -367,14 +367,14 @@ fn an_announcement_that_ends_the_connection_stops_no_record() {
     let subscriber = Subscriber::start(mosquitto.port);
     let proxy = Proxy::before(mosquitto.port);
     proxy.set(Fault::CutAt("homeassistant/"));
-    let (reports, thread) = start(broker(proxy.port), Spool::in_memory(10).unwrap(), Some(60));
+    let (updates, thread) = start(broker(proxy.port), Spool::in_memory(10).unwrap(), Some(60));
     for seq in 0..5 {
-        reports.send(Report::Record(record(seq)));
+        updates.send(Update::Record(record(seq)));
         std::thread::sleep(Duration::from_millis(300));
     }
     let connections = proxy.connections();
     assert!(connections <= 2, "{connections}: the announcement is made on each of them");
-    drop(reports);
+    drop(updates);
     assert_eq!(thread.join().unwrap().undelivered, 0);
     let messages = rest(&subscriber, 5);
     assert!(messages.iter().all(|(topic, _)| topic.starts_with("lectern/")));

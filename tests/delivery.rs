@@ -16,7 +16,7 @@ use std::time::Duration;
 use common::device::{MINUTE, broker, reconcile, record, rest, rest_of, start};
 use common::proxy::{Fault, Proxy};
 use common::{Mosquitto, Subscriber};
-use lectern::delivery::Report;
+use lectern::delivery::Update;
 use lectern::delivery::payload::{self, Identity};
 use lectern::delivery::spool::{Folders, MOST_BYTES, Spool};
 
@@ -27,12 +27,12 @@ fn every_record_arrives_over_a_bad_network() {
     let proxy = Proxy::before(mosquitto.port);
     let folder = tempfile::tempdir().unwrap();
     let folders = Folders::open(Some(&folder.path().join("disk")), Some(&folder.path().join("run")));
-    let (reports, thread) =
+    let (updates, thread) =
         start(broker(proxy.port), Spool::open(folders, 10_000, MOST_BYTES).unwrap(), None);
     let mut seq = 0;
     let mut send = |count: u64| {
         for _ in 0..count {
-            reports.send(Report::Record(record(seq)));
+            updates.send(Update::Record(record(seq)));
             seq += 1;
             std::thread::sleep(Duration::from_millis(2));
         }
@@ -55,7 +55,7 @@ fn every_record_arrives_over_a_bad_network() {
         send(5);
     }
     let _ = send;
-    drop(reports);
+    drop(updates);
     assert_eq!(thread.join().unwrap().undelivered, 0);
     reconcile(&rest(&subscriber, seq), seq);
 }
@@ -64,14 +64,14 @@ fn every_record_arrives_over_a_bad_network() {
 fn every_record_arrives_over_restarts_of_the_broker() {
     let mut mosquitto = Mosquitto::start();
     let subscriber = Subscriber::start(mosquitto.port);
-    let (reports, thread) = start(broker(mosquitto.port), Spool::in_memory(1000).unwrap(), None);
+    let (updates, thread) = start(broker(mosquitto.port), Spool::in_memory(1000).unwrap(), None);
     for round in 0..4 {
-        (round * 20..round * 20 + 10).for_each(|seq| reports.send(Report::Record(record(seq))));
+        (round * 20..round * 20 + 10).for_each(|seq| updates.send(Update::Record(record(seq))));
         mosquitto.stop();
-        (round * 20 + 10..round * 20 + 20).for_each(|seq| reports.send(Report::Record(record(seq))));
+        (round * 20 + 10..round * 20 + 20).for_each(|seq| updates.send(Update::Record(record(seq))));
         mosquitto.restart();
     }
-    drop(reports);
+    drop(updates);
     assert_eq!(thread.join().unwrap().undelivered, 0);
     reconcile(&rest(&subscriber, 80), 80);
 }
@@ -81,9 +81,9 @@ fn a_record_whose_puback_died_with_the_broker_comes_again_unchanged() {
     let mut mosquitto = Mosquitto::start();
     let subscriber = Subscriber::start(mosquitto.port);
     let proxy = Proxy::before(mosquitto.port);
-    let (reports, thread) = start(broker(proxy.port), Spool::in_memory(10).unwrap(), None);
+    let (updates, thread) = start(broker(proxy.port), Spool::in_memory(10).unwrap(), None);
     proxy.set(Fault::DeafFrom("\"seq\":1,"));
-    (0..2).for_each(|seq| reports.send(Report::Record(record(seq))));
+    (0..2).for_each(|seq| updates.send(Update::Record(record(seq))));
     let mut messages = subscriber.until(|_, payload| payload["seq"] == 1);
     // The broker has published it and acknowledged it, and will remember nothing: neither sessions nor what is retained.
     mosquitto.kill();
@@ -97,8 +97,8 @@ fn a_record_whose_puback_died_with_the_broker_comes_again_unchanged() {
         "the status is told again: {after:?}"
     );
     messages.extend(after);
-    reports.send(Report::Record(record(2)));
-    drop(reports);
+    updates.send(Update::Record(record(2)));
+    drop(updates);
     assert_eq!(thread.join().unwrap().undelivered, 0);
     reconcile(&rest_of(messages, &subscriber, 3), 3);
 }
@@ -124,8 +124,8 @@ fn a_week_of_backlog_is_delivered_in_order() {
     drop(spool);
     let spool = open();
     assert_eq!((spool.len() as u64, spool.next_seq()), (WEEK, WEEK));
-    let (reports, thread) = start(broker(mosquitto.port), spool, None);
-    drop(reports);
+    let (updates, thread) = start(broker(mosquitto.port), spool, None);
+    drop(updates);
     assert_eq!(thread.join().unwrap().undelivered, 0);
     reconcile(&rest(&subscriber, WEEK), WEEK);
     let left = std::fs::read_dir(folder.path().join("disk")).unwrap().count();
@@ -142,11 +142,11 @@ fn the_status_says_that_nothing_waits_when_a_backlog_is_gone() {
         spool.push(seq, MINUTE, &payload::minute(&identity, &record(seq), true));
     }
     // No further window, no change of state, no stop: that the backlog is gone is reason enough.
-    let (reports, thread) = start(broker(mosquitto.port), spool, None);
+    let (updates, thread) = start(broker(mosquitto.port), spool, None);
     let messages = subscriber.until(|topic, payload| topic.ends_with("/status") && payload["spooled"] == 0);
     assert_eq!(messages.iter().filter(|(topic, _)| topic == MINUTE).count(), 500);
     assert!(messages.iter().any(|(_, payload)| payload["spooled"] == 500), "the backlog was told");
-    drop(reports);
+    drop(updates);
     assert_eq!(thread.join().unwrap().undelivered, 0);
 }
 
@@ -154,13 +154,13 @@ fn the_status_says_that_nothing_waits_when_a_backlog_is_gone() {
 fn home_assistant_is_told_again_by_a_device_that_goes_on_when_the_broker_has_forgotten() {
     let mut mosquitto = Mosquitto::start();
     let subscriber = Subscriber::start(mosquitto.port);
-    let (reports, thread) = start(broker(mosquitto.port), Spool::in_memory(10).unwrap(), Some(60));
+    let (updates, thread) = start(broker(mosquitto.port), Spool::in_memory(10).unwrap(), Some(60));
     let announced = || subscriber.until(|topic, _| topic.starts_with("homeassistant/"));
     announced();
     mosquitto.kill();
     mosquitto.restart();
     announced();
-    drop(reports);
+    drop(updates);
     assert_eq!(thread.join().unwrap().undelivered, 0);
     let mut subscription = Command::new("mosquitto_sub");
     subscription.args(["-t", "homeassistant/#", "-C", "1", "-F", "%r %t", "-W", "60"]);
@@ -178,8 +178,8 @@ fn a_folder_or_files_that_go_away_for_a_moment_cost_no_record() {
         let folders = Folders::open(Some(&disk), Some(&folder.path().join("run")));
         let spool = Spool::open(folders, 10_000, MOST_BYTES).unwrap();
         mosquitto.stop();
-        let (reports, thread) = start(broker(mosquitto.port), spool, None);
-        (0..300).for_each(|seq| reports.send(Report::Record(record(seq))));
+        let (updates, thread) = start(broker(mosquitto.port), spool, None);
+        (0..300).for_each(|seq| updates.send(Update::Record(record(seq))));
         let files = || -> Vec<_> {
             let entries = std::fs::read_dir(&disk).unwrap().map(|entry| entry.unwrap().file_name());
             entries.filter(|name| name.to_string_lossy().starts_with("entries-")).collect()
@@ -204,7 +204,7 @@ fn a_folder_or_files_that_go_away_for_a_moment_cost_no_record() {
                 std::fs::rename(entry.path(), disk.join(entry.file_name())).unwrap();
             }
         }
-        drop(reports);
+        drop(updates);
         let summary = thread.join().unwrap();
         assert_eq!(
             (summary.undelivered, summary.spool.dropped()),
@@ -225,10 +225,10 @@ fn home_assistant_is_told_and_told_again_when_it_is_over() {
     let folder = tempfile::tempdir().unwrap();
     let run = |discovery| {
         let folders = Folders::open(Some(&folder.path().join("disk")), None);
-        let (reports, thread) =
+        let (updates, thread) =
             start(broker(mosquitto.port), Spool::open(folders, 10, MOST_BYTES).unwrap(), discovery);
-        reports.send(Report::Record(record(0)));
-        drop(reports);
+        updates.send(Update::Record(record(0)));
+        drop(updates);
         assert_eq!(thread.join().unwrap().undelivered, 0);
     };
     // What a power loss may leave of an earlier note.
@@ -263,15 +263,15 @@ fn a_full_disk_is_told_and_loses_nothing() {
     let proxy = Proxy::before(mosquitto.port);
     proxy.set(Fault::HalfOpen);
     let spool = Spool::open(Folders::open(Some(&disk), None), 10_000, MOST_BYTES).unwrap();
-    let (reports, thread) = start(broker(proxy.port), spool, None);
+    let (updates, thread) = start(broker(proxy.port), spool, None);
     // Much more than the disk holds.
-    (0..500).for_each(|seq| reports.send(Report::Record(record(seq))));
+    (0..500).for_each(|seq| updates.send(Update::Record(record(seq))));
     std::thread::sleep(Duration::from_secs(1));
     proxy.set(Fault::None);
     let messages =
         subscriber.until(|topic, payload| topic.ends_with("/status") && payload["spool"] == "memory");
     // With room again the disk is used again, after a while; what waits in memory is delivered anyway.
-    drop(reports);
+    drop(updates);
     assert_eq!(thread.join().unwrap().undelivered, 0);
     reconcile(&rest_of(messages, &subscriber, 500), 500);
 }

@@ -19,7 +19,7 @@ use common::device::{MINUTE, broker, reconcile, record, timing};
 use common::hostile::{Behaviour, HOSTILE, Hostile};
 use common::{Daemon, PATIENCE, lectern, number, portrait_video, refusal};
 use lectern::delivery::spool::Spool;
-use lectern::delivery::{Report, Setup, Timing};
+use lectern::delivery::{PublisherConfig, Timing, Update};
 use serde_json::Value;
 
 const CANARY: &str = "Xyzzy-canary-42";
@@ -61,18 +61,20 @@ fn nothing_is_lost_repeated_otherwise_or_out_of_order_whatever_the_peer_did() {
     for_each_behaviour(|behaviour| {
         let peer = Hostile::start(behaviour);
         let spool = Spool::in_memory(1000).unwrap();
-        let setup =
-            Setup { discovery: Some(60), ..common::setup("cam1", broker(peer.port), &spool, timing()) };
-        let (reports, thread) = setup.start(spool).unwrap();
+        let config = PublisherConfig {
+            discovery: Some(60),
+            ..common::config("cam1", broker(peer.port), &spool, timing())
+        };
+        let (updates, thread) = config.start(spool).unwrap();
         for seq in 0..20 {
-            reports.send(Report::Record(record(seq)));
+            updates.send(Update::Record(record(seq)));
             std::thread::sleep(Duration::from_millis(50));
         }
         std::thread::sleep(Duration::from_secs(1));
         peer.become_(Behaviour::Honest);
-        (20..25).for_each(|seq| reports.send(Report::Record(record(seq))));
+        (20..25).for_each(|seq| updates.send(Update::Record(record(seq))));
         peer.wait_until("all records", |messages| distinct(messages) == 25);
-        drop(reports);
+        drop(updates);
         assert_eq!(thread.join().unwrap().undelivered, 0, "{behaviour:?}");
         let messages = peer.messages();
         reconcile(&messages, 25);
@@ -85,13 +87,13 @@ fn a_broker_that_acknowledges_and_closes_each_time_gets_each_record() {
     let peer = Hostile::start(Behaviour::ClosesAfterEachPuback);
     // The status of each connection takes its only PUBACK, so that two acknowledgements would be needed.
     let spool = Spool::in_memory(100).unwrap();
-    let (reports, thread) = common::setup("cam1", broker(peer.port), &spool, timing()).start(spool).unwrap();
+    let (updates, thread) = common::config("cam1", broker(peer.port), &spool, timing()).start(spool).unwrap();
     peer.wait_until("a status", |messages| !messages.is_empty());
     peer.become_(Behaviour::AcknowledgesTwice);
-    (0..3).for_each(|seq| reports.send(Report::Record(record(seq))));
+    (0..3).for_each(|seq| updates.send(Update::Record(record(seq))));
     std::thread::sleep(Duration::from_secs(1));
     peer.become_(Behaviour::Honest);
-    drop(reports);
+    drop(updates);
     assert_eq!(thread.join().unwrap().undelivered, 0);
     reconcile(&peer.messages(), 3);
 }
@@ -102,11 +104,11 @@ fn a_stop_ends_whatever_the_peer_does() {
         let peer = Hostile::start(behaviour);
         let spool = Spool::in_memory(100).unwrap();
         let timing = Timing { shutdown_within: Duration::from_secs(1), ..timing() };
-        let (reports, thread) =
-            common::setup("cam1", broker(peer.port), &spool, timing).start(spool).unwrap();
-        (0..3).for_each(|seq| reports.send(Report::Record(record(seq))));
+        let (updates, thread) =
+            common::config("cam1", broker(peer.port), &spool, timing).start(spool).unwrap();
+        (0..3).for_each(|seq| updates.send(Update::Record(record(seq))));
         std::thread::sleep(Duration::from_millis(500));
-        drop(reports);
+        drop(updates);
         let limit = Instant::now() + PATIENCE;
         while !thread.is_finished() {
             assert!(Instant::now() < limit, "{behaviour:?} keeps it from stopping");

@@ -33,8 +33,8 @@ fn memory_and_files_are_flat_over_a_thousand_reconnects() {
     let spool = Spool::in_memory(10).unwrap();
     let millisecond = Duration::from_millis(1);
     let timing = Timing { first_backoff: millisecond, longest_backoff: millisecond, ..Timing::default() };
-    let setup = common::setup("cam1", common::local_broker(proxy.port, "cam1"), &spool, timing);
-    let (reports, thread) = setup.start(spool).unwrap();
+    let config = common::config("cam1", common::local_broker(proxy.port, "cam1"), &spool, timing);
+    let (updates, thread) = config.start(spool).unwrap();
     let reach = |wanted: u64| {
         while proxy.connections() < wanted {
             assert!(!thread.is_finished());
@@ -48,6 +48,6 @@ fn memory_and_files_are_flat_over_a_thousand_reconnects() {
     assert!(files_after <= files + 8, "{files} files, then {files_after}");
     assert!(memory_after <= memory + 1024, "{memory} KiB, then {memory_after}");
     proxy.set(Fault::None);
-    drop(reports);
+    drop(updates);
     assert_eq!(thread.join().unwrap().undelivered, 0);
 }

@@ -32,7 +32,7 @@ use common::device::record;
 use common::{Mosquitto, number};
 use lectern::delivery::payload::State;
 use lectern::delivery::spool::Spool;
-use lectern::delivery::{Report, Timing, deliver};
+use lectern::delivery::{Timing, Update, deliver};
 use rabbitmq::Cluster;
 use rumqttc::{Client, Event, MqttOptions, Packet, QoS};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -147,17 +147,17 @@ fn usages(brokers: &dyn Brokers) -> String {
 async fn run(index: u32, devices: u32, windows: u32, port: u16) -> usize {
     let device = format!("device-{index}");
     let spool = Spool::in_memory(1000).unwrap();
-    let setup = common::setup(&device, common::local_broker(port, &device), &spool, TIMING);
-    let (reports, receiver) = tokio::sync::mpsc::channel(16);
-    let running = tokio::spawn(deliver(setup, spool, receiver));
+    let config = common::config(&device, common::local_broker(port, &device), &spool, TIMING);
+    let (updates, receiver) = tokio::sync::mpsc::channel(16);
+    let running = tokio::spawn(deliver(config, spool, receiver));
     // Spread over a window, as devices are that started at different times.
     tokio::time::sleep(WINDOW * index / devices).await;
-    reports.send(Report::State(State::Watching)).await.unwrap();
+    updates.send(Update::State(State::Watching)).await.unwrap();
     for seq in 0..windows {
         tokio::time::sleep(WINDOW).await;
-        reports.send(Report::Record(record(seq.into()))).await.unwrap();
+        updates.send(Update::Record(record(seq.into()))).await.unwrap();
     }
-    drop(reports);
+    drop(updates);
     running.await.unwrap().undelivered
 }
 

@@ -13,11 +13,11 @@ use lectern::clock::{BootTime, Clock, Stop, SystemClock};
 use lectern::delivery::payload::State;
 use lectern::delivery::spool::storage::{Directory, Storage};
 use lectern::delivery::spool::{self, Folders, MOST_BYTES, Patience, Spool};
-use lectern::delivery::{Report, Setup, Timing};
+use lectern::delivery::{PublisherConfig, Timing, Update};
 use lectern::expression::{Expression, Sighting};
 use lectern::window::{Grid, Window};
 
-use crate::common::{local_broker, setup};
+use crate::common::{config, local_broker};
 use crate::disk::Disk;
 use crate::files::{ACCEPTED, CLOCK_OFFSET, DISK, FINISH, KEPT, Ledger, RUNTIME, payload};
 use crate::folder::{Between, Folder};
@@ -54,13 +54,17 @@ pub(crate) fn run(folder: &Path, port: u16) -> ExitCode {
     let first_seq = spool.next_seq();
     let stop = Stop::default();
     let broker = local_broker(port, "soak-device");
-    let setup = Setup { clock: clock.clone(), stop: stop.clone(), ..setup("soak", broker, &spool, TIMING) };
-    let (reports, thread) = setup.start(spool).unwrap();
-    reports.send(Report::State(State::Watching));
+    let config = PublisherConfig {
+        clock: clock.clone(),
+        stop: stop.clone(),
+        ..config("soak", broker, &spool, TIMING)
+    };
+    let (updates, thread) = config.start(spool).unwrap();
+    updates.send(Update::State(State::Watching));
     let finish = folder.join(FINISH);
-    watch(&*clock, first_seq, &stop, || finish.exists(), |report| reports.send(report));
-    reports.send(Report::State(State::Stopping));
-    drop(reports);
+    watch(&*clock, first_seq, &stop, || finish.exists(), |update| updates.send(update));
+    updates.send(Update::State(State::Stopping));
+    drop(updates);
     if thread.join().unwrap().undelivered == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
@@ -75,7 +79,7 @@ fn watch(
     first_seq: u64,
     stop: &Stop,
     finish: impl Fn() -> bool,
-    mut report: impl FnMut(Report),
+    mut send: impl FnMut(Update),
 ) {
     let mut random = Rng::new();
     let (mut seq, mut opens) = (first_seq, clock.boot());
@@ -87,14 +91,14 @@ fn watch(
             clock.sleep_until(tick, stop);
             let face = random.choice(Expression::ALL).map(Sighting::Certain);
             window.add_frame(face.as_slice());
-            report(Report::Open(window.record_at(clock.boot(), seq, clock)));
+            send(Update::Open(window.record_at(clock.boot(), seq, clock)));
             tick += TICK;
         }
         if finish() {
-            return report(Report::Record(window.record_at(clock.boot(), seq, clock)));
+            return send(Update::Record(window.record_at(clock.boot(), seq, clock)));
         }
         clock.sleep_until(window.ends(), stop);
-        report(Report::Record(window.record_at(window.ends(), seq, clock)));
+        send(Update::Record(window.record_at(window.ends(), seq, clock)));
         seq += 1;
     }
 }

@@ -12,7 +12,7 @@ use lectern::clock::{Stop, SystemClock};
 use lectern::delivery::payload::Identity;
 use lectern::delivery::spool::Spool;
 use lectern::delivery::topics::Topics;
-use lectern::delivery::{Broker, Report, Setup, Timing, Unmonitored, deliver};
+use lectern::delivery::{Broker, PublisherConfig, Timing, Unmonitored, Update, deliver};
 use lectern::window::{Counts, MinuteRecord};
 use lectern_fuzz::{CANARY, Heard};
 use libfuzzer_sys::fuzz_target;
@@ -69,7 +69,7 @@ fuzz_target!(|answers: Vec<Answer<'_>>| {
     let heard = Heard::anew();
     let Scene { runtime, listener, broker } = &*SCENE;
     runtime.block_on(async {
-        let (reports, receiver) = mpsc::channel(4);
+        let (updates, receiver) = mpsc::channel(4);
         let record = MinuteRecord {
             seq: 0,
             start: Timestamp::UNIX_EPOCH,
@@ -79,10 +79,10 @@ fuzz_target!(|answers: Vec<Answer<'_>>| {
             clock_synced: true,
             partial: false,
         };
-        reports.send(Report::Record(record)).await.unwrap();
+        updates.send(Update::Record(record)).await.unwrap();
         let spool = Spool::in_memory(10).unwrap();
         let clock = Arc::new(SystemClock);
-        let setup = Setup {
+        let config = PublisherConfig {
             broker: broker.clone(),
             topics: Topics::new("lectern/v1", "a", "b", "c", "d"),
             identity: Identity { device: "d".to_owned(), boot: spool.boot().to_owned() },
@@ -94,7 +94,7 @@ fuzz_target!(|answers: Vec<Answer<'_>>| {
             monitor: Arc::new(Unmonitored),
         };
         tokio::select! {
-            _ = deliver(setup, spool, receiver) => {}
+            _ = deliver(config, spool, receiver) => {}
             () = answer(listener, &answers) => {}
         }
     });

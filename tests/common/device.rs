@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use lectern::delivery::payload::State;
 use lectern::delivery::spool::Spool;
-use lectern::delivery::{Broker, DeliveryThread, Report, Reports, Setup, Timing};
+use lectern::delivery::{Broker, DeliveryThread, PublisherConfig, Timing, Update, UpdateSender};
 use lectern::window::{Counts, MinuteRecord};
 use serde_json::Value;
 
-use super::{PATIENCE, Subscriber, local_broker, number, setup};
+use super::{PATIENCE, Subscriber, config, local_broker, number};
 
 /// Where its minutes come.
 pub(crate) const MINUTE: &str = "lectern/v1/north/main/101/cam1/minute";
@@ -46,11 +46,11 @@ pub(crate) fn record(seq: u64) -> MinuteRecord {
 }
 
 /// A device that watches.
-pub(crate) fn start(broker: Broker, spool: Spool, discovery: Option<u32>) -> (Reports, DeliveryThread) {
-    let setup = Setup { discovery, ..setup("cam1", broker, &spool, timing()) };
-    let (reports, thread) = setup.start(spool).unwrap();
-    reports.send(Report::State(State::Watching));
-    (reports, thread)
+pub(crate) fn start(broker: Broker, spool: Spool, discovery: Option<u32>) -> (UpdateSender, DeliveryThread) {
+    let config = PublisherConfig { discovery, ..config("cam1", broker, &spool, timing()) };
+    let (updates, thread) = config.start(spool).unwrap();
+    updates.send(Update::State(State::Watching));
+    (updates, thread)
 }
 
 /// What a dashboard keeps of the messages: each key once. Checks that repeats are equal, that nothing is missing, and

@@ -20,7 +20,7 @@ use lectern::clock::{Stop, SystemClock};
 use lectern::delivery::payload::{self, Identity};
 use lectern::delivery::spool::Spool;
 use lectern::delivery::topics::Topics;
-use lectern::delivery::{Broker, Setup, Timing, Unmonitored, probe};
+use lectern::delivery::{Broker, PublisherConfig, Timing, Unmonitored, check_broker};
 use lectern::help::Explained;
 use rumqttc::{Client, Event, MqttOptions, Packet, QoS};
 use serde_json::Value;
@@ -39,7 +39,7 @@ pub(crate) fn lectern() -> Command {
 
 /// Why a broker does not take a test message, as it is printed.
 pub(crate) fn refusal(broker: &Broker) -> String {
-    Explained(&probe(broker, "lectern/v1/check", "{}").unwrap_err()).to_string()
+    Explained(&check_broker(broker, "lectern/v1/check", "{}").unwrap_err()).to_string()
 }
 
 /// A part of the folder of data that is not part of the project. The tests that need it are ignored unless asked for.
@@ -138,9 +138,9 @@ pub(crate) fn local_broker(port: u16, client_id: &str) -> Broker {
 }
 
 /// A device that delivers on the topics `lectern/v1/north/main/101/<device>`, under the system's clock.
-pub(crate) fn setup(device: &str, broker: Broker, spool: &Spool, timing: Timing) -> Setup {
+pub(crate) fn config(device: &str, broker: Broker, spool: &Spool, timing: Timing) -> PublisherConfig {
     let clock = Arc::new(SystemClock);
-    Setup {
+    PublisherConfig {
         broker,
         topics: Topics::new("lectern/v1", "north", "main", "101", device),
         identity: Identity { device: device.to_owned(), boot: spool.boot().to_owned() },
