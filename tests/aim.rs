@@ -21,15 +21,15 @@ fn aim(filter: &str) -> String {
     let text = format!("deployment.basis = \"test\"\ncamera.device = \"file:{}\"\n", stills.display());
     fs::write(&file, text).unwrap();
     let output = lectern().args(["aim", "--looks", "2", "--config"]).arg(&file).output().unwrap();
-    let said = String::from_utf8(output.stdout).unwrap();
-    assert_eq!(output.status.code(), Some(0), "{said}");
-    let lines: Vec<_> = said.lines().collect();
+    let printed = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(0), "{printed}");
+    let lines: Vec<_> = printed.lines().collect();
     // The same picture gives the same advice; and no more than words.
-    assert_eq!(lines.len(), 2, "{said}");
+    assert_eq!(lines.len(), 2, "{printed}");
     let advice = lines.iter().map(|line| line.split_once("=> ").unwrap().1).collect::<Vec<_>>();
-    let words = |text: &str| text.replace(|c: char| c.is_ascii_digit(), "");
-    assert_eq!(words(advice[0]), words(advice[1]));
-    assert!(said.len() < 600 && said.is_ascii() && !said.contains('\x1b'), "{said}");
+    let without_digits = |text: &str| text.replace(|c: char| c.is_ascii_digit(), "");
+    assert_eq!(without_digits(advice[0]), without_digits(advice[1]));
+    assert!(printed.len() < 600 && printed.is_ascii() && !printed.contains('\x1b'), "{printed}");
     eprintln!("{filter}: {}", lines[0]);
     lines[0].to_owned()
 }
@@ -46,19 +46,19 @@ fn a_good_place_is_called_good() {
 
 #[test]
 fn a_face_too_small_asks_for_a_closer_camera() {
-    let said = aim(&on_a_wall(72, 260, 150));
-    assert!(said.contains("move the camera closer: the face is") && said.contains("24 are needed"), "{said}");
+    let printed = aim(&on_a_wall(72, 260, 150));
+    assert!(
+        printed.contains("move the camera closer: the face is") && printed.contains("24 are needed"),
+        "{printed}"
+    );
 }
 
 #[test]
 fn the_reach_is_told_with_a_face_and_without_one() {
     let near = aim(&on_a_wall(400, 120, 40));
     assert!(near.contains("times as far, about 3.0 m"), "{near}");
-    let nobody = aim("drawbox=c=gray:t=fill");
-    assert!(
-        nobody.contains("reach     about ") && nobody.contains("if it sees 70 degrees across"),
-        "{nobody}"
-    );
+    let empty = aim("drawbox=c=gray:t=fill");
+    assert!(empty.contains("reach     about ") && empty.contains("if it sees 70 degrees across"), "{empty}");
 }
 
 #[test]
@@ -77,8 +77,8 @@ fn darkness_asks_for_light() {
 #[test]
 fn a_turned_camera_is_told_by_how_much() {
     for (turn, degrees) in [("hflip,vflip", 180), ("transpose=clock", 270), ("transpose=cclock", 90)] {
-        let said = aim(&format!("{},{turn}", on_a_wall(400, 120, 40)));
-        assert!(said.contains(&format!("set camera.rotate = {degrees}, or turn")), "{said}");
+        let printed = aim(&format!("{},{turn}", on_a_wall(400, 120, 40)));
+        assert!(printed.contains(&format!("set camera.rotate = {degrees}, or turn")), "{printed}");
     }
 }
 
@@ -96,17 +96,17 @@ fn an_empty_room_asks_for_somebody() {
 fn a_camera_that_is_away_is_told_at_each_look_and_none_at_once() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("lectern.toml");
-    let look = |camera: &str| {
+    let aim_at = |camera: &str| {
         let text = format!("deployment.basis = \"test\"\ncamera.device = \"{camera}\"\n");
         fs::write(&file, text).unwrap();
         let output = lectern().args(["aim", "--looks", "2", "--config"]).arg(&file).output().unwrap();
-        let said = [output.stdout, output.stderr].map(|said| String::from_utf8(said).unwrap());
-        (output.status.code(), said)
+        let printed = [output.stdout, output.stderr].map(|printed| String::from_utf8(printed).unwrap());
+        (output.status.code(), printed)
     };
-    let (code, [looks, _]) = look("/dev/no-such-camera");
-    assert_eq!((code, looks.lines().count()), (Some(0), 2), "{looks}");
-    assert!(looks.lines().all(|line| line.contains("plug it in again")), "{looks}");
-    let (code, [looks, error]) = look("/dev/null");
-    assert_eq!((code, looks.as_str()), (Some(1), ""), "{looks}");
+    let (code, [lines, _]) = aim_at("/dev/no-such-camera");
+    assert_eq!((code, lines.lines().count()), (Some(0), 2), "{lines}");
+    assert!(lines.lines().all(|line| line.contains("plug it in again")), "{lines}");
+    let (code, [lines, error]) = aim_at("/dev/null");
+    assert_eq!((code, lines.as_str()), (Some(1), ""), "{lines}");
     assert!(error.contains("is no camera that can be read; name the capture node"), "{error}");
 }

@@ -19,7 +19,7 @@ fn lines(output: &Output) -> Vec<Value> {
     String::from_utf8_lossy(&output.stdout).lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
-fn said(output: &Output) -> String {
+fn stderr(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
@@ -39,7 +39,7 @@ fn a_recording_becomes_minutes_the_last_one_partial() {
         .arg(&video)
         .output()
         .unwrap();
-    assert!(output.status.success(), "{}", said(&output));
+    assert!(output.status.success(), "{}", stderr(&output));
     let records = lines(&output);
     assert_eq!(records.len(), 2);
     let schema = schema();
@@ -62,8 +62,8 @@ fn a_recording_becomes_minutes_the_last_one_partial() {
 
     let svg = std::fs::read_to_string(&chart).unwrap();
     let seen: u64 = records.iter().map(|record| number(record, "faces")).sum();
-    for told in ["Lecture 1", &format!("n = {seen}"), "Shares of 7 kinds", "happy strong"] {
-        assert!(svg.contains(told), "{told}");
+    for text in ["Lecture 1", &format!("n = {seen}"), "Shares of 7 kinds", "happy strong"] {
+        assert!(svg.contains(text), "{text}");
     }
 
     let mut table = csv::Reader::from_path(&minutes).unwrap();
@@ -116,7 +116,7 @@ fn a_folder_of_stills_and_a_stream_are_recordings_too() {
         (number(record, "frames"), number(record, "corrupt"), number(record, "frames_expected")),
         (3, 1, 4)
     );
-    assert!(said(&output).contains("3.jpg: is no readable picture"), "{}", said(&output));
+    assert!(stderr(&output).contains("3.jpg: is no readable picture"), "{}", stderr(&output));
 
     let video = portrait_video(folder.path(), "lecture.mkv", 3);
     let stream = std::fs::File::open(portrait_video(folder.path(), "lecture.y4m", 3)).unwrap();
@@ -140,7 +140,7 @@ fn a_recording_is_searched_for_the_faces_that_were_asked_for_and_no_others() {
         (&["--region", "0,0,0.2,0.2"], 4),
     ] {
         let output = analyze(options);
-        assert!(output.status.success(), "{}", said(&output));
+        assert!(output.status.success(), "{}", stderr(&output));
         assert_eq!(number(&lines(&output)[0], "no_face"), no_face, "{options:?}");
     }
     for options in [["--min-face", "0"], ["--region", "0,0,1"], ["--region", "0.5,0,0.5,1"]] {
@@ -165,7 +165,7 @@ fn a_turned_recording_is_hinted_at_and_counted_with_rotate() {
     let counts = |path: &Path, rotate: &str| {
         let output = lectern().arg("analyze").arg(path).args(["--rotate", rotate]).output().unwrap();
         let [frames, no_face] = ["frames", "no_face"].map(|name| lines(&output)[0][name].as_u64().unwrap());
-        (frames, no_face, said(&output))
+        (frames, no_face, stderr(&output))
     };
     let (frames, no_face, hint) = counts(&turned, "0");
     assert_eq!((frames, no_face), (24, 24), "{hint}");
@@ -221,9 +221,9 @@ fn a_truncated_recording_is_counted_as_far_as_it_goes_and_reported() {
         assert_eq!(records.len(), 2, "{name}: the other recording is analysed all the same");
         assert!(number(&records[0], "frames") > 2, "{name}");
         assert_eq!(records[0]["partial"], true);
-        let said = said(&output);
-        assert_eq!(said.lines().count(), 1, "{said}");
-        assert!(said.contains(name) && said.contains("what could be read is counted"), "{said}");
+        let stderr = stderr(&output);
+        assert_eq!(stderr.lines().count(), 1, "{stderr}");
+        assert!(stderr.contains(name) && stderr.contains("what could be read is counted"), "{stderr}");
     }
 }
 
@@ -242,12 +242,12 @@ fn what_is_no_recording_is_named_with_the_way_out() {
     for (path, problem) in cases {
         let output = lectern().arg("analyze").arg(&path).output().unwrap();
         assert_eq!(output.status.code(), Some(1));
-        let said = said(&output);
+        let stderr = stderr(&output);
         assert!(
-            said.starts_with(&format!("lectern: {}: ", path.display())) && said.contains(problem),
-            "{said}"
+            stderr.starts_with(&format!("lectern: {}: ", path.display())) && stderr.contains(problem),
+            "{stderr}"
         );
-        assert_eq!(said.lines().count(), 1, "{said}");
+        assert_eq!(stderr.lines().count(), 1, "{stderr}");
     }
 }
 
@@ -257,7 +257,7 @@ fn a_machine_without_ffmpeg_is_told_to_install_it() {
     let video = portrait_video(folder.path(), "lecture.mkv", 1);
     let output = lectern().env("PATH", folder.path()).arg("analyze").arg(&video).output().unwrap();
     assert_eq!(output.status.code(), Some(1));
-    assert!(said(&output).contains("install ffmpeg"), "{}", said(&output));
+    assert!(stderr(&output).contains("install ffmpeg"), "{}", stderr(&output));
 }
 
 #[test]
@@ -266,7 +266,7 @@ fn the_person_in_the_clips_is_seen() {
     let clips = std::fs::read_dir(data("clips")).unwrap().map(|entry| entry.unwrap().path());
     let clips: Vec<_> = clips.filter(|path| path.extension().is_some_and(|e| e == "mkv")).collect();
     let output = lectern().arg("analyze").args(&clips).output().unwrap();
-    assert!(output.status.success(), "{}", said(&output));
+    assert!(output.status.success(), "{}", stderr(&output));
     let records = lines(&output);
     let sum = |field| records.iter().map(|record| number(record, field)).sum::<u64>();
     let (frames, seen) = (sum("frames"), sum("faces") + sum("uncertain"));

@@ -40,12 +40,12 @@ fn an_unreadable_picture_is_named_and_the_others_are_measured() {
         let lines = String::from_utf8(output.stdout).unwrap();
         assert_eq!(lines.lines().count(), 1);
         assert!(lines.contains("portrait.png"), "{lines}");
-        let said = String::from_utf8(output.stderr).unwrap();
+        let printed = String::from_utf8(output.stderr).unwrap();
         assert!(
-            said.starts_with(&format!("lectern: {}: is no readable picture", broken.display())),
-            "{said}"
+            printed.starts_with(&format!("lectern: {}: is no readable picture", broken.display())),
+            "{printed}"
         );
-        assert!(said.ends_with("1 of 2 pictures could not be read\n"), "{said}");
+        assert!(printed.ends_with("1 of 2 pictures could not be read\n"), "{printed}");
     }
 }
 
@@ -55,7 +55,7 @@ fn a_bad_configuration_is_wrong_usage() {
     let config = folder.path().join("lectern.toml");
     std::fs::write(&config, "[deployment]\nbasis = \"test\"\n[camera]\ndevce = \"/dev/video0\"\n").unwrap();
     let path = config.to_str().unwrap();
-    let (code, said) = failure(&["run", "--config", path]);
+    let (code, printed) = failure(&["run", "--config", path]);
     assert_eq!(code, Some(2));
     let expected = [
         format!("lectern: {path}:4: camera.devce is not a key; did you mean `camera.device`?\n"),
@@ -63,10 +63,10 @@ fn a_bad_configuration_is_wrong_usage() {
             "lectern: {path}: camera.device is not set; name a camera, for example one from /dev/v4l/by-id/, or file:PATH\n"
         ),
     ];
-    assert_eq!(said, expected.concat());
-    let (code, said) = failure(&["run", "--config", "/no/such/lectern.toml"]);
+    assert_eq!(printed, expected.concat());
+    let (code, printed) = failure(&["run", "--config", "/no/such/lectern.toml"]);
     assert_eq!(code, Some(2));
-    assert!(said.starts_with("lectern: /no/such/lectern.toml: cannot be read: No such file"), "{said}");
+    assert!(printed.starts_with("lectern: /no/such/lectern.toml: cannot be read: No such file"), "{printed}");
     assert_eq!(failure(&["run", "--confg", path]).0, Some(2));
     assert_eq!(failure(&["analyze", "--rate", "1000", "x.mkv"]).0, Some(2));
 }
@@ -84,10 +84,10 @@ fn a_model_with_another_hash_is_refused() {
         *bytes.last_mut().unwrap() ^= 1;
         std::fs::write(&path, bytes).unwrap();
         let what = if file == "pnet.onnx" { "detect" } else { "classify" };
-        let (code, said) = failure(&["--models", models, "eval", what, portrait]);
+        let (code, printed) = failure(&["--models", models, "eval", what, portrait]);
         assert_eq!(code, Some(1));
-        assert!(said.starts_with(&format!("lectern: model {file}: has SHA-256 ")), "{said}");
-        assert_eq!(said.lines().count(), 1, "{said}");
+        assert!(printed.starts_with(&format!("lectern: model {file}: has SHA-256 ")), "{printed}");
+        assert_eq!(printed.lines().count(), 1, "{printed}");
         copy_models(folder.path());
     }
 }
@@ -95,12 +95,12 @@ fn a_model_with_another_hash_is_refused() {
 #[test]
 fn a_classifier_of_another_shape_is_refused() {
     let portrait = "tests/fixtures/portrait.png";
-    let (code, said) = failure(&["eval", "classify", "--classifier", "models/rnet.onnx", portrait]);
+    let (code, printed) = failure(&["eval", "classify", "--classifier", "models/rnet.onnx", portrait]);
     assert_eq!(code, Some(1));
-    assert!(said.contains("models/rnet.onnx") || said.contains("classifier"), "{said}");
-    assert_eq!(said.lines().count(), 1, "{said}");
-    let (code, said) = failure(&["eval", "classify", "--classifier", "Cargo.toml", portrait]);
-    assert_eq!((code, said.lines().count()), (Some(1), 1), "{said}");
+    assert!(printed.contains("models/rnet.onnx") || printed.contains("classifier"), "{printed}");
+    assert_eq!(printed.lines().count(), 1, "{printed}");
+    let (code, printed) = failure(&["eval", "classify", "--classifier", "Cargo.toml", portrait]);
+    assert_eq!((code, printed.lines().count()), (Some(1), 1), "{printed}");
 }
 
 #[test]
@@ -108,8 +108,8 @@ fn a_camera_that_is_none_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let config = folder.path().join("lectern.toml");
     std::fs::write(&config, "[deployment]\nbasis = \"test\"\n[camera]\ndevice = \"/dev/null\"\n").unwrap();
-    let (code, said) = failure(&["run", "--config", config.to_str().unwrap()]);
+    let (code, printed) = failure(&["run", "--config", config.to_str().unwrap()]);
     assert_eq!(code, Some(1));
-    assert!(said.starts_with("lectern: /dev/null: is no camera"), "{said}");
-    assert!(said.contains("/dev/v4l/by-id/") && said.lines().count() == 1, "{said}");
+    assert!(printed.starts_with("lectern: /dev/null: is no camera"), "{printed}");
+    assert!(printed.contains("/dev/v4l/by-id/") && printed.lines().count() == 1, "{printed}");
 }

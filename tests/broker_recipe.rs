@@ -14,7 +14,7 @@ use std::process::Command;
 use std::sync::{Arc, mpsc};
 
 use common::device::{record, rest, timing};
-use common::{Mosquitto, PATIENCE, Subscriber, lectern, local_broker, refusal, write_secret};
+use common::{Mosquitto, Subscriber, TIMEOUT, lectern, local_broker, refusal, write_secret};
 use lectern::delivery::spool::Spool;
 use lectern::delivery::{
     Answer, Broker, DeliveryThread, PublisherConfig, Tls, Update, UpdateSender, check_broker,
@@ -116,9 +116,9 @@ impl Recipe {
         )
         .unwrap();
         let output = lectern().args(["check", "--only", "broker", "--config"]).arg(&config).output().unwrap();
-        let said = String::from_utf8(output.stdout).unwrap();
-        assert!(output.status.success(), "{said}");
-        said
+        let printed = String::from_utf8(output.stdout).unwrap();
+        assert!(output.status.success(), "{printed}");
+        printed
     }
 
     fn device(&self, discovery: Option<u32>) -> (UpdateSender, DeliveryThread) {
@@ -148,7 +148,7 @@ impl Recipe {
         });
         let mut given = Vec::new();
         while given.last().is_none_or(|topic| topic != last) {
-            given.push(topics.recv_timeout(PATIENCE).expect("a message"));
+            given.push(topics.recv_timeout(TIMEOUT).expect("a message"));
         }
         given
     }
@@ -180,8 +180,8 @@ fn a_device_delivers_its_minutes_status_and_announcement() {
 
 #[test]
 fn check_passes_with_the_login_and_the_authority_that_the_recipe_makes() {
-    let said = Recipe::start().check();
-    assert!(said.starts_with("ok       broker") && said.contains("on the 4 topics of"), "{said}");
+    let printed = Recipe::start().check();
+    assert!(printed.starts_with("ok       broker") && printed.contains("on the 4 topics of"), "{printed}");
 }
 
 #[test]
@@ -202,10 +202,14 @@ fn check_names_each_topic_for_which_a_right_is_missing() {
                     });
                     // What was retained while the right was there must not count.
                     recipe.retain(topic);
-                    let said = recipe.check();
-                    assert!(said.starts_with("warning  broker"), "{rest}{topic}: {said}");
+                    let printed = recipe.check();
+                    assert!(printed.starts_with("warning  broker"), "{rest}{topic}: {printed}");
                     for other in topics {
-                        assert_eq!(said.contains(other.as_str()), other == topic, "{rest}{topic}: {said}");
+                        assert_eq!(
+                            printed.contains(other.as_str()),
+                            other == topic,
+                            "{rest}{topic}: {printed}"
+                        );
                     }
                 });
             }
@@ -274,8 +278,8 @@ fn who_reads_is_given_retained_states_and_new_minutes() {
 #[test]
 fn nobody_gets_in_without_a_password_or_without_tls() {
     let recipe = Recipe::start();
-    let nobody = Broker { login: None, ..recipe.broker(DEVICE) };
-    assert!(refusal(&nobody).contains("not authorised"));
+    let anonymous = Broker { login: None, ..recipe.broker(DEVICE) };
+    assert!(refusal(&anonymous).contains("not authorised"));
     let plain = Broker { tls: None, ..recipe.broker(DEVICE) };
     assert!(refusal(&plain).contains("mqtt.url must begin with mqtts://"));
 }

@@ -192,10 +192,10 @@ fn a_tick_shows_what_is_there_now_and_not_what_waited_in_a_buffer() {
         drop(frame(&mut camera));
         sleep(ALL_BUFFERS_FULL);
         vivid.set("test_pattern", pattern);
-        let asked = Instant::now();
+        let requested = Instant::now();
         let [first, ..] = bars(frame(&mut camera));
         assert!(is_near(first[0], f64::from(white)), "shows {first:?} after the picture became {white}");
-        println!("fresh after {:.2} s", asked.elapsed().as_secs_f64());
+        println!("fresh after {:.2} s", requested.elapsed().as_secs_f64());
     }
 }
 

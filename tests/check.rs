@@ -31,10 +31,10 @@ fn check(file: &Path, only: &str) -> Output {
 /// What is said of one part, which must be all that is said.
 fn line(file: &Path, part: &str, code: i32) -> String {
     let output = check(file, part);
-    let said = String::from_utf8(output.stdout).unwrap();
-    assert_eq!(output.status.code(), Some(code), "{said}");
-    assert_eq!(said.lines().count(), 1, "{said}");
-    said
+    let printed = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(code), "{printed}");
+    assert_eq!(printed.lines().count(), 1, "{printed}");
+    printed
 }
 
 #[test]
@@ -77,9 +77,9 @@ fn the_camera_s_reach_is_told_in_words_and_in_numbers() {
     let stills = still(folder.path(), "pad=1920:1080:700:400:color=0x808080");
     let text = format!("camera.device = \"file:{}\"\nanalysis.min_face_px = 30\n", stills.display());
     let file = configuration(folder.path(), &text);
-    let said = line(&file, "camera", 0);
-    assert!(said.contains("gives 1920 x 1080 pixels, a face is 1"), "{said}");
-    assert!(said.contains(" pixels high, smaller than 30 is not seen: up to "), "{said}");
+    let printed = line(&file, "camera", 0);
+    assert!(printed.contains("gives 1920 x 1080 pixels, a face is 1"), "{printed}");
+    assert!(printed.contains(" pixels high, smaller than 30 is not seen: up to "), "{printed}");
     let output =
         lectern().args(["check", "--json", "--only", "camera", "--config"]).arg(&file).output().unwrap();
     let report: Value = serde_json::from_slice(&output.stdout).unwrap();
@@ -95,20 +95,23 @@ fn a_bad_configuration_is_named_with_its_line_and_the_rest_is_skipped() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("lectern.toml");
     fs::write(&file, "[camera]\ndevice = \"/dev/null\"\n").unwrap();
-    let said = line(&file, "configuration", 1);
+    let printed = line(&file, "configuration", 1);
     assert!(
-        said.starts_with("failed   configuration") && said.contains("deployment.basis is not set"),
-        "{said}"
+        printed.starts_with("failed   configuration") && printed.contains("deployment.basis is not set"),
+        "{printed}"
     );
-    let said = String::from_utf8(check(&file, "camera,light,broker,disk").stdout).unwrap();
-    assert_eq!(said.matches("skipped").count(), 4, "{said}");
+    let printed = String::from_utf8(check(&file, "camera,light,broker,disk").stdout).unwrap();
+    assert_eq!(printed.matches("skipped").count(), 4, "{printed}");
     // Why, also where the configuration itself was not asked for.
     let output = check(&file, "broker");
-    let said = String::from_utf8(output.stdout).unwrap();
-    assert!(said.contains("deployment.basis is not set") && said.contains("skipped  broker"), "{said}");
+    let printed = String::from_utf8(output.stdout).unwrap();
+    assert!(
+        printed.contains("deployment.basis is not set") && printed.contains("skipped  broker"),
+        "{printed}"
+    );
     assert_eq!(output.status.code(), Some(1));
-    let said = String::from_utf8(check(&file, "clock").stdout).unwrap();
-    assert!(!said.contains("configuration"), "{said}");
+    let printed = String::from_utf8(check(&file, "clock").stdout).unwrap();
+    assert!(!printed.contains("configuration"), "{printed}");
     fs::write(&file, "deployment.basis = \"test\"\n[window]\nseconds = 7\n[camera]\ndevice = \"/dev/null\"")
         .unwrap();
     assert!(line(&file, "configuration", 1).contains("lectern.toml:3"));
@@ -138,30 +141,30 @@ fn every_mistake_has_its_line_and_its_advice() {
     let folder = tempfile::tempdir().unwrap();
     let text = "camera.device = \"/dev/null\"\nwindow.secnods = 60\nmqtt.password = \"Xyzzy-1\"\n";
     let output = check(&configuration(folder.path(), text), "configuration");
-    let said = String::from_utf8(output.stdout).unwrap();
+    let printed = String::from_utf8(output.stdout).unwrap();
     assert_eq!(output.status.code(), Some(1));
-    let lines: Vec<_> = said.lines().collect();
-    assert_eq!(lines.len(), 2, "{said}");
+    let lines: Vec<_> = printed.lines().collect();
+    assert_eq!(lines.len(), 2, "{printed}");
     assert!(
         lines[0].contains("lectern.toml:4: ") && lines[0].ends_with("; did you mean `window.seconds`?"),
-        "{said}"
+        "{printed}"
     );
     assert!(
         lines[1].contains("lectern.toml:5: ") && lines[1].contains("/etc/credstore/lectern.mqtt-password"),
-        "{said}"
+        "{printed}"
     );
-    assert!(!said.contains("Xyzzy"), "{said}");
+    assert!(!printed.contains("Xyzzy"), "{printed}");
 }
 
 #[test]
 fn short_windows_of_a_camera_are_refused_and_with_permission_a_warning() {
     let folder = tempfile::tempdir().unwrap();
     let short = "camera.device = \"/dev/null\"\nwindow.seconds = 10\n";
-    let said = line(&configuration(folder.path(), short), "configuration", 1);
-    assert!(said.contains("lectern.toml:4: window.seconds = 10 is too short"), "{said}");
+    let printed = line(&configuration(folder.path(), short), "configuration", 1);
+    assert!(printed.contains("lectern.toml:4: window.seconds = 10 is too short"), "{printed}");
     let allowed = format!("{short}window.allow_short = true\n");
-    let said = line(&configuration(folder.path(), &allowed), "configuration", 0);
-    assert!(said.starts_with("warning") && said.contains("10 s and 20 frames"), "{said}");
+    let printed = line(&configuration(folder.path(), &allowed), "configuration", 0);
+    assert!(printed.starts_with("warning") && printed.contains("10 s and 20 frames"), "{printed}");
     let recording = short.replace("/dev/null", "file:/lecture.mkv");
     assert!(line(&configuration(folder.path(), &recording), "configuration", 0).starts_with("ok"));
 }
@@ -170,8 +173,11 @@ fn short_windows_of_a_camera_are_refused_and_with_permission_a_warning() {
 fn a_file_of_the_connection_that_is_missing_is_named() {
     let folder = tempfile::tempdir().unwrap();
     let text = "camera.device = \"/dev/null\"\nmqtt.url = \"mqtts://localhost\"\nmqtt.ca = \"/none.pem\"\n";
-    let said = line(&configuration(folder.path(), text), "configuration", 1);
-    assert!(said.contains("mqtt.ca /none.pem: No such file") && said.contains("put it there"), "{said}");
+    let printed = line(&configuration(folder.path(), text), "configuration", 1);
+    assert!(
+        printed.contains("mqtt.ca /none.pem: No such file") && printed.contains("put it there"),
+        "{printed}"
+    );
 }
 
 #[test]
@@ -183,11 +189,11 @@ fn a_part_that_does_not_exist_is_wrong_usage() {
 fn a_camera_that_is_away_or_none_is_told_apart() {
     let folder = tempfile::tempdir().unwrap();
     let file = configuration(folder.path(), "camera.device = \"/dev/no-such-camera\"\n");
-    let said = line(&file, "camera", 1);
-    assert!(said.contains("No such file") && said.contains("plug it in again"), "{said}");
+    let printed = line(&file, "camera", 1);
+    assert!(printed.contains("No such file") && printed.contains("plug it in again"), "{printed}");
     let file = configuration(folder.path(), "camera.device = \"/dev/null\"\n");
-    let said = line(&file, "camera", 1);
-    assert!(said.contains("is no camera that can be read"), "{said}");
+    let printed = line(&file, "camera", 1);
+    assert!(printed.contains("is no camera that can be read"), "{printed}");
     // A file that is no recording stands for a camera with a format that cannot be decoded;
     // tests/camera.rs has such a camera.
     fs::write(folder.path().join("lecture.mkv"), "no video").unwrap();
@@ -200,14 +206,14 @@ fn a_camera_that_is_away_or_none_is_told_apart() {
 
 #[test]
 fn a_dark_room_and_a_glaring_one_are_told() {
-    for (filter, wanted) in
+    for (filter, expected) in
         [("eq=brightness=-0.45:contrast=0.3", "dark"), ("eq=brightness=0.9:contrast=0.2", "glaring")]
     {
         let folder = tempfile::tempdir().unwrap();
         let stills = still(folder.path(), filter);
         let file = configuration(folder.path(), &format!("camera.device = \"file:{}\"\n", stills.display()));
-        let said = line(&file, "light", 0);
-        assert!(said.starts_with("warning") && said.contains(wanted), "{said}");
+        let printed = line(&file, "light", 0);
+        assert!(printed.starts_with("warning") && printed.contains(expected), "{printed}");
     }
 }
 
@@ -217,8 +223,8 @@ fn a_broker_that_is_down_and_a_wrong_password_are_told_apart() {
     let port = free_port();
     let camera = "camera.device = \"/dev/null\"\n";
     let file = configuration(folder.path(), &format!("{camera}mqtt.url = \"mqtt://127.0.0.1:{port}\"\n"));
-    let said = line(&file, "broker", 1);
-    assert!(said.contains("Connection refused") && said.contains("check mqtt.url"), "{said}");
+    let printed = line(&file, "broker", 1);
+    assert!(printed.contains("Connection refused") && printed.contains("check mqtt.url"), "{printed}");
 
     let broker = Mosquitto::with_password("lectern", "Xyzzy-1");
     let password = folder.path().join("password");
@@ -233,10 +239,10 @@ fn a_broker_that_is_down_and_a_wrong_password_are_told_apart() {
                 password.display()
             ),
         );
-        let said = line(&file, "broker", code);
-        assert!(!said.contains(text), "a secret is never printed: {said}");
+        let printed = line(&file, "broker", code);
+        assert!(!printed.contains(text), "a secret is never printed: {printed}");
         // mosquitto says "not authorised" of a wrong password.
-        assert!(code == 0 || said.contains("password") || said.contains("not authorised"), "{said}");
+        assert!(code == 0 || printed.contains("password") || printed.contains("not authorised"), "{printed}");
     }
 }
 
@@ -246,9 +252,12 @@ fn a_broker_that_throws_messages_away_is_a_warning_and_one_that_throws_the_devic
         let folder = tempfile::tempdir().unwrap();
         let (_broker, port) = Mosquitto::with_access_rules("topic read lectern/#\n", most_queued);
         let text = format!("camera.device = \"/dev/null\"\nmqtt.url = \"mqtt://127.0.0.1:{port}\"\n");
-        let said = line(&configuration(folder.path(), &text), "broker", code);
-        assert!(said.starts_with(verdict) && said.contains("access rules"), "{said}");
-        assert!(said.contains("lectern/v1/unassigned/unassigned/unassigned/cam1/check"), "the topic: {said}");
+        let printed = line(&configuration(folder.path(), &text), "broker", code);
+        assert!(printed.starts_with(verdict) && printed.contains("access rules"), "{printed}");
+        assert!(
+            printed.contains("lectern/v1/unassigned/unassigned/unassigned/cam1/check"),
+            "the topic: {printed}"
+        );
     }
 }
 
@@ -266,8 +275,8 @@ fn models_are_checked_by_hash_and_by_running_them() {
         .arg(&models)
         .output()
         .unwrap();
-    let said = String::from_utf8(output.stdout).unwrap();
-    assert!(said.contains("SHA-256") && output.status.code() == Some(1), "{said}");
+    let printed = String::from_utf8(output.stdout).unwrap();
+    assert!(printed.contains("SHA-256") && output.status.code() == Some(1), "{printed}");
 }
 
 #[test]
@@ -290,9 +299,9 @@ fn a_full_disk_is_a_failure() {
         .arg(&file)
         .output()
         .unwrap();
-    let said = String::from_utf8(unshared.stdout).unwrap();
-    let complaint = String::from_utf8_lossy(&unshared.stderr);
-    assert!(said.starts_with("failed   disk") && said.contains("make room"), "{said}{complaint}");
+    let printed = String::from_utf8(unshared.stdout).unwrap();
+    let stderr = String::from_utf8_lossy(&unshared.stderr);
+    assert!(printed.starts_with("failed   disk") && printed.contains("make room"), "{printed}{stderr}");
 }
 
 /// A configuration that keeps minutes there.
@@ -307,8 +316,8 @@ fn a_spool_directory_that_is_no_folder_is_a_failure() {
     let file = folder.path().join("file");
     fs::write(&file, "").unwrap();
     for directory in [file.as_path(), Path::new("/dev/null")] {
-        let said = line(&keeping_in(folder.path(), directory), "disk", 1);
-        assert!(said.contains("is not a folder; name a folder in spool.directory"), "{said}");
+        let printed = line(&keeping_in(folder.path(), directory), "disk", 1);
+        assert!(printed.contains("is not a folder; name a folder in spool.directory"), "{printed}");
     }
 }
 
@@ -323,10 +332,10 @@ fn files_of_minutes_that_cannot_be_read_or_were_set_aside_are_named_while_the_sp
     fs::write(state.join(unreadable), "minutes").unwrap();
     assert!(line(&file, "disk", 0).contains("MB free"));
     fs::write(state.join("aside-0000000000000003-0000000000000005"), "minutes").unwrap();
-    let said = line(&file, "disk", 0);
+    let printed = line(&file, "disk", 0);
     assert!(
-        said.starts_with("warning") && said.contains("(aside-0000000000000003-0000000000000005)"),
-        "{said}"
+        printed.starts_with("warning") && printed.contains("(aside-0000000000000003-0000000000000005)"),
+        "{printed}"
     );
     // A file that its owner may not read; root is to be without root's rights.
     fs::set_permissions(state.join(unreadable), std::os::unix::fs::PermissionsExt::from_mode(0o000)).unwrap();
@@ -340,7 +349,7 @@ fn files_of_minutes_that_cannot_be_read_or_were_set_aside_are_named_while_the_sp
         .arg(&file)
         .output()
         .unwrap();
-    let said = String::from_utf8(output.stdout).unwrap();
-    assert!(said.starts_with("failed   disk") && said.contains(unreadable), "{said}");
-    assert!(said.contains("Permission denied"), "{said}");
+    let printed = String::from_utf8(output.stdout).unwrap();
+    assert!(printed.starts_with("failed   disk") && printed.contains(unreadable), "{printed}");
+    assert!(printed.contains("Permission denied"), "{printed}");
 }

@@ -69,7 +69,7 @@ fn the_astronaut_smiles_in_a_crop_and_in_the_whole_picture() {
 }
 
 /// What `lectern eval classify` says of the same face again and again: neutral's probability, and the likeliest kind's.
-fn told(arguments: &[&str], face: &str, times: usize) -> Vec<(f32, f32)> {
+fn classify_repeatedly(arguments: &[&str], face: &str, times: usize) -> Vec<(f32, f32)> {
     let mut command = lectern();
     command.args(["eval", "classify"]).args(arguments);
     let output = command.args(std::iter::repeat_n(face, times)).output().unwrap();
@@ -87,11 +87,12 @@ fn told(arguments: &[&str], face: &str, times: usize) -> Vec<(f32, f32)> {
 #[test]
 fn a_face_that_looks_faintly_amused_all_the_time_comes_to_look_more_neutral_and_only_with_person() {
     let amused = "tests/fixtures/faces/portrait-blurred.png";
-    let (with, without) = (told(&["--person"], amused, 120), told(&[], amused, 120));
-    assert!(without.iter().all(|told| *told == without[0]), "{without:?}");
+    let (with, without) =
+        (classify_repeatedly(&["--person"], amused, 120), classify_repeatedly(&[], amused, 120));
+    assert!(without.iter().all(|pair| *pair == without[0]), "{without:?}");
     assert_eq!(with[0], without[0], "nothing is known of the first frame");
     assert!(with[119].0 > 2.0 * with[0].0, "{:?} {:?}", with[0], with[119]);
     // Whoever smiles broadly for a minute still smiles.
-    let smile = told(&["--person"], "tests/fixtures/faces/portrait.png", 120);
+    let smile = classify_repeatedly(&["--person"], "tests/fixtures/faces/portrait.png", 120);
     assert!(smile[119].1 > 0.9 && smile[119].0 < 0.05, "{:?}", smile[119]);
 }

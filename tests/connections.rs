@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use common::device::{broker, reconcile, record, rest, start, timing};
 use common::proxy::{Fault, Proxy};
-use common::{Mosquitto, PATIENCE, Subscriber, refusal, write_secret};
+use common::{Mosquitto, Subscriber, TIMEOUT, refusal, write_secret};
 use lectern::delivery::spool::Spool;
 use lectern::delivery::topics::Topics;
 use lectern::delivery::{Answer, Broker, Timing, Tls, Update, check_broker};
@@ -151,9 +151,9 @@ fn a_connection_that_cannot_be_made_is_explained() {
         (Broker { tls: certificates.tls("none.pem", false), ..broker(good) }, "mqtt.ca"),
         (broker(common::free_port()), "check mqtt.url and the network"),
     ];
-    for (broker, words) in cases {
+    for (broker, expected) in cases {
         let error = refusal(&broker);
-        assert!(error.contains(words), "{error}\nshould contain {words}");
+        assert!(error.contains(expected), "{error}\nshould contain {expected}");
         assert!(!error.contains("Xyzzy") && !format!("{broker:?}").contains("Xyzzy"), "{error}");
     }
 }
@@ -185,9 +185,10 @@ fn what_access_rules_throw_away_is_acknowledged_and_only_a_reader_can_tell() {
 fn a_broker_that_takes_the_status_and_closes_is_asked_less_and_less_often() {
     let (_mosquitto, port) = Mosquitto::with_access_rules("topic read lectern/#\n", 0);
     let proxy = Proxy::before(port);
-    let patient = Timing { longest_backoff: PATIENCE, shutdown_within: Duration::ZERO, ..timing() };
+    let slow_retry = Timing { longest_backoff: TIMEOUT, shutdown_within: Duration::ZERO, ..timing() };
     let spool = Spool::in_memory(10).unwrap();
-    let (updates, thread) = common::config("cam1", broker(proxy.port), &spool, patient).start(spool).unwrap();
+    let (updates, thread) =
+        common::config("cam1", broker(proxy.port), &spool, slow_retry).start(spool).unwrap();
     proxy.wait_for_connection_after(2);
     std::thread::sleep(Duration::from_secs(2));
     drop(updates);
@@ -230,8 +231,8 @@ fn a_broker_that_says_nothing_is_given_up() {
     let port = silent.local_addr().unwrap().port();
     let certificates = Certificates::make();
     let devices = [broker(port), Broker { tls: certificates.tls("ca.pem", false), ..broker(port) }];
-    let probes = devices.map(|device| std::thread::spawn(move || refusal(&device)));
-    for error in probes.map(|probe| probe.join().unwrap()) {
+    let checks = devices.map(|device| std::thread::spawn(move || refusal(&device)));
+    for error in checks.map(|check| check.join().unwrap()) {
         assert!(error.contains("does not answer; check mqtt.url and the network"), "{error}");
     }
 }
@@ -239,7 +240,7 @@ fn a_broker_that_says_nothing_is_given_up() {
 #[test]
 fn a_certificate_that_signs_itself_is_accepted_where_it_is_named_and_right() {
     let certificates = Certificates::make();
-    for (shown, named, words) in [
+    for (shown, named, expected) in [
         ("own", "own.pem", None),
         ("plain", "plain.pem", None),
         (
@@ -254,11 +255,11 @@ fn a_certificate_that_signs_itself_is_accepted_where_it_is_named_and_right() {
     ] {
         let (mosquitto, port) = certificates.broker(shown, "allow_anonymous true");
         let device = Broker { tls: certificates.tls(named, false), ..broker(port) };
-        match words {
+        match expected {
             None => delivers(&mosquitto, device),
-            Some(words) => {
+            Some(expected) => {
                 let error = refusal(&device);
-                assert!(error.contains(words) && error.contains("; "), "{shown} with {named}: {error}");
+                assert!(error.contains(expected) && error.contains("; "), "{shown} with {named}: {error}");
             }
         }
     }
@@ -323,9 +324,9 @@ fn a_file_of_the_connection_that_cannot_be_used_is_told_without_its_content() {
         (login(&PathBuf::from("/dev/null")), "is no regular file"),
         (with("ca.pem", Some(("client.pem", "open"))), "is open to others"),
     ];
-    for (broker, words) in cases {
+    for (broker, expected) in cases {
         let error = refusal(&broker);
-        assert!(error.contains(words) && error.contains("; ") && !error.contains("Xyzzy"), "{error}");
+        assert!(error.contains(expected) && error.contains("; ") && !error.contains("Xyzzy"), "{error}");
     }
 }
 

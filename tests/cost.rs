@@ -179,12 +179,12 @@ fn someone_nearer_is_found_beside_a_known_face() {
         enter(&mut frame, 200, 20, 40);
         analyzer.analyze(&frame).unwrap();
     }
-    let known = analyzer.faces()[0].bbox;
+    let tracked = analyzer.faces()[0].bbox;
     for tick in 2..8 {
         let mut frame = room(tick);
         enter(&mut frame, 200, 20, 40);
         enter(&mut frame, 300, 330, 180);
         analyzer.analyze(&frame).unwrap();
     }
-    assert!(analyzer.faces()[0].bbox.area() > 1.5 * known.area());
+    assert!(analyzer.faces()[0].bbox.area() > 1.5 * tracked.area());
 }

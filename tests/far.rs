@@ -152,17 +152,17 @@ fn an_expression_of_a_face_too_small_to_be_told_is_uncertain() {
     let store = ModelStore::open(None).unwrap();
     let analysis = Analysis { min_face_px: 12, min_confidence: 0.0, ..Analysis::default() };
     let mut analyzer = Analyzer::new(&store, None, analysis).unwrap();
-    for (height, is_told) in [(15.0, false), (30.0, true)] {
+    for (height, is_classified) in [(15.0, false), (30.0, true)] {
         let person = Person::of(height);
         let mut frame = Frame::from_rgb(160, 120, vec![128; 160 * 120 * 3]).unwrap();
         person.put_into(&mut frame, (40, 8));
         analyzer.forget();
         let sightings = analyzer.analyze(&frame).unwrap();
         assert_eq!(sightings.len(), 1, "{height}");
-        assert_eq!(matches!(sightings[0], Sighting::Certain(_)), is_told, "{height}: {sightings:?}");
+        assert_eq!(matches!(sightings[0], Sighting::Certain(_)), is_classified, "{height}: {sightings:?}");
         assert_eq!(
             analyzer.faces()[0].bbox.longer_side() >= f32::from(u8::try_from(SMALLEST_TOLD_PX).unwrap()),
-            is_told
+            is_classified
         );
     }
 }
@@ -189,14 +189,14 @@ fn what_was_watched_before_does_not_change_what_is_found() {
     let person = Person::new();
     let mut random = fastrand::Rng::with_seed(5);
     let empty: Vec<_> = (0..24).map(|_| room(&mut random, &person, None).0).collect();
-    let with_somebody: Vec<_> = (0..24).map(|_| room(&mut random, &person, Some((900, 500))).0).collect();
+    let with_person: Vec<_> = (0..24).map(|_| room(&mut random, &person, Some((900, 500))).0).collect();
     let mut analyzer = Analyzer::new(&ModelStore::open(None).unwrap(), None, Analysis::default()).unwrap();
     let mut watch = |frames: &[Frame]| -> Vec<Vec<Sighting>> {
         analyzer.forget();
         frames.iter().map(|frame| analyzer.analyze(frame).unwrap().to_vec()).collect()
     };
-    let alone = watch(&with_somebody);
+    let alone = watch(&with_person);
     assert!(alone.iter().any(|sightings| !sightings.is_empty()));
     watch(&empty);
-    assert_eq!(watch(&with_somebody), alone);
+    assert_eq!(watch(&with_person), alone);
 }

@@ -11,7 +11,7 @@ use std::fs;
 use std::path::Path;
 
 /// The most lines of a file of the product, without its tests.
-const MOST_LINES: usize = 400;
+const MAX_LINES: usize = 400;
 
 /// The lines of a file without its test module, which ends where a line begins with a brace; code behind it is not left out,
 /// nor is anything else that only tests compile.
@@ -27,17 +27,17 @@ fn without_tests(text: &str) -> Vec<&str> {
 }
 
 /// Looks at every Rust file of a folder, but for those that are tests alone; returns how many there are.
-fn look(folder: &Path) -> usize {
+fn check_folder(folder: &Path) -> usize {
     let mut files = 0;
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
         if path.file_stem().is_some_and(|name| name == "tests") {
             continue;
         } else if path.is_dir() {
-            files += look(&path);
+            files += check_folder(&path);
         } else if path.extension().is_some_and(|ending| ending == "rs") {
             let lines = without_tests(&fs::read_to_string(&path).unwrap()).len();
-            assert!(lines <= MOST_LINES, "{}: {lines} lines, {MOST_LINES} at most", path.display());
+            assert!(lines <= MAX_LINES, "{}: {lines} lines, {MAX_LINES} at most", path.display());
             files += 1;
         }
     }
@@ -48,7 +48,7 @@ fn look(folder: &Path) -> usize {
 fn a_file_of_the_program_fits_into_a_head() {
     let crates = fs::read_dir("crates").unwrap().map(|entry| entry.unwrap().path().join("src"));
     for folder in crates.chain([Path::new("src").to_owned()]) {
-        assert!(look(&folder) > 0, "nothing in {}", folder.display());
+        assert!(check_folder(&folder) > 0, "nothing in {}", folder.display());
     }
 }
 

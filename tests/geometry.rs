@@ -22,7 +22,7 @@ fn ffmpeg(arguments: &[&str], output: &Path) {
     assert!(status.expect("ffmpeg is installed").success(), "{arguments:?}");
 }
 
-fn said(output: &Output) -> String {
+fn stderr(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
@@ -34,7 +34,7 @@ fn minutes(output: &Output) -> Vec<Value> {
 fn faces(folder: &Path, arguments: &[&Path]) -> (u64, [f64; 4]) {
     let table = folder.join("faces.csv");
     let output = lectern().args(["analyze", "--faces-csv"]).arg(&table).args(arguments).output().unwrap();
-    assert!(output.status.success(), "{}", said(&output));
+    assert!(output.status.success(), "{}", stderr(&output));
     let count = minutes(&output).iter().map(|it| number(it, "faces") + number(it, "uncertain")).sum();
     let mean = |name: &str| {
         let cells: Vec<f64> = column(&table, name).iter().map(|cell| cell.parse().unwrap()).collect();
@@ -148,26 +148,26 @@ fn another_video_stream_is_analysed_where_it_is_asked_for() {
     };
     for (stream, no_face) in [("0", 6), ("1", 0)] {
         let output = analyze(stream);
-        assert_eq!(number(&minutes(&output)[0], "no_face"), no_face, "{}", said(&output));
+        assert_eq!(number(&minutes(&output)[0], "no_face"), no_face, "{}", stderr(&output));
         let hint = format!("; {stream} is analysed, --video-stream N analyses another one");
         assert!(
-            said(&output).contains("both.mkv: has 2 video streams: 0 (320 x 240), 1 ("),
+            stderr(&output).contains("both.mkv: has 2 video streams: 0 (320 x 240), 1 ("),
             "{}",
-            said(&output)
+            stderr(&output)
         );
-        assert!(said(&output).contains(&hint), "{}", said(&output));
+        assert!(stderr(&output).contains(&hint), "{}", stderr(&output));
         let settings = column(&folder.path().join("minutes.csv"), "settings").remove(0);
         assert_eq!(settings.contains("video_stream=1"), stream == "1", "{settings}");
     }
     let output = analyze("2");
     assert_eq!(output.status.code(), Some(1));
     assert!(
-        said(&output).contains("has no video stream 2, but 2 video streams: 0 (320 x 240)"),
+        stderr(&output).contains("has no video stream 2, but 2 video streams: 0 (320 x 240)"),
         "{}",
-        said(&output)
+        stderr(&output)
     );
     let output = lectern().arg("analyze").arg(&portrait).output().unwrap();
-    assert!(!said(&output).contains("stream"), "{}", said(&output));
+    assert!(!stderr(&output).contains("stream"), "{}", stderr(&output));
 }
 
 #[test]
@@ -183,9 +183,9 @@ fn stills_and_videos_of_a_folder_come_in_natural_order_without_companions() {
     let table = folder.path().join("frames.csv");
     let output = lectern().args(["analyze", "--frames-csv"]).args([&table, &stills]).output().unwrap();
     assert!(
-        said(&output).contains("stills: 1 files whose names begin with a dot are left out"),
+        stderr(&output).contains("stills: 1 files whose names begin with a dot are left out"),
         "{}",
-        said(&output)
+        stderr(&output)
     );
     let without: Vec<bool> = column(&table, "expression").iter().map(|it| it == "no_face").collect();
     assert_eq!(without, [false, true, false]);
@@ -199,11 +199,11 @@ fn stills_and_videos_of_a_folder_come_in_natural_order_without_companions() {
     fs::write(videos.join("notes.txt"), "not looked at").unwrap();
     fs::copy(stills.join("1.png"), videos.join("cover.png")).unwrap();
     let output = lectern().arg("analyze").arg(&videos).output().unwrap();
-    assert!(output.status.success(), "{}", said(&output));
+    assert!(output.status.success(), "{}", stderr(&output));
     let devices: Vec<_> = minutes(&output).iter().map(|it| it["device"].to_string()).collect();
     assert_eq!(devices, ["\"week_2\"", "\"week_10\""]);
     for left_out in ["videos: 1 files whose names begin with a dot", "videos: 1 pictures beside videos"] {
-        assert!(said(&output).contains(left_out), "{}", said(&output));
+        assert!(stderr(&output).contains(left_out), "{}", stderr(&output));
     }
     let labels: Vec<PathBuf> = ["--label", "a", "--label", "b"].map(PathBuf::from).into();
     let output = lectern().arg("analyze").args(&labels).arg(&videos).output().unwrap();

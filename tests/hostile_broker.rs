@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 
 use common::device::{MINUTE, broker, reconcile, record, timing};
 use common::hostile::{Behaviour, HOSTILE, Hostile};
-use common::{Daemon, PATIENCE, lectern, number, portrait_video, refusal};
+use common::{Daemon, TIMEOUT, lectern, number, portrait_video, refusal};
 use lectern::delivery::spool::Spool;
 use lectern::delivery::{PublisherConfig, Timing, Update};
 use serde_json::Value;
@@ -109,7 +109,7 @@ fn a_stop_ends_whatever_the_peer_does() {
         (0..3).for_each(|seq| updates.send(Update::Record(record(seq))));
         std::thread::sleep(Duration::from_millis(500));
         drop(updates);
-        let limit = Instant::now() + PATIENCE;
+        let limit = Instant::now() + TIMEOUT;
         while !thread.is_finished() {
             assert!(Instant::now() < limit, "{behaviour:?} keeps it from stopping");
             std::thread::sleep(Duration::from_millis(50));
@@ -140,11 +140,11 @@ fn configuration(folder: &Path, video: &Path, port: u16) -> String {
     )
 }
 
-fn check_lines(said: &str, behaviour: Behaviour) {
-    assert!(!said.contains(CANARY), "{behaviour:?} has the password told:\n{said}");
+fn check_lines(printed: &str, behaviour: Behaviour) {
+    assert!(!printed.contains(CANARY), "{behaviour:?} has the password told:\n{printed}");
     let obeyed = |c: char| c.is_control() && c != '\n' || c == '\u{202e}';
-    assert!(!said.contains(obeyed), "{behaviour:?}: {said:?}");
-    assert!(!said.contains("\nlectern: all is well"), "{behaviour:?}: {said}");
+    assert!(!printed.contains(obeyed), "{behaviour:?}: {printed:?}");
+    assert!(!printed.contains("\nlectern: all is well"), "{behaviour:?}: {printed}");
 }
 
 #[test]
@@ -163,7 +163,7 @@ fn neither_the_log_nor_check_tells_the_password_and_no_peer_costs_much() {
 
 /// Holds the CPU time of a daemon before a misbehaving peer against a share of it.
 fn measure(peer: &Hostile, daemon: &Daemon, behaviour: Behaviour) {
-    let limit = Instant::now() + PATIENCE;
+    let limit = Instant::now() + TIMEOUT;
     while peer.connections() == 0 {
         assert!(Instant::now() < limit, "{behaviour:?}: no connection");
         std::thread::sleep(Duration::from_millis(20));
@@ -198,9 +198,9 @@ fn run_and_check(behaviour: Behaviour, video: &Path) {
 
     peer.become_(Behaviour::Honest);
     daemon.terminate();
-    let (code, said) = daemon.finish();
-    assert_eq!(code, Some(0), "{behaviour:?}: {said}");
-    check_lines(&said, behaviour);
+    let (code, printed) = daemon.finish();
+    assert_eq!(code, Some(0), "{behaviour:?}: {printed}");
+    check_lines(&printed, behaviour);
 }
 
 #[test]
@@ -221,10 +221,10 @@ fn what_a_peer_does_instead_of_answering_is_told_with_the_way_out() {
         ),
         (Behaviour::AcknowledgesAnotherId, "acknowledges what it was not sent"),
     ];
-    for (behaviour, words) in cases {
+    for (behaviour, expected) in cases {
         let peer = Hostile::start(behaviour);
         let error = refusal(&broker(peer.port));
-        assert!(error.contains(words), "{behaviour:?}: {error}");
+        assert!(error.contains(expected), "{behaviour:?}: {error}");
         assert!(error.starts_with("broker localhost:") && error.contains("; "), "{error}");
     }
 }
@@ -238,6 +238,6 @@ fn a_port_that_connects_to_itself_tells_no_password() {
     let file = folder.path().join("lectern.toml");
     std::fs::write(&file, text).unwrap();
     let output = lectern().args(["check", "--only", "broker", "--config"]).arg(&file).output().unwrap();
-    let said = String::from_utf8(output.stdout).unwrap();
-    assert!(said.contains("sends back what it is sent") && !said.contains(CANARY), "{said}");
+    let printed = String::from_utf8(output.stdout).unwrap();
+    assert!(printed.contains("sends back what it is sent") && !printed.contains(CANARY), "{printed}");
 }

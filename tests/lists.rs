@@ -25,7 +25,7 @@ fn lines(output: &Output) -> Vec<Value> {
     String::from_utf8_lossy(&output.stdout).lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
-fn said(output: &Output) -> String {
+fn stderr(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
@@ -73,8 +73,8 @@ fn a_signal_writes_what_was_counted_and_is_told_by_the_exit_code() {
         signal(&child, number);
         out.read_line(&mut line).unwrap();
         let output = child.wait_with_output().unwrap();
-        assert_eq!(output.status.code(), Some(code), "{}", said(&output));
-        assert!(said(&output).contains("interrupted in recording 1 of 1"), "{}", said(&output));
+        assert_eq!(output.status.code(), Some(code), "{}", stderr(&output));
+        assert!(stderr(&output).contains("interrupted in recording 1 of 1"), "{}", stderr(&output));
         assert_eq!(column(&table, "partial"), ["false", "true"]);
         assert_eq!(column(&table, "frames")[0], "120");
         assert_eq!(line.lines().count(), 2);
@@ -113,7 +113,7 @@ fn a_list_goes_on_where_it_was_interrupted() {
         entries.filter(|entry| entry.path().extension().is_some_and(|e| e == "json")).count()
     };
     while finished() < 2 {
-        assert!(began.elapsed() < common::PATIENCE, "two recordings are finished");
+        assert!(began.elapsed() < common::TIMEOUT, "two recordings are finished");
         std::thread::sleep(Duration::from_millis(20));
     }
     // Without a chance to say anything.
@@ -121,16 +121,16 @@ fn a_list_goes_on_where_it_was_interrupted() {
     child.wait_with_output().unwrap();
     assert!(!path("minutes.csv").exists());
     let output = analyze("minutes.csv", &[]).output().unwrap();
-    assert_eq!(output.status.code(), Some(2), "{}", said(&output));
+    assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
     assert!(
-        said(&output).contains("holds 2 recordings that an earlier run has finished; go on with --resume")
+        stderr(&output).contains("holds 2 recordings that an earlier run has finished; go on with --resume")
     );
 
     drop(writer);
     fs::remove_file(&pipe).unwrap();
     portrait_video(folder.path(), "stalled.y4m", 2);
     let resumed = analyze("minutes.csv", &["--resume"]).output().unwrap();
-    assert!(resumed.status.success(), "{}", said(&resumed));
+    assert!(resumed.status.success(), "{}", stderr(&resumed));
     assert!(!beside.exists());
     let faces = fs::read(path("faces.csv")).unwrap();
     let whole = analyze("whole.csv", &[]).output().unwrap();
@@ -178,7 +178,7 @@ fn two_recordings_of_the_same_name_stay_two() {
     assert_eq!(column(&table, "device"), ["Prof._M_ller", "Dr._Wei_", "x"]);
     let output = analyze("2", &["--label", "one"]);
     assert_eq!(output.status.code(), Some(2));
-    assert!(said(&output).contains("--label is given 1 times for 3 recordings"), "{}", said(&output));
+    assert!(stderr(&output).contains("--label is given 1 times for 3 recordings"), "{}", stderr(&output));
 }
 
 #[test]
@@ -199,7 +199,7 @@ fn a_manifest_lists_recordings_and_one_that_is_damaged_spoils_no_other() {
         .output()
         .unwrap();
     assert_eq!(output.status.code(), Some(1));
-    assert!(said(&output).contains("b.mkv: holds no video"), "{}", said(&output));
+    assert!(stderr(&output).contains("b.mkv: holds no video"), "{}", stderr(&output));
     let minutes = path("minutes.csv");
     assert_eq!(column(&minutes, "label"), ["Algebra 1", "c"]);
     assert_eq!(column(&minutes, "source"), ["a.mkv", "c"]);
@@ -210,7 +210,7 @@ fn a_manifest_lists_recordings_and_one_that_is_damaged_spoils_no_other() {
     fs::write(path("lectures.csv"), "name\nx\n").unwrap();
     let output = lectern().args(["analyze", "--manifest"]).arg(path("lectures.csv")).output().unwrap();
     assert_eq!(output.status.code(), Some(2));
-    assert!(said(&output).contains("lectures.csv: has no column `file`"), "{}", said(&output));
+    assert!(stderr(&output).contains("lectures.csv: has no column `file`"), "{}", stderr(&output));
 }
 
 #[test]
@@ -228,7 +228,7 @@ fn every_face_is_counted_and_told_of_when_that_is_asked_for() {
     let analyze = |more: &[&str]| {
         let output =
             lectern().args(["analyze", "--faces-csv"]).arg(&faces).args(more).arg(&video).output().unwrap();
-        assert!(output.status.success(), "{}", said(&output));
+        assert!(output.status.success(), "{}", stderr(&output));
         lines(&output).remove(0)
     };
     let seen = |minute: &Value| number(minute, "faces") + number(minute, "uncertain");
@@ -249,15 +249,15 @@ fn a_recording_without_a_face_says_what_to_try() {
     let folder = tempfile::tempdir().unwrap();
     let video = portrait_video(folder.path(), "lecture.mkv", 6);
     let output = lectern().args(["analyze", "--region", "0,0,0.2,0.2"]).arg(&video).output().unwrap();
-    let told = said(&output);
+    let hint = stderr(&output);
     assert!(
         output.status.success()
-            && told.contains("12 of 12 frames show no face (none was seen in pictures of 400 x 400"),
-        "{told}"
+            && hint.contains("12 of 12 frames show no face (none was seen in pictures of 400 x 400"),
+        "{hint}"
     );
-    assert!(told.contains("--min-face") && told.contains("--region") && told.lines().count() == 1, "{told}");
+    assert!(hint.contains("--min-face") && hint.contains("--region") && hint.lines().count() == 1, "{hint}");
     let output = lectern().arg("analyze").arg(&video).output().unwrap();
-    assert_eq!(said(&output), "");
+    assert_eq!(stderr(&output), "");
 }
 
 #[test]
@@ -297,7 +297,7 @@ fn a_pipe_of_y4m_gives_the_counts_of_the_file_that_it_was_made_from() {
                 .stdin(stdin)
                 .output()
                 .unwrap();
-            assert!(output.status.success(), "{}", said(&output));
+            assert!(output.status.success(), "{}", stderr(&output));
             lines(&output).remove(0)
         };
         let piped = read(Path::new("-"), writer.stdout.take().unwrap().into(), "piped.csv");
@@ -370,7 +370,7 @@ fn twelve_recordings_that_are_killed_ten_times_give_the_tables_of_one_run() {
         command.args(more).args(&videos).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
     };
     let whole = start("whole", &[]).wait_with_output().unwrap();
-    assert!(whole.status.success(), "{}", said(&whole));
+    assert!(whole.status.success(), "{}", stderr(&whole));
     let mut random = fastrand::Rng::with_seed(12);
     let mut kills = 0;
     while kills < 10 {
@@ -385,7 +385,7 @@ fn twelve_recordings_that_are_killed_ten_times_give_the_tables_of_one_run() {
         kills += 1;
     }
     let resumed = start("killed", &["--resume"]).wait_with_output().unwrap();
-    assert!(resumed.status.success(), "{}", said(&resumed));
+    assert!(resumed.status.success(), "{}", stderr(&resumed));
     assert_eq!(resumed.stdout, whole.stdout);
     for kind in ["minutes", "frames", "faces"] {
         let table = |name: &str| fs::read(folder.path().join(format!("{name}-{kind}.csv"))).unwrap();
@@ -400,7 +400,7 @@ fn a_table_outlives_a_run_that_could_read_nothing() {
     fs::write(&table, "old").unwrap();
     let missing = folder.path().join("mistyped.mkv");
     let output = lectern().arg("analyze").arg(&missing).arg("--csv").arg(&table).output().unwrap();
-    assert_eq!(output.status.code(), Some(1), "{}", said(&output));
+    assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
     assert_eq!(fs::read_to_string(&table).unwrap(), "old");
     assert_eq!(fs::read_dir(&folder).unwrap().count(), 1, "something is left behind");
 }
@@ -420,11 +420,15 @@ fn what_another_run_left_beside_a_table_is_replaced_or_named() {
     };
     fs::write(path("frames.csv.unfinished"), "a table that was not whole").unwrap();
     let output = analyze(&[("--frames-csv", "frames.csv")]);
-    assert!(output.status.success(), "{}", said(&output));
+    assert!(output.status.success(), "{}", stderr(&output));
     fs::create_dir(path("frames.csv.unfinished")).unwrap();
     let output = analyze(&[("--csv", "minutes.csv"), ("--frames-csv", "frames.csv")]);
-    assert_eq!(output.status.code(), Some(1), "{}", said(&output));
-    assert!(said(&output).contains("go on with it (--resume), or remove that folder"), "{}", said(&output));
+    assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
+    assert!(
+        stderr(&output).contains("go on with it (--resume), or remove that folder"),
+        "{}",
+        stderr(&output)
+    );
 }
 
 #[test]
@@ -439,7 +443,7 @@ fn a_spreadsheets_manifest_and_tables_go_round() {
     command.args(["analyze", "--bom", "--manifest"]).arg(path("lectures.csv"));
     command.arg("--csv").arg(path("minutes.csv")).arg("--frames-csv").arg(path("frames.csv"));
     let output = command.output().unwrap();
-    assert!(output.status.success(), "{}", said(&output));
+    assert!(output.status.success(), "{}", stderr(&output));
     for table in ["minutes.csv", "frames.csv"] {
         let text = fs::read_to_string(path(table)).unwrap();
         assert!(text.starts_with("\u{feff}device,"), "{table}: {text}");
@@ -458,7 +462,7 @@ fn a_spreadsheets_manifest_and_tables_go_round() {
     writer.flush().unwrap();
     for (table, page) in [("minutes.csv", "a.html"), ("saved.csv", "b.html")] {
         let output = lectern().arg("report").arg(path(table)).arg("--out").arg(path(page)).output().unwrap();
-        assert!(output.status.success(), "{table}: {}", said(&output));
+        assert!(output.status.success(), "{table}: {}", stderr(&output));
     }
     let [a, b] = ["a.html", "b.html"].map(|page| fs::read_to_string(path(page)).unwrap());
     assert_eq!(a, b.replace("saved.csv", "minutes.csv"));

@@ -68,9 +68,9 @@ fn the_example_shows_every_key_and_its_true_default() {
             shown.insert(format!("{section}.{key}"));
         }
     }
-    let known: BTreeSet<_> = lectern::config::keys().collect();
-    assert!(known.len() > 15, "{known:?}");
-    assert_eq!(shown, known);
+    let defined: BTreeSet<_> = lectern::config::keys().collect();
+    assert!(defined.len() > 15, "{defined:?}");
+    assert_eq!(shown, defined);
 }
 
 /// What `systemd-analyze` prints and whether it succeeds, with the program in its place.
@@ -83,16 +83,16 @@ fn analyse(arguments: &[&str], unit: &str) -> (String, bool) {
     }
     let output = Command::new("systemd-analyze").args(arguments).arg(folder.path().join(unit)).output();
     let output = output.expect("systemd-analyze is installed");
-    let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
-    (said, output.status.success())
+    let printed = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+    (printed, output.status.success())
 }
 
 #[test]
 #[ignore = "needs systemd-analyze, of the package systemd"]
 fn systemd_has_nothing_to_say_about_the_units() {
     for unit in UNITS {
-        let (said, good) = analyse(&["verify", "--man=no"], unit);
-        assert!(good && said.is_empty(), "{said}");
+        let (printed, good) = analyse(&["verify", "--man=no"], unit);
+        assert!(good && printed.is_empty(), "{printed}");
     }
 }
 
@@ -109,10 +109,11 @@ fn counting_waits_for_no_network_and_a_broker_behind_nat64_is_reached() {
 #[test]
 #[ignore = "needs systemd-analyze, of the package systemd"]
 fn the_unit_is_hardly_exposed() {
-    let (said, good) = analyse(&["security", "--offline=true", "--threshold=13"], "lectern.service");
-    assert!(good, "{said}");
-    let (said, good) = analyse(&["security", "--offline=true", "--threshold=13"], "lectern-status.service");
-    assert!(good, "{said}");
+    let (printed, good) = analyse(&["security", "--offline=true", "--threshold=13"], "lectern.service");
+    assert!(good, "{printed}");
+    let (printed, good) =
+        analyse(&["security", "--offline=true", "--threshold=13"], "lectern-status.service");
+    assert!(good, "{printed}");
 }
 
 #[test]

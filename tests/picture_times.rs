@@ -152,8 +152,11 @@ fn a_video_stream_that_starts_late_keeps_its_offset() {
     );
     let table = folder.join("frames.csv");
     let output = lectern().args(["analyze", "--frames-csv"]).args([&table, &late]).output().unwrap();
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(output.status.success() && said.contains("no picture from 0:00:00.0 to 0:00:06.5"), "{said}");
+    let printed = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(
+        output.status.success() && printed.contains("no picture from 0:00:00.0 to 0:00:06.5"),
+        "{printed}"
+    );
     assert_eq!(column(&table, "seconds"), ["6.500", "7.000", "7.500", "8.000", "8.500", "9.000"]);
     let pictures = ["6.480", "6.980", "7.480", "7.980", "8.480", "8.980"];
     assert_eq!(column(&table, "picture_seconds"), pictures);

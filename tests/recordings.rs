@@ -48,7 +48,7 @@ fn lines(output: &Output) -> Vec<Value> {
     String::from_utf8_lossy(&output.stdout).lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
-fn said(output: &Output) -> String {
+fn stderr(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
@@ -62,11 +62,15 @@ fn a_pause_is_expected_and_not_counted() {
     // Two seconds, an hour's pause, two seconds.
     let video = retimed(&clip(folder.path(), "whole.mkv", "10", 4), "pause.mkv", "PTS+gte(PTS,2000)*3600000");
     let output = analyze(&[&video]);
-    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
     // The frame before the pause stands for two seconds at most.
     assert_eq!((sum(&output, "frames"), sum(&output, "frames_expected")), (4 + 3 + 4, 7208));
-    assert!(said(&output).contains("pause.mkv: no picture from 0:00:03.5 to 1:00:02.0"), "{}", said(&output));
-    assert_eq!(said(&output).lines().count(), 1);
+    assert!(
+        stderr(&output).contains("pause.mkv: no picture from 0:00:03.5 to 1:00:02.0"),
+        "{}",
+        stderr(&output)
+    );
+    assert_eq!(stderr(&output).lines().count(), 1);
 }
 
 #[test]
@@ -77,7 +81,7 @@ fn a_damaged_timestamp_adds_no_frame() {
         let video = retimed(&whole, "damaged.mkv", &format!("max(0,PTS+eq(N,40)*{jump})"));
         let output = analyze(&[&video]);
         let counted = (sum(&output, "frames"), sum(&output, "frames_expected"));
-        assert_eq!(counted, (20, 20), "{jump}: {}", said(&output));
+        assert_eq!(counted, (20, 20), "{jump}: {}", stderr(&output));
     }
 }
 
@@ -112,13 +116,13 @@ fn time_that_begins_anew_goes_on_and_a_stretch_that_jumps_is_counted_once() {
     let anew = reclustered(&whole, "anew.mkv", |ms| if ms >= 10_000 { ms - 10_000 } else { ms });
     let output = analyze(&[&anew]);
     let (frames, expected) = (sum(&output, "frames"), sum(&output, "frames_expected"));
-    assert!((39..=41).contains(&frames) && frames == expected, "{frames} of {expected}: {}", said(&output));
+    assert!((39..=41).contains(&frames) && frames == expected, "{frames} of {expected}: {}", stderr(&output));
     // One bit of one time, which moves two seconds by half a minute.
     let jumped =
         reclustered(&whole, "jumped.mkv", |ms| if (9000..11_000).contains(&ms) { ms ^ 0x8000 } else { ms });
     let output = analyze(&[&jumped]);
     let frames = sum(&output, "frames");
-    assert!((36..=44).contains(&frames), "{frames}: {}", said(&output));
+    assert!((36..=44).contains(&frames), "{frames}: {}", stderr(&output));
 }
 
 #[test]
@@ -128,9 +132,9 @@ fn a_jump_of_many_hours_is_damage_and_what_came_before_is_counted() {
     let video = retimed(&whole, "jump.mkv", "PTS+gte(PTS,2000)*28800000");
     let output = analyze(&[&video]);
     assert_eq!(output.status.code(), Some(1));
-    assert_eq!(sum(&output, "frames"), 7, "{}", said(&output));
-    assert!(said(&output).contains("its time jumps by 8.0 hours"), "{}", said(&output));
-    assert_eq!(said(&output).lines().count(), 1);
+    assert_eq!(sum(&output, "frames"), 7, "{}", stderr(&output));
+    assert!(stderr(&output).contains("its time jumps by 8.0 hours"), "{}", stderr(&output));
+    assert_eq!(stderr(&output).lines().count(), 1);
 }
 
 /// The shown pictures of a recording that is sound: their planes.
@@ -205,12 +209,12 @@ fn what_can_name_other_files_is_not_opened() {
         let path = folder.path().join(name);
         std::fs::write(&path, text).unwrap();
         let output = analyze(&[&path]);
-        assert_eq!((output.status.code(), output.stdout.len()), (Some(1), 0), "{name}: {}", said(&output));
+        assert_eq!((output.status.code(), output.stdout.len()), (Some(1), 0), "{name}: {}", stderr(&output));
         assert!(
-            said(&output).contains("is a playlist, a list of files")
-                && said(&output).contains("convert it first")
+            stderr(&output).contains("is a playlist, a list of files")
+                && stderr(&output).contains("convert it first")
         );
-        assert_eq!(said(&output).lines().count(), 1);
+        assert_eq!(stderr(&output).lines().count(), 1);
     }
 }
 
@@ -225,15 +229,15 @@ fn a_recording_without_one_readable_picture_is_a_failure() {
     for path in [stills.clone(), stills.join("0.jpg"), empty] {
         let output = analyze(&[&path]);
         assert_eq!(output.status.code(), Some(1), "{}", path.display());
-        let told = format!("{}: not one picture of it could be read", path.display());
-        assert!(said(&output).contains(&told), "{}", said(&output));
+        let expected = format!("{}: not one picture of it could be read", path.display());
+        assert!(stderr(&output).contains(&expected), "{}", stderr(&output));
     }
 }
 
 #[test]
 fn a_single_picture_is_a_recording_of_one() {
     let output = analyze(&[Path::new("assets/portrait.jpg")]);
-    assert!(output.status.success(), "{}", said(&output));
+    assert!(output.status.success(), "{}", stderr(&output));
     assert_eq!((sum(&output, "frames"), sum(&output, "frames_expected"), sum(&output, "faces")), (1, 1, 1));
 }
 
@@ -278,11 +282,11 @@ fn a_picture_that_claims_too_many_pixels_is_refused_before_it_takes_memory() {
                 .arg(&path)
                 .output()
                 .unwrap();
-            assert_eq!(output.status.code(), Some(1), "{name}: {}", said(&output));
+            assert_eq!(output.status.code(), Some(1), "{name}: {}", stderr(&output));
             assert!(
-                said(&output).contains("at most 8192 x 4096 are read; scale it down first"),
+                stderr(&output).contains("at most 8192 x 4096 are read; scale it down first"),
                 "{}",
-                said(&output)
+                stderr(&output)
             );
         }
     }
@@ -290,7 +294,7 @@ fn a_picture_that_claims_too_many_pixels_is_refused_before_it_takes_memory() {
     ffmpeg(&["-f", "lavfi", "-i", "color=s=8320x4160:r=1:d=1", "-c:v", "mjpeg"], &large);
     let output = analyze(&[&large]);
     assert_eq!(output.status.code(), Some(1));
-    assert!(said(&output).contains("is 8320 x 4160 pixels, and at most"), "{}", said(&output));
+    assert!(stderr(&output).contains("is 8320 x 4160 pixels, and at most"), "{}", stderr(&output));
 }
 
 #[test]
@@ -322,9 +326,9 @@ fn an_output_never_overwrites_an_input_or_another_output() {
         (&["--csv", "stills", "lec1.mkv"], "is a folder"),
     ] {
         let output = given(arguments);
-        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {}", said(&output));
-        assert!(said(&output).contains(problem), "{arguments:?}: {}", said(&output));
-        assert_eq!((said(&output).lines().count(), output.stdout.len()), (1, 0));
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {}", stderr(&output));
+        assert!(stderr(&output).contains(problem), "{arguments:?}: {}", stderr(&output));
+        assert_eq!((stderr(&output).lines().count(), output.stdout.len()), (1, 0));
     }
     assert_eq!(std::fs::read(&video).unwrap(), before);
     assert_eq!(std::fs::read(path("old.csv")).unwrap(), b"old");
@@ -335,7 +339,7 @@ fn an_output_never_overwrites_an_input_or_another_output() {
         .arg(&video)
         .output()
         .unwrap();
-    assert!(output.status.success(), "{}", said(&output));
+    assert!(output.status.success(), "{}", stderr(&output));
     // Standard input is an input by whatever name.
     let stream = portrait_video(folder.path(), "lec.y4m", 1);
     let output = lectern()
@@ -344,7 +348,7 @@ fn an_output_never_overwrites_an_input_or_another_output() {
         .stdin(std::fs::File::open(&stream).unwrap())
         .output()
         .unwrap();
-    assert_eq!(output.status.code(), Some(2), "{}", said(&output));
+    assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
 }
 
 #[test]
@@ -352,8 +356,8 @@ fn no_frame_in_a_window_is_wrong_usage() {
     let folder = tempfile::tempdir().unwrap();
     let clip = clip(folder.path(), "clip.mkv", "5", 1);
     let output = analyze(&["--rate".as_ref(), "0.1".as_ref(), "--window".as_ref(), "5".as_ref(), &clip]);
-    assert_eq!(output.status.code(), Some(2), "{}", said(&output));
-    assert!(said(&output).contains("--rate 0.1 gives no frame in --window 5"), "{}", said(&output));
+    assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
+    assert!(stderr(&output).contains("--rate 0.1 gives no frame in --window 5"), "{}", stderr(&output));
 }
 
 #[test]
@@ -364,7 +368,7 @@ fn windows_that_hold_no_whole_number_of_frames_keep_time_with_the_recording() {
         let table = folder.path().join("frames.csv");
         let options = ["--rate", rate, "--window", window, "--frames-csv"].map(Path::new);
         let output = analyze(&[&options[..], &[&table, &clip]].concat());
-        assert!(output.status.success(), "{}", said(&output));
+        assert!(output.status.success(), "{}", stderr(&output));
         let (frames, hz) = (sum(&output, "frames"), rate.parse::<f64>().unwrap());
         assert_eq!((frames, lines(&output).len()), (sum(&output, "frames_expected"), windows), "{rate}");
         // The picture that a frame shows is that many periods from the start.

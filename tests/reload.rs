@@ -51,11 +51,11 @@ fn a_reload_takes_over_a_good_configuration_and_refuses_a_bad_one() {
     daemon.hang_up();
     daemon.terminate();
     messages.extend(subscriber.until(|_, payload| payload["state"] == "offline"));
-    let (code, said) = daemon.finish();
-    assert_eq!(code, Some(0), "{said}");
-    assert_eq!(said.matches("the old configuration stays in use").count(), 1, "{said}");
-    assert!(said.contains("must divide 3600, not 7"), "{said}");
-    assert!(said.contains("the configuration was read again"), "{said}");
+    let (code, printed) = daemon.finish();
+    assert_eq!(code, Some(0), "{printed}");
+    assert_eq!(printed.matches("the old configuration stays in use").count(), 1, "{printed}");
+    assert!(printed.contains("must divide 3600, not 7"), "{printed}");
+    assert!(printed.contains("the configuration was read again"), "{printed}");
     assert_one_gapless_boot(&messages);
 }
 
@@ -92,7 +92,7 @@ fn a_refused_reload_cuts_no_minute() {
         }
         fs::write(&file, text).unwrap();
         daemon.hang_up();
-        daemon.wait_until_it_says(why);
+        daemon.wait_for_output(why);
         // The window during which it was refused, and one after it.
         messages.extend(subscriber.until(|topic, _| topic.ends_with("/minute")));
         messages.extend(subscriber.until(|_, payload| is_watched(payload)));
@@ -103,10 +103,10 @@ fn a_refused_reload_cuts_no_minute() {
     }
     daemon.terminate();
     messages.extend(subscriber.until(|_, payload| payload["state"] == "offline"));
-    let (code, said) = daemon.finish();
-    assert_eq!(code, Some(0), "{said}");
-    assert_eq!(said.matches("the old configuration stays in use").count(), 3, "{said}");
-    assert!(!said.contains("read again and is in use"), "{said}");
+    let (code, printed) = daemon.finish();
+    assert_eq!(code, Some(0), "{printed}");
+    assert_eq!(printed.matches("the old configuration stays in use").count(), 3, "{printed}");
+    assert!(!printed.contains("read again and is in use"), "{printed}");
     assert_one_gapless_boot(&messages);
 }
 
@@ -125,22 +125,22 @@ fn a_reload_with_the_same_camera_goes_on_watching_while_the_broker_is_away() {
     let is_minute = |topic: &str| topic.ends_with("/minute");
     let mut messages = subscriber.until(|topic, payload| is_minute(topic) && payload["partial"] == false);
     broker.stop();
-    daemon.wait_until_it_says("windows wait meanwhile");
+    daemon.wait_for_output("windows wait meanwhile");
     // Another place, another window and so another spool: everything of it but the camera.
     let file = daemon.folder.path().join("lectern.toml");
     let text = fs::read_to_string(&file).unwrap();
     fs::write(&file, text.replace("room = \"101\"", "room = \"102\"").replace("seconds = 1", "seconds = 2"))
         .unwrap();
     daemon.hang_up();
-    daemon.wait_until_it_says("the configuration was read again");
+    daemon.wait_for_output("the configuration was read again");
     broker.restart();
     let is_there = |topic: &str| topic == "lectern/v1/north/main/102/cam1/minute";
     let is_whole = |payload: &Value| payload["seconds"] == 2 && payload["partial"] == false;
     messages.extend(subscriber.until(|topic, payload| is_there(topic) && is_whole(payload)));
     daemon.terminate();
     messages.extend(subscriber.until(|_, payload| payload["state"] == "offline"));
-    let (code, said) = daemon.finish();
-    assert_eq!(code, Some(0), "{said}");
+    let (code, printed) = daemon.finish();
+    assert_eq!(code, Some(0), "{printed}");
     let mut minutes: Vec<_> = messages.iter().filter(|(topic, _)| is_minute(topic)).cloned().collect();
     // One whose PUBACK the broker took to its grave may come twice.
     minutes.dedup();
@@ -184,7 +184,7 @@ fn a_reload_to_another_camera_watches_that_one() {
     let text = fs::read_to_string(&file).unwrap();
     fs::write(&file, text.replace("one.mkv", "two.mkv")).unwrap();
     daemon.hang_up();
-    daemon.wait_until_it_says("the configuration was read again");
+    daemon.wait_for_output("the configuration was read again");
     // The first one is not needed any more.
     fs::remove_file(&videos[0]).unwrap();
     let is_seen = |payload: &Value| payload["partial"] == false && number(payload, "frames") > 0;
@@ -207,14 +207,14 @@ fn a_stop_during_a_reload_still_tells_of_windows_that_are_lost() {
     let text = Daemon::configuration(state.path(), common::free_port(), &video, 1);
     let text = text.split("[spool]").next().unwrap();
     let mut daemon = Daemon::start_with(state, text, "info", &[]);
-    daemon.wait_until_it_says("Connection refused");
+    daemon.wait_for_output("Connection refused");
     std::thread::sleep(std::time::Duration::from_secs(2));
     daemon.hang_up();
     std::thread::sleep(std::time::Duration::from_secs(1));
     daemon.terminate();
-    let (code, said) = daemon.finish();
-    assert_eq!(code, Some(1), "{said}");
-    assert!(said.contains("are lost with this process"), "{said}");
+    let (code, printed) = daemon.finish();
+    assert_eq!(code, Some(1), "{printed}");
+    assert!(printed.contains("are lost with this process"), "{printed}");
 }
 
 /// The configuration is a FIFO, so that the process is caught where it has only begun to start.
@@ -237,13 +237,13 @@ fn a_hangup_during_the_start_is_a_reload_and_not_the_end() {
     fs::rename(&regular, &file).unwrap();
     std::io::Write::write_all(&mut pipe, text.as_bytes()).unwrap();
     drop(pipe);
-    daemon.wait_until_it_says("the configuration was read again");
+    daemon.wait_for_output("the configuration was read again");
     let messages =
         subscriber.until(|topic, payload| topic.ends_with("/minute") && payload["partial"] == false);
     assert_one_gapless_boot(&messages);
     daemon.terminate();
-    let (code, said) = daemon.finish();
-    assert_eq!(code, Some(0), "{said}");
+    let (code, printed) = daemon.finish();
+    assert_eq!(code, Some(0), "{printed}");
 }
 
 #[test]
@@ -259,8 +259,9 @@ fn a_spool_directory_that_is_left_is_named() {
     let text = fs::read_to_string(&file).unwrap();
     fs::write(&file, text.replace("/state\"", "/other\"")).unwrap();
     daemon.hang_up();
-    let told = format!("spool.directory was {}: minutes that wait there are delivered when", left.display());
-    daemon.wait_until_it_says(&told);
+    let warning =
+        format!("spool.directory was {}: minutes that wait there are delivered when", left.display());
+    daemon.wait_for_output(&warning);
     daemon.terminate();
     assert_eq!(daemon.finish().0, Some(0));
 }

@@ -16,7 +16,7 @@ use std::process::Output;
 
 use common::{kinds, lectern, portrait_video};
 
-fn said(output: &Output) -> String {
+fn stderr(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
@@ -50,7 +50,7 @@ const MERRY: [u32; 13] = [20, 4, 0, 0, 0, 0, 0, 20, 60, 0, 0, 2, 0];
 
 fn report(table: &Path, out: &Path) -> String {
     let output = lectern().args(["report", "--out"]).args([out, table]).output().unwrap();
-    assert!(output.status.success(), "{}", said(&output));
+    assert!(output.status.success(), "{}", stderr(&output));
     fs::read_to_string(out).unwrap()
 }
 
@@ -62,7 +62,7 @@ fn a_minute_that_two_tables_hold_is_one_minute() {
     let once = report(&path("minutes.csv"), &path("once.html"));
     let arguments = ["report", "--out", "twice.html", "minutes.csv", "minutes.csv"];
     let output = lectern().args(arguments).current_dir(&folder).output().unwrap();
-    assert!(output.status.success(), "{}", said(&output));
+    assert!(output.status.success(), "{}", stderr(&output));
     assert_eq!(fs::read_to_string(path("twice.html")).unwrap(), once);
 }
 
@@ -98,7 +98,7 @@ fn a_page_holds_no_picture_and_loads_nothing() {
         addresses,
         page.matches("http://www.w3.org/2000/svg").count() + page.matches("http-equiv").count()
     );
-    for told in [
+    for text in [
         "3 recorded lectures compared",
         "&lt;b&gt;Algebra &amp;",
         "Teacher Müller (2 lectures)",
@@ -107,7 +107,7 @@ fn a_page_holds_no_picture_and_loads_nothing() {
         "<li>classifier=43c365c67f70d20d</li>",
         "more than chance and known errors",
     ] {
-        assert!(page.contains(told), "{told}");
+        assert!(page.contains(text), "{text}");
     }
     assert_eq!(page, report(&path("minutes.csv"), &path("again.html")), "the same tables give the same page");
 }
@@ -140,25 +140,26 @@ fn what_was_analysed_differently_is_told_and_what_is_no_table_is_refused() {
             .args([&path(name), &video])
             .output()
             .unwrap();
-        assert!(output.status.success(), "{}", said(&output));
+        assert!(output.status.success(), "{}", stderr(&output));
     }
     let tables = ["a.csv", "b.csv", "a.csv"].map(path);
     let written = [path("r.html"), path("r.png")];
     let mut command = lectern();
     command.arg("report").args(tables).arg("--out").arg(&written[0]).arg("--chart").arg(&written[1]);
     let output = command.output().unwrap();
-    assert!(output.status.success(), "{}", said(&output));
+    assert!(output.status.success(), "{}", stderr(&output));
     let page = fs::read_to_string(path("r.html")).unwrap();
     assert!(page.contains("2 recorded lectures") && page.contains("analysed with different settings"));
     assert!(!page.contains("errors of this classifier are not known"));
     assert!(fs::read(path("r.png")).unwrap().starts_with(b"\x89PNG"));
 
     fs::write(path("none.csv"), "a,b\n1,2\n").unwrap();
-    for (table, told) in [("none.csv", "has no column `device`"), ("a.csv", "would overwrite the input")] {
+    for (table, expected) in [("none.csv", "has no column `device`"), ("a.csv", "would overwrite the input")]
+    {
         let output =
             lectern().arg("report").arg(path(table)).arg("--out").arg(path("a.csv")).output().unwrap();
-        assert_eq!(output.status.code(), Some(2), "{}", said(&output));
-        assert!(said(&output).contains(told), "{}", said(&output));
+        assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
+        assert!(stderr(&output).contains(expected), "{}", stderr(&output));
     }
 }
 
@@ -169,7 +170,7 @@ fn a_chart_of_a_label_with_control_characters_can_be_opened() {
     table(&path("minutes.csv"), &[("a\u{1b}[31m\u{b}", "Müller", CALM, 5)], 45);
     let arguments = ["report", "minutes.csv", "--out", "page.html", "--chart", "chart.svg"];
     let output = lectern().args(arguments).current_dir(&folder).output().unwrap();
-    assert!(output.status.success(), "{}", said(&output));
+    assert!(output.status.success(), "{}", stderr(&output));
     let text = fs::read_to_string(path("chart.svg")).unwrap();
     assert!(!text.chars().any(|c| c.is_control() && c != '\n'), "{text}");
 }

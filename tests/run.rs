@@ -46,8 +46,8 @@ fn records_come_in_order_and_a_stop_publishes_the_open_window() {
     std::thread::sleep(Duration::from_secs(2));
     daemon.terminate();
     messages.extend(subscriber.until(|_, payload| payload["state"] == "offline"));
-    let (code, said) = daemon.finish();
-    assert_eq!(code, Some(0), "{said}");
+    let (code, printed) = daemon.finish();
+    assert_eq!(code, Some(0), "{printed}");
 
     assert!(messages.iter().all(|(topic, _)| topic == MINUTE || topic == STATUS));
     let minutes = minutes(&messages);
@@ -68,7 +68,7 @@ fn records_come_in_order_and_a_stop_publishes_the_open_window() {
     assert_eq!(states[states.len() - 2..], ["stopping", "offline"]);
     assert!(states.contains(&"watching"));
     // Words for people hold no counts.
-    assert!(!said.contains("faces") && !said.contains("neutral"), "{said}");
+    assert!(!printed.contains("faces") && !printed.contains("neutral"), "{printed}");
 }
 
 #[test]
@@ -103,16 +103,16 @@ fn a_broker_that_never_comes_is_named_and_the_windows_are_kept() {
     let video = portrait_video(folder.path(), "lecture.mkv", 3);
     let port = common::free_port();
     let mut daemon = Daemon::start(port, &video, 1);
-    let complaint = format!("broker 127.0.0.1:{port}: Connection refused");
-    daemon.wait_until_it_says(&complaint);
+    let refusal = format!("broker 127.0.0.1:{port}: Connection refused");
+    daemon.wait_for_output(&refusal);
     // Time for more attempts, about which nothing new is to be said.
     std::thread::sleep(Duration::from_secs(2));
     daemon.terminate();
-    let (code, said) = daemon.finish();
-    assert_eq!(code, Some(0), "{said}");
-    assert_eq!(said.matches(&complaint).count(), 1, "{said}");
-    assert!(said.contains("check mqtt.url and the network"), "{said}");
-    assert!(said.contains("they are kept for the next run"), "{said}");
+    let (code, printed) = daemon.finish();
+    assert_eq!(code, Some(0), "{printed}");
+    assert_eq!(printed.matches(&refusal).count(), 1, "{printed}");
+    assert!(printed.contains("check mqtt.url and the network"), "{printed}");
+    assert!(printed.contains("they are kept for the next run"), "{printed}");
 }
 
 #[test]
@@ -208,20 +208,20 @@ fn secrets_are_told_to_nobody() {
         secret.display()
     );
     let mut daemon = Daemon::start_with(folder, &text, "lectern=trace,rumqttc=trace,rustls=trace", &[]);
-    daemon.wait_until_it_says("password is wrong");
+    daemon.wait_for_output("password is wrong");
     let settings = Settings::load(&daemon.folder.path().join("lectern.toml")).unwrap();
     let pid = daemon.child.id();
     let of = |file: &str| {
         String::from_utf8_lossy(&std::fs::read(format!("/proc/{pid}/{file}")).unwrap()).into_owned()
     };
-    for (told, sign) in
+    for (text, sign) in
         [(of("cmdline"), "run"), (of("environ"), "LECTERN_LOG"), (format!("{settings:?}"), "password")]
     {
-        assert!(told.contains(sign) && !told.contains("Xyzzy"), "{told}");
+        assert!(text.contains(sign) && !text.contains("Xyzzy"), "{text}");
     }
     daemon.terminate();
-    let (_, said) = daemon.finish();
-    assert!(!said.contains("Xyzzy"), "{said}");
+    let (_, printed) = daemon.finish();
+    assert!(!printed.contains("Xyzzy"), "{printed}");
 }
 
 #[test]
@@ -234,15 +234,15 @@ fn a_password_file_that_comes_late_does_not_end_the_service() {
     let login = format!("username = \"lectern\"\npassword_file = \"{}\"\n[spool]", password.display());
     let text = Daemon::configuration(state.path(), broker.port, &video, 1).replace("[spool]", &login);
     let mut daemon = Daemon::start_with(state, &text, "info", &[]);
-    daemon.wait_until_it_says("looked for again at each connection");
-    daemon.wait_until_it_says("windows wait meanwhile");
+    daemon.wait_for_output("looked for again at each connection");
+    daemon.wait_for_output("windows wait meanwhile");
     std::fs::write(&password, "Xyzzy-42\n").unwrap();
     std::fs::set_permissions(&password, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
-    daemon.wait_until_it_says("connected to broker");
+    daemon.wait_for_output("connected to broker");
     daemon.terminate();
-    let (code, said) = daemon.finish();
-    assert_eq!(code, Some(0), "{said}");
-    assert!(!said.contains("Xyzzy-42"), "{said}");
+    let (code, printed) = daemon.finish();
+    assert_eq!(code, Some(0), "{printed}");
+    assert!(!printed.contains("Xyzzy-42"), "{printed}");
 }
 
 #[test]
@@ -253,14 +253,14 @@ fn what_it_runs_with_is_logged_once() {
     let state = tempfile::tempdir().unwrap();
     let text = Daemon::configuration(state.path(), broker.port, &video, 1);
     let mut daemon = Daemon::start_with(state, &text, "info", &[]);
-    daemon.wait_until_it_says("connected to broker");
+    daemon.wait_for_output("connected to broker");
     daemon.terminate();
-    let (code, said) = daemon.finish();
-    assert_eq!(code, Some(0), "{said}");
+    let (code, printed) = daemon.finish();
+    assert_eq!(code, Some(0), "{printed}");
     let begins = format!(
         "lectern {}: camera file:{}; topic {MINUTE}; broker mqtt://",
         env!("CARGO_PKG_VERSION"),
         video.display()
     );
-    assert_eq!(said.matches(&begins).count(), 1, "{said}");
+    assert_eq!(printed.matches(&begins).count(), 1, "{printed}");
 }

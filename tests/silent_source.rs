@@ -17,9 +17,9 @@ use rustix::process::{Pid, Signal, kill_process};
 
 fn stops(daemon: Daemon) -> String {
     daemon.terminate();
-    let (code, said) = daemon.finish();
-    assert_eq!(code, Some(0), "{said}");
-    said
+    let (code, printed) = daemon.finish();
+    assert_eq!(code, Some(0), "{printed}");
+    printed
 }
 
 /// The processes that a process has started.
@@ -82,10 +82,10 @@ fn a_pipe_that_nobody_fills_does_not_keep_the_daemon_from_stopping() {
     let subscriber = Subscriber::start(broker.port);
     let mut daemon = Daemon::start(broker.port, &pipe, 60);
     subscriber.until(|_, payload| payload["state"] == "camera_lost");
-    daemon.wait_until_it_says("see whether what writes it still runs");
+    daemon.wait_for_output("see whether what writes it still runs");
     // Long enough to be opened again, and to be silent again.
     std::thread::sleep(Duration::from_secs(8));
-    let said = stops(daemon);
-    assert!(said.contains("publishing the open window"), "{said}");
-    assert!(!said.contains("is back"), "{said}");
+    let printed = stops(daemon);
+    assert!(printed.contains("publishing the open window"), "{printed}");
+    assert!(!printed.contains("is back"), "{printed}");
 }

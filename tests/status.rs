@@ -15,7 +15,7 @@ use std::path::Path;
 use std::process::Output;
 use std::time::{Duration, Instant};
 
-use common::{Daemon, Mosquitto, PATIENCE, kinds, lectern, number, portrait_video};
+use common::{Daemon, Mosquitto, TIMEOUT, kinds, lectern, number, portrait_video};
 use serde_json::Value;
 
 fn status(run: &Path, arguments: &[&str]) -> Output {
@@ -32,11 +32,11 @@ fn json(run: &Path) -> Value {
 }
 
 /// What it tells as soon as it tells this.
-fn once(run: &Path, told: impl Fn(&Value) -> bool) -> Value {
-    let limit = Instant::now() + PATIENCE;
+fn once(run: &Path, condition: impl Fn(&Value) -> bool) -> Value {
+    let limit = Instant::now() + TIMEOUT;
     loop {
         let status = json(run);
-        if told(&status) {
+        if condition(&status) {
             return status;
         }
         assert!(Instant::now() < limit, "{status}");
@@ -45,9 +45,9 @@ fn once(run: &Path, told: impl Fn(&Value) -> bool) -> Value {
 }
 
 /// No word of what was seen.
-fn tells_no_counts(said: &str) {
+fn assert_no_counts(printed: &str) {
     for word in kinds().chain(["faces", "no_face", "uncertain"]) {
-        assert!(!said.contains(word), "{word} in {said}");
+        assert!(!printed.contains(word), "{word} in {printed}");
     }
 }
 
@@ -58,12 +58,12 @@ fn a_running_service_tells_how_it_does_and_nothing_of_what_it_saw() {
     let mut broker = Mosquitto::start();
     let mut daemon = Daemon::start(broker.port, &video, 1);
     let run = daemon.folder.path().join("run");
-    let told = once(&run, |status| {
+    let reported = once(&run, |status| {
         let service = &status["service"];
         service["last_window"]["frames"] == 2 && service["frames_per_second"].is_number()
     });
-    let service = &told["service"];
-    assert_eq!(told["running"], true, "{told}");
+    let service = &reported["service"];
+    assert_eq!(reported["running"], true, "{reported}");
     assert_eq!(service["state"], "watching");
     assert_eq!(service["version"], env!("CARGO_PKG_VERSION"));
     assert_eq!(service["camera"], format!("file:{}", video.display()));
@@ -75,17 +75,17 @@ fn a_running_service_tells_how_it_does_and_nothing_of_what_it_saw() {
     let models = service["models"].as_object().unwrap();
     let manifest = fs::read_to_string("models/manifest.toml").unwrap();
     assert_eq!(models.len(), 4);
-    assert!(models.values().all(|hash| manifest.contains(hash.as_str().unwrap())), "{told}");
-    assert!(told["board"]["temperatures"].is_array());
+    assert!(models.values().all(|hash| manifest.contains(hash.as_str().unwrap())), "{reported}");
+    assert!(reported["board"]["temperatures"].is_array());
 
     let lines = status(&run, &[]);
     assert_eq!(lines.status.code(), Some(0));
     let metrics = status(&run, &["--prometheus"]);
     assert_eq!(metrics.status.code(), Some(0));
-    for said in [text(&lines.stdout), text(&metrics.stdout), told.to_string()] {
-        tells_no_counts(&said);
+    for printed in [text(&lines.stdout), text(&metrics.stdout), reported.to_string()] {
+        assert_no_counts(&printed);
     }
-    tells_no_counts(&fs::read_to_string(run.join("status.json")).unwrap());
+    assert_no_counts(&fs::read_to_string(run.join("status.json")).unwrap());
     let mode = fs::metadata(run.join("status.json")).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
 
@@ -107,19 +107,19 @@ fn a_running_service_tells_how_it_does_and_nothing_of_what_it_saw() {
     daemon.child.wait().unwrap();
     let ended = json(&run);
     assert!(ended["problem"].as_str().unwrap().contains("does not run"), "{ended}");
-    let (code, said) = daemon.finish();
-    assert_eq!(code, Some(0), "{said}");
+    let (code, printed) = daemon.finish();
+    assert_eq!(code, Some(0), "{printed}");
 }
 
 #[test]
 fn a_service_that_tells_nothing_is_an_error_that_says_what_to_do() {
     let folder = tempfile::tempdir().unwrap();
     let run = folder.path();
-    let refused = |words: &str| {
+    let refused = |expected: &str| {
         let output = status(run, &[]);
         assert_eq!(output.status.code(), Some(1), "{output:?}");
-        let said = text(&output.stderr);
-        assert!(said.contains(words) && said.contains("; "), "{said}");
+        let printed = text(&output.stderr);
+        assert!(printed.contains(expected) && printed.contains("; "), "{printed}");
         assert_eq!(json(run)["running"], false);
     };
     refused("the service does not run");
@@ -146,10 +146,10 @@ fn a_service_that_died_does_not_run_and_one_that_hangs_is_named() {
     once(&run, |status| status["running"] == true);
     // As if it had told long ago.
     let stale = tempfile::tempdir().unwrap();
-    let mut told: Value = serde_json::from_slice(&fs::read(run.join("status.json")).unwrap()).unwrap();
-    let at = number(&told, "told_at").checked_sub(31).expect("a machine that is up for half a minute");
-    told["told_at"] = at.into();
-    fs::write(stale.path().join("status.json"), told.to_string()).unwrap();
+    let mut reported: Value = serde_json::from_slice(&fs::read(run.join("status.json")).unwrap()).unwrap();
+    let at = number(&reported, "told_at").checked_sub(31).expect("a machine that is up for half a minute");
+    reported["told_at"] = at.into();
+    fs::write(stale.path().join("status.json"), reported.to_string()).unwrap();
     let output = status(stale.path(), &[]);
     assert_eq!(output.status.code(), Some(1));
     assert!(text(&output.stderr).contains("it hangs; see journalctl -u lectern"), "{output:?}");
@@ -179,10 +179,10 @@ fn metrics_are_written_as_a_whole_or_not_at_all() {
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2, "nothing is left beside it");
     let output = write(&folder.path().join("none/lectern.prom"));
     assert_eq!(output.status.code(), Some(1));
-    let said = text(&output.stderr);
+    let printed = text(&output.stderr);
     assert!(
-        said.contains("cannot be written: No such file")
-            && said.contains("; name a file in a folder that is there")
+        printed.contains("cannot be written: No such file")
+            && printed.contains("; name a file in a folder that is there")
     );
     for wrong in [&["--out", "a"][..], &["--json", "--prometheus"]] {
         assert_eq!(status(&run, wrong).status.code(), Some(2));

@@ -59,11 +59,11 @@ fn boxes_are_those_of_the_whole_picture_whatever_the_region_is() {
     for (a, b) in whole.into_iter().zip(part) {
         assert!((a - b).abs() < 20.0, "{whole:?} {part:?}");
     }
-    for (region, said) in
+    for (region, printed) in
         [("0.5,0,0.4,1", "must lie within 0 and 1 and not be empty"), ("1,2", "four numbers")]
     {
         let output = lectern().args(["eval", "track", clip, "--region", region]).output().unwrap();
         assert_eq!(output.status.code(), Some(2));
-        assert!(String::from_utf8_lossy(&output.stderr).contains(said), "{region}");
+        assert!(String::from_utf8_lossy(&output.stderr).contains(printed), "{region}");
     }
 }

@@ -45,7 +45,7 @@ const WINDOW: Duration = Duration::from_secs(2);
 const AWAY: Duration = Duration::from_secs(2);
 
 /// Longest wait for a record, once every device has left.
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// What `/proc` counts CPU time in, on every Linux.
 const TICKS_PER_SECOND: u64 = 100;
@@ -221,7 +221,7 @@ impl Subscriber {
                 }
             }
         });
-        ready.recv_timeout(PATIENCE).expect("a subscription");
+        ready.recv_timeout(TIMEOUT).expect("a subscription");
         Self { records }
     }
 
@@ -229,7 +229,7 @@ impl Subscriber {
     fn finish(self, expected: u64) -> (u64, u64) {
         let (mut seen, mut records, mut repeats) = (HashSet::new(), 0, 0);
         while records < expected {
-            let Ok(key) = self.records.recv_timeout(PATIENCE) else { break };
+            let Ok(key) = self.records.recv_timeout(TIMEOUT) else { break };
             if seen.insert(key) { records += 1 } else { repeats += 1 }
         }
         (records, repeats)

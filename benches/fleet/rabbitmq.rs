@@ -48,7 +48,7 @@ pub(crate) struct Cluster {
 
 /// The node that goes away. It is the one that joined: the first leads the group that keeps MQTT client ids (Raft), and
 /// of two nodes the other cannot elect a leader alone, without which the first would not start again.
-const LEAVING: usize = 1;
+const RESTARTED: usize = 1;
 
 impl Cluster {
     pub(crate) fn is_installed() -> bool {
@@ -86,8 +86,8 @@ impl Cluster {
             "listeners.tcp = none\nmqtt.listeners.tcp.1 = 127.0.0.1:{port}\nmqtt.allow_anonymous = true\n\
              cluster_formation.peer_discovery_backend = classic_config\n"
         );
-        for known in 0..=node {
-            writeln!(settings, "cluster_formation.classic_config.nodes.{known} = {}", name(known)).unwrap();
+        for peer in 0..=node {
+            writeln!(settings, "cluster_formation.classic_config.nodes.{peer} = {}", name(peer)).unwrap();
         }
         fs::write(folder.join("rabbitmq.conf"), settings).unwrap();
         fs::write(folder.join("enabled_plugins"), "[rabbitmq_mqtt].\n").unwrap();
@@ -139,12 +139,12 @@ impl Brokers for Cluster {
     }
 
     fn stop(&mut self) {
-        let mut process = self.processes[LEAVING].take().unwrap();
+        let mut process = self.processes[RESTARTED].take().unwrap();
         terminate(&process.0);
         process.0.wait().unwrap();
     }
 
     fn restart(&mut self) {
-        self.start_node(LEAVING);
+        self.start_node(RESTARTED);
     }
 }

@@ -43,7 +43,7 @@ use fastrand::Rng;
 use rumqttc::{Client, Event, MqttOptions, Packet, QoS, SubscribeFilter};
 
 /// Longest wait for anything that should come.
-const PATIENCE: Duration = Duration::from_secs(120);
+const TIMEOUT: Duration = Duration::from_secs(120);
 
 /// What the subscriber tells itself when everything has come.
 const END: &str = "soak/end";
@@ -341,8 +341,8 @@ impl Subscriber {
                     Ok(Event::Incoming(Packet::SubAck(_))) => drop(ready.send(())),
                     Ok(Event::Incoming(Packet::Publish(publish))) => {
                         let payload = String::from_utf8(publish.payload.to_vec()).unwrap();
-                        let told = (publish.topic != END).then_some(payload);
-                        if sender.send(told).is_err() {
+                        let message = (publish.topic != END).then_some(payload);
+                        if sender.send(message).is_err() {
                             return;
                         }
                     }
@@ -358,14 +358,14 @@ impl Subscriber {
 
     /// Waits for the next subscription.
     fn wait(&self) {
-        self.subscribed.recv_timeout(PATIENCE).expect("a subscription");
+        self.subscribed.recv_timeout(TIMEOUT).expect("a subscription");
     }
 
     /// Everything that came, after the last of it.
     fn finish(self) -> Vec<String> {
         self.client.publish(END, QoS::AtLeastOnce, false, "").unwrap();
         let mut all = Vec::new();
-        while let Some(payload) = self.received.recv_timeout(PATIENCE).expect("the end") {
+        while let Some(payload) = self.received.recv_timeout(TIMEOUT).expect("the end") {
             all.push(payload);
         }
         all

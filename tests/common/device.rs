@@ -9,7 +9,7 @@ use lectern::delivery::{Broker, DeliveryThread, PublisherConfig, Timing, Update,
 use lectern::window::{Counts, MinuteRecord};
 use serde_json::Value;
 
-use super::{PATIENCE, Subscriber, config, local_broker, number};
+use super::{Subscriber, TIMEOUT, config, local_broker, number};
 
 /// Where its minutes come.
 pub(crate) const MINUTE: &str = "lectern/v1/north/main/101/cam1/minute";
@@ -26,7 +26,7 @@ pub(crate) fn timing() -> Timing {
         longest_backoff: Duration::from_millis(200),
         acknowledge_within: Duration::from_millis(500),
         store_after: Duration::from_millis(100),
-        shutdown_within: 5 * PATIENCE,
+        shutdown_within: 5 * TIMEOUT,
         pace: Duration::ZERO,
     }
 }
@@ -62,8 +62,8 @@ pub(crate) fn reconcile(messages: &[(String, Value)], expected: u64) {
             let seq = number(payload, "seq");
             let key = (payload["boot"].as_str().unwrap().to_owned(), seq);
             assert!(seq <= kept.len() as u64, "{seq} came before its time");
-            let known = kept.entry(key).or_insert_with(|| payload.clone());
-            assert_eq!(known, payload, "a repeat with another content");
+            let first = kept.entry(key).or_insert_with(|| payload.clone());
+            assert_eq!(first, payload, "a repeat with another content");
         }
     }
     assert_eq!(kept.len() as u64, expected);

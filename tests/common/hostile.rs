@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use super::PATIENCE;
+use super::TIMEOUT;
 
 /// What the peer does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -135,7 +135,7 @@ impl Hostile {
 
     /// Waits until what it took is enough.
     pub(crate) fn wait_until(&self, what: &str, enough: impl Fn(&[(String, Value)]) -> bool) {
-        let limit = Instant::now() + PATIENCE;
+        let limit = Instant::now() + TIMEOUT;
         while !enough(&self.shared.messages.lock().unwrap()) {
             assert!(Instant::now() < limit, "{what} after {:?}", self.messages());
             std::thread::sleep(Duration::from_millis(10));

@@ -26,7 +26,7 @@ use rumqttc::{Client, Event, MqttOptions, Packet, QoS};
 use serde_json::Value;
 
 /// Longest wait for anything that should come: more than the 90 s in which a broker that is back is found.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(120);
 
 /// The program under test.
 pub(crate) fn lectern() -> Command {
@@ -234,7 +234,7 @@ impl Mosquitto {
         // Started as root it would become another user, who may not write there.
         std::fs::set_permissions(folder.path(), std::os::unix::fs::PermissionsExt::from_mode(0o777)).unwrap();
         // A port that was free may be taken by who is no test before mosquitto has it.
-        let mut said = String::new();
+        let mut printed = String::new();
         for _ in 0..10 {
             let (port, second) = (free_port(), free_port());
             let who = who.replace("{second}", &second.to_string());
@@ -246,10 +246,10 @@ impl Mosquitto {
             std::fs::write(folder.path().join("mosquitto.conf"), config).unwrap();
             match spawn_mosquitto(folder.path()) {
                 Ok(child) => return (Self { child, port, folder }, second),
-                Err(log) => said = log,
+                Err(log) => printed = log,
             }
         }
-        panic!("mosquitto finds no port, or does not take its configuration:\n{said}");
+        panic!("mosquitto finds no port, or does not take its configuration:\n{printed}");
     }
 
     /// Stops it as systemd does.
@@ -289,13 +289,13 @@ fn spawn_mosquitto(folder: &Path) -> Result<Child, String> {
         .stderr(File::create(&log).unwrap())
         .spawn()
         .expect("mosquitto is installed");
-    let limit = Instant::now() + PATIENCE;
+    let limit = Instant::now() + TIMEOUT;
     loop {
         let ended = child.try_wait().unwrap().is_some();
-        let said = std::fs::read_to_string(&log).unwrap();
+        let printed = std::fs::read_to_string(&log).unwrap();
         // Another process may answer on its port; this line comes when it listens itself.
         if !ended
-            && said.lines().any(|line| line.contains(" mosquitto version ") && line.ends_with(" running"))
+            && printed.lines().any(|line| line.contains(" mosquitto version ") && line.ends_with(" running"))
         {
             return Ok(child);
         }
@@ -303,7 +303,7 @@ fn spawn_mosquitto(folder: &Path) -> Result<Child, String> {
             // It may have ended already.
             let _ = child.kill();
             child.wait().unwrap();
-            return Err(said);
+            return Err(printed);
         }
         std::thread::sleep(Duration::from_millis(20));
     }
@@ -369,12 +369,12 @@ impl Subscriber {
 
     /// Waits until the broker has accepted the subscription, once for each connection.
     pub(crate) fn wait_for_subscription(&self) {
-        self.subscribed.recv_timeout(PATIENCE).expect("a subscription");
+        self.subscribed.recv_timeout(TIMEOUT).expect("a subscription");
     }
 
     /// The next message.
     pub(crate) fn next(&self) -> (String, Value) {
-        let (topic, payload) = self.messages.recv_timeout(PATIENCE).expect("a message");
+        let (topic, payload) = self.messages.recv_timeout(TIMEOUT).expect("a message");
         assert!(self.schema.is_valid(&payload), "{topic}: {:.1000}", payload.to_string());
         (topic, payload)
     }
@@ -399,7 +399,7 @@ pub(crate) struct Daemon {
     pub(crate) folder: tempfile::TempDir,
     /// What it says on standard error, as it says it, and what was taken of that.
     lines: mpsc::Receiver<String>,
-    said: String,
+    printed: String,
 }
 
 impl Daemon {
@@ -458,15 +458,16 @@ impl Daemon {
         std::thread::spawn(move || {
             stderr.lines().map_while(Result::ok).try_for_each(|line| sender.send(line))
         });
-        Self { child, folder, lines, said: String::new() }
+        Self { child, folder, lines, printed: String::new() }
     }
 
     /// Waits until it has said this on standard error.
-    pub(crate) fn wait_until_it_says(&mut self, words: &str) {
-        while !self.said.contains(words) {
-            let line = self.lines.recv_timeout(PATIENCE);
-            self.said += &line.unwrap_or_else(|_| panic!("`{words}` should be said after {}", self.said));
-            self.said += "\n";
+    pub(crate) fn wait_for_output(&mut self, expected: &str) {
+        while !self.printed.contains(expected) {
+            let line = self.lines.recv_timeout(TIMEOUT);
+            self.printed +=
+                &line.unwrap_or_else(|_| panic!("`{expected}` should be said after {}", self.printed));
+            self.printed += "\n";
         }
     }
 
@@ -490,15 +491,15 @@ impl Daemon {
 
     /// Waits for its end: exit code and what it said on standard error.
     pub(crate) fn finish(mut self) -> (Option<i32>, String) {
-        let mut said = std::mem::take(&mut self.said);
+        let mut printed = std::mem::take(&mut self.printed);
         loop {
-            match self.lines.recv_timeout(PATIENCE) {
-                Ok(line) => said = said + &line + "\n",
+            match self.lines.recv_timeout(TIMEOUT) {
+                Ok(line) => printed = printed + &line + "\n",
                 Err(RecvTimeoutError::Disconnected) => break,
-                Err(RecvTimeoutError::Timeout) => panic!("it does not end, and has said:\n{said}"),
+                Err(RecvTimeoutError::Timeout) => panic!("it does not end, and has said:\n{printed}"),
             }
         }
-        (self.child.wait().unwrap().code(), said)
+        (self.child.wait().unwrap().code(), printed)
     }
 }
 

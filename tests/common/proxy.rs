@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use std::time::{Duration, Instant};
 
-use super::PATIENCE;
+use super::TIMEOUT;
 
 /// A TCP proxy before the broker, whose connections can be disturbed. It lives as long as the process.
 pub(crate) struct Proxy {
@@ -92,7 +92,7 @@ impl Proxy {
 
     /// Until more than `before` connections were made.
     pub(crate) fn wait_for_connection_after(&self, before: u64) {
-        let limit = Instant::now() + PATIENCE;
+        let limit = Instant::now() + TIMEOUT;
         while self.connections() <= before {
             assert!(Instant::now() < limit, "the device does not connect again");
             std::thread::sleep(Duration::from_millis(5));
@@ -131,11 +131,11 @@ fn pass<const N: usize>(device: &TcpStream, broker: &TcpStream, shared: &Mutex<S
     let (mut buffer, mut passed) = ([0; N], 0);
     while let Ok(read @ 1..) = from.read(&mut buffer) {
         let mut bytes = &buffer[..read];
-        let says = |words: &str| from_device && String::from_utf8_lossy(bytes).contains(words);
+        let sends = |text: &str| from_device && String::from_utf8_lossy(bytes).contains(text);
         let fault = {
             let mut state = shared.lock().unwrap();
-            if let Fault::DeafFrom(words) = state.fault
-                && says(words)
+            if let Fault::DeafFrom(text) = state.fault
+                && sends(text)
             {
                 state.fault = Fault::Deaf;
             }
@@ -145,7 +145,7 @@ fn pass<const N: usize>(device: &TcpStream, broker: &TcpStream, shared: &Mutex<S
             Fault::HalfOpen => continue,
             Fault::Deaf | Fault::Reflecting if !from_device => continue,
             Fault::Reflecting => to = device,
-            Fault::CutAt(words) if says(words) => break,
+            Fault::CutAt(text) if sends(text) => break,
             Fault::CutAfter(limit) if from_device && passed + read > limit => {
                 bytes = &bytes[..limit.saturating_sub(passed).min(read)];
                 let _ = to.write_all(bytes);
