@@ -40,12 +40,12 @@ fn on_a_wall(width: u32, x: u32, y: u32) -> String {
 }
 
 #[test]
-fn a_good_place_is_called_good() {
+fn good_position_is_confirmed() {
     assert!(aim(&on_a_wall(400, 120, 40)).contains("good"));
 }
 
 #[test]
-fn a_face_too_small_asks_for_a_closer_camera() {
+fn small_face_suggests_a_closer_camera() {
     let printed = aim(&on_a_wall(72, 260, 150));
     assert!(
         printed.contains("move the camera closer: the face is") && printed.contains("24 are needed"),
@@ -54,7 +54,7 @@ fn a_face_too_small_asks_for_a_closer_camera() {
 }
 
 #[test]
-fn the_reach_is_told_with_a_face_and_without_one() {
+fn range_is_printed_with_and_without_a_face() {
     let near = aim(&on_a_wall(400, 120, 40));
     assert!(near.contains("times as far, about 3.0 m"), "{near}");
     let empty = aim("drawbox=c=gray:t=fill");
@@ -62,20 +62,20 @@ fn the_reach_is_told_with_a_face_and_without_one() {
 }
 
 #[test]
-fn a_face_at_the_edge_asks_for_a_turn() {
+fn face_at_the_edge_suggests_a_turn() {
     assert!(aim(&on_a_wall(240, 400, 100)).contains("turn the camera to the right"));
     assert!(aim(&on_a_wall(240, 0, 100)).contains("turn the camera to the left"));
 }
 
 #[test]
-fn darkness_asks_for_light() {
+fn darkness_suggests_more_light() {
     assert!(
         aim(&format!("{},eq=brightness=-0.45:contrast=0.3", on_a_wall(400, 120, 40))).contains("more light")
     );
 }
 
 #[test]
-fn a_turned_camera_is_told_by_how_much() {
+fn turned_camera_prints_the_angle() {
     for (turn, degrees) in [("hflip,vflip", 180), ("transpose=clock", 270), ("transpose=cclock", 90)] {
         let printed = aim(&format!("{},{turn}", on_a_wall(400, 120, 40)));
         assert!(printed.contains(&format!("set camera.rotate = {degrees}, or turn")), "{printed}");
@@ -83,17 +83,18 @@ fn a_turned_camera_is_told_by_how_much() {
 }
 
 #[test]
-fn blur_asks_for_focus() {
+fn blur_suggests_focusing() {
     assert!(aim(&format!("{},gblur=sigma=12", on_a_wall(400, 120, 40))).contains("focus the camera"));
 }
 
 #[test]
-fn an_empty_room_asks_for_somebody() {
+fn empty_room_reports_no_face() {
     assert!(aim("drawbox=c=gray:t=fill").contains("no face is seen"));
 }
 
+/// An absent camera is reported at each measurement; a device that is no camera ends the command.
 #[test]
-fn a_camera_that_is_away_is_told_at_each_look_and_none_at_once() {
+fn absent_camera_retries_invalid_one_fails() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("lectern.toml");
     let aim_at = |camera: &str| {

@@ -80,7 +80,7 @@ fn analyze(analyzer: &mut Analyzer, packed: &[u8], spare: Option<Frame>) -> Opti
 }
 
 #[test]
-fn no_frame_allocates_after_the_first_ones() {
+fn steady_state_allocates_nothing() {
     // The default looks at this picture in tiles, of which other ones are looked at on each frame.
     for (min_face_px, first) in [(DEFAULT_MIN_FACE_PX, 10), (60, 1)] {
         let analysis = Analysis { min_face_px, ..Analysis::default() };

@@ -24,7 +24,7 @@ fn stderr(output: &Output) -> String {
 }
 
 #[test]
-fn a_recording_becomes_minutes_the_last_one_partial() {
+fn recording_ends_with_a_partial_minute() {
     let folder = tempfile::tempdir().unwrap();
     let video = portrait_video(folder.path(), "Lecture 1.mkv", 75);
     let [minutes, frames, chart] =
@@ -94,8 +94,9 @@ fn a_recording_becomes_minutes_the_last_one_partial() {
     assert_eq!((times.len(), times[0].as_str(), times[74].as_str()), (75, "0.000", "74.000"));
 }
 
+/// The same recording gives the same bytes.
 #[test]
-fn the_same_recording_gives_the_same_bytes() {
+fn analysis_is_reproducible() {
     let folder = tempfile::tempdir().unwrap();
     let video = portrait_video(folder.path(), "lecture.mkv", 4);
     let run = || lectern().arg("analyze").arg(&video).output().unwrap().stdout;
@@ -103,7 +104,7 @@ fn the_same_recording_gives_the_same_bytes() {
 }
 
 #[test]
-fn a_folder_of_stills_and_a_stream_are_recordings_too() {
+fn stills_and_streams_are_recordings() {
     let folder = tempfile::tempdir().unwrap();
     for i in 0..3 {
         std::fs::copy("tests/fixtures/portrait.png", folder.path().join(format!("{i}.png"))).unwrap();
@@ -127,8 +128,9 @@ fn a_folder_of_stills_and_a_stream_are_recordings_too() {
     assert_eq!(number(&lines(&whole)[0], "frames"), 6);
 }
 
+/// Faces smaller than the minimum or outside the region are not counted.
 #[test]
-fn a_recording_is_searched_for_the_faces_that_were_asked_for_and_no_others() {
+fn searches_only_requested_faces() {
     let folder = tempfile::tempdir().unwrap();
     let video = portrait_video(folder.path(), "lecture.mkv", 2);
     let analyze = |options: &[&str]| lectern().arg("analyze").args(options).arg(&video).output().unwrap();
@@ -151,7 +153,7 @@ fn a_recording_is_searched_for_the_faces_that_were_asked_for_and_no_others() {
 /// The smallest face is the one that was asked for, however large the picture is.
 /// A recording that lies on its head shows nobody, a hint says why, and turned it counts as upright.
 #[test]
-fn a_turned_recording_is_hinted_at_and_counted_with_rotate() {
+fn turned_recording_prints_a_hint() {
     let folder = tempfile::tempdir().unwrap();
     let upright = portrait_video(folder.path(), "upright.mkv", 12);
     let turned = folder.path().join("turned.mkv");
@@ -175,7 +177,7 @@ fn a_turned_recording_is_hinted_at_and_counted_with_rotate() {
 }
 
 #[test]
-fn a_lecturer_at_the_back_of_the_room_is_counted_in_a_recording() {
+fn counts_a_distant_lecturer() {
     let folder = tempfile::tempdir().unwrap();
     let video = folder.path().join("lecture.mkv");
     // A face of some 28 pixels, which nothing announces: it is looked for within ten seconds.
@@ -209,7 +211,7 @@ fn cut(path: &Path, part: f64) {
 }
 
 #[test]
-fn a_truncated_recording_is_counted_as_far_as_it_goes_and_reported() {
+fn truncated_recording_is_counted_and_reported() {
     let folder = tempfile::tempdir().unwrap();
     for name in ["cut.mkv", "cut.y4m"] {
         let video = portrait_video(folder.path(), name, 10);
@@ -228,7 +230,7 @@ fn a_truncated_recording_is_counted_as_far_as_it_goes_and_reported() {
 }
 
 #[test]
-fn what_is_no_recording_is_named_with_the_way_out() {
+fn invalid_recording_is_named_with_a_fix() {
     let folder = tempfile::tempdir().unwrap();
     let text = folder.path().join("lecture.mp4");
     std::fs::write(&text, "not a video").unwrap();
@@ -251,8 +253,9 @@ fn what_is_no_recording_is_named_with_the_way_out() {
     }
 }
 
+/// Without ffmpeg the error asks to install it.
 #[test]
-fn a_machine_without_ffmpeg_is_told_to_install_it() {
+fn missing_ffmpeg_is_reported() {
     let folder = tempfile::tempdir().unwrap();
     let video = portrait_video(folder.path(), "lecture.mkv", 1);
     let output = lectern().env("PATH", folder.path()).arg("analyze").arg(&video).output().unwrap();
@@ -262,7 +265,7 @@ fn a_machine_without_ffmpeg_is_told_to_install_it() {
 
 #[test]
 #[ignore = "needs the data folder: LECTERN_DATA"]
-fn the_person_in_the_clips_is_seen() {
+fn counts_the_person_in_the_clips() {
     let clips = std::fs::read_dir(data("clips")).unwrap().map(|entry| entry.unwrap().path());
     let clips: Vec<_> = clips.filter(|path| path.extension().is_some_and(|e| e == "mkv")).collect();
     let output = lectern().arg("analyze").args(&clips).output().unwrap();

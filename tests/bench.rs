@@ -19,7 +19,7 @@ fn report(arguments: &[&str]) -> Value {
 }
 
 #[test]
-fn two_frames_a_second_of_a_clip_are_measured_stage_by_stage() {
+fn measures_each_stage_of_a_clip() {
     let folder = tempfile::tempdir().unwrap();
     let clip = portrait_video(folder.path(), "lecture.mkv", 3);
     let report = report(&["--clip", clip.to_str().unwrap()]);
@@ -37,7 +37,7 @@ fn two_frames_a_second_of_a_clip_are_measured_stage_by_stage() {
 }
 
 #[test]
-fn without_a_clip_the_staged_lecture_is_measured() {
+fn measures_the_synthetic_lecture_by_default() {
     let report = report(&[]);
     assert_eq!((&report["clip"], &report["frames"]), (&"staged".into(), &120.into()));
     // The staged lecturer is away for ten seconds of the minute.
@@ -50,7 +50,7 @@ fn without_a_clip_the_staged_lecture_is_measured() {
 }
 
 #[test]
-fn the_clip_is_searched_where_and_for_what_was_asked() {
+fn applies_region_and_face_options() {
     let folder = tempfile::tempdir().unwrap();
     let clip = portrait_video(folder.path(), "lecture.mkv", 2);
     let found =
@@ -61,7 +61,7 @@ fn the_clip_is_searched_where_and_for_what_was_asked() {
 }
 
 #[test]
-fn a_clip_that_is_not_there_is_named() {
+fn missing_clip_is_named() {
     let output = lectern().args(["bench", "--clip", "nowhere.mkv"]).output().unwrap();
     assert_eq!(output.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&output.stderr).contains("nowhere.mkv"));

@@ -29,7 +29,7 @@ fn failure(arguments: &[&str]) -> (Option<i32>, String) {
 }
 
 #[test]
-fn an_unreadable_picture_is_named_and_the_others_are_measured() {
+fn unreadable_picture_is_named_and_skipped() {
     let folder = tempfile::tempdir().unwrap();
     let broken = folder.path().join("broken.jpg");
     std::fs::write(&broken, [0xff, 0xd8, 0xff, 0xe0, 0, 16]).unwrap();
@@ -50,7 +50,7 @@ fn an_unreadable_picture_is_named_and_the_others_are_measured() {
 }
 
 #[test]
-fn a_bad_configuration_is_wrong_usage() {
+fn invalid_configuration_is_a_usage_error() {
     let folder = tempfile::tempdir().unwrap();
     let config = folder.path().join("lectern.toml");
     std::fs::write(&config, "[deployment]\nbasis = \"test\"\n[camera]\ndevce = \"/dev/video0\"\n").unwrap();
@@ -72,7 +72,7 @@ fn a_bad_configuration_is_wrong_usage() {
 }
 
 #[test]
-fn a_model_with_another_hash_is_refused() {
+fn model_with_another_hash_is_rejected() {
     let folder = tempfile::tempdir().unwrap();
     copy_models(folder.path());
     let models = folder.path().to_str().unwrap();
@@ -93,7 +93,7 @@ fn a_model_with_another_hash_is_refused() {
 }
 
 #[test]
-fn a_classifier_of_another_shape_is_refused() {
+fn classifier_of_another_shape_is_rejected() {
     let portrait = "tests/fixtures/portrait.png";
     let (code, printed) = failure(&["eval", "classify", "--classifier", "models/rnet.onnx", portrait]);
     assert_eq!(code, Some(1));
@@ -104,7 +104,7 @@ fn a_classifier_of_another_shape_is_refused() {
 }
 
 #[test]
-fn a_camera_that_is_none_is_refused() {
+fn device_that_is_no_camera_is_rejected() {
     let folder = tempfile::tempdir().unwrap();
     let config = folder.path().join("lectern.toml");
     std::fs::write(&config, "[deployment]\nbasis = \"test\"\n[camera]\ndevice = \"/dev/null\"\n").unwrap();

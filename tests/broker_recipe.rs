@@ -163,7 +163,7 @@ fn trusting(ca: &Path) -> TlsConfiguration {
 }
 
 #[test]
-fn a_device_delivers_its_minutes_status_and_announcement() {
+fn device_delivers_minutes_status_announcement() {
     let recipe = Recipe::start();
     let subscriber = Subscriber::start(recipe.mosquitto.port);
     let (updates, thread) = recipe.device(Some(60));
@@ -178,14 +178,15 @@ fn a_device_delivers_its_minutes_status_and_announcement() {
     assert!(minutes == 3 && states >= 2, "{messages:?}");
 }
 
+/// The password and CA of the recipe suffice for `lectern check`.
 #[test]
-fn check_passes_with_the_login_and_the_authority_that_the_recipe_makes() {
+fn check_passes_with_the_recipe_files() {
     let printed = Recipe::start().check();
     assert!(printed.starts_with("ok       broker") && printed.contains("on the 4 topics of"), "{printed}");
 }
 
 #[test]
-fn check_names_each_topic_for_which_a_right_is_missing() {
+fn check_names_topics_without_permission() {
     let topics = ["minute", "status", "check"].map(|topic| format!("{PLACE}/{topic}"));
     let announcement = "homeassistant/device/lectern__v1__north__main__101__r101-cam1/config".to_owned();
     let topics = [&topics[..], &[announcement]].concat();
@@ -218,7 +219,7 @@ fn check_names_each_topic_for_which_a_right_is_missing() {
 }
 
 #[test]
-fn nobody_writes_the_topics_of_a_device_but_that_device() {
+fn only_the_device_may_write_its_topics() {
     let recipe = Recipe::start();
     let subscriber = Subscriber::start(recipe.mosquitto.port);
     let neighbour = "lectern/v1/north/main/102/r102-cam1";
@@ -248,7 +249,7 @@ fn nobody_writes_the_topics_of_a_device_but_that_device() {
 }
 
 #[test]
-fn who_reads_is_given_retained_states_and_new_minutes() {
+fn readers_get_retained_states_and_new_minutes() {
     let recipe = Recipe::start();
     let (updates, thread) = recipe.device(Some(60));
     drop(updates);
@@ -276,7 +277,7 @@ fn who_reads_is_given_retained_states_and_new_minutes() {
 }
 
 #[test]
-fn nobody_gets_in_without_a_password_or_without_tls() {
+fn password_and_tls_are_required() {
     let recipe = Recipe::start();
     let anonymous = Broker { login: None, ..recipe.broker(DEVICE) };
     assert!(refusal(&anonymous).contains("not authorised"));

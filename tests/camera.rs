@@ -137,7 +137,7 @@ fn is_near(found: u8, expected: f64) -> bool {
 
 #[test]
 #[ignore = "needs the kernel's virtual camera: LECTERN_CAMERA"]
-fn each_format_shows_the_colours_before_the_camera() {
+fn each_format_shows_the_right_colours() {
     let vivid = Vivid::attached();
     for format in [b"YUYV", b"NV12", b"RGB3", b"GREY"] {
         let name = String::from_utf8_lossy(format).into_owned();
@@ -163,7 +163,7 @@ fn each_format_shows_the_colours_before_the_camera() {
 
 #[test]
 #[ignore = "needs the kernel's virtual camera: LECTERN_CAMERA"]
-fn a_camera_without_a_known_format_is_refused_with_what_it_offers() {
+fn unsupported_format_lists_the_offered_ones() {
     let vivid = Vivid::attached();
     let error = vivid.camera().with_formats(&[*b"MJPG"]).reopen().unwrap_err();
     assert!(matches!(error, CameraError::Unusable { .. }), "{error}");
@@ -172,7 +172,7 @@ fn a_camera_without_a_known_format_is_refused_with_what_it_offers() {
 
 #[test]
 #[ignore = "needs the kernel's virtual camera: LECTERN_CAMERA"]
-fn a_node_that_does_not_capture_is_refused() {
+fn non_capture_node_is_rejected() {
     let _vivid = Vivid::attached();
     let nodes =
         std::env::var("LECTERN_NO_CAMERA").expect("LECTERN_NO_CAMERA names nodes that are no cameras");
@@ -183,9 +183,10 @@ fn a_node_that_does_not_capture_is_refused() {
     }
 }
 
+/// A tick returns the current frame, not one that was buffered.
 #[test]
 #[ignore = "needs the kernel's virtual camera: LECTERN_CAMERA"]
-fn a_tick_shows_what_is_there_now_and_not_what_waited_in_a_buffer() {
+fn tick_returns_a_fresh_frame() {
     let vivid = Vivid::attached();
     let mut camera = vivid.opened();
     for (pattern, white) in [(BLACK, 0), (BARS_100, 255), (BLACK, 0)] {
@@ -201,7 +202,7 @@ fn a_tick_shows_what_is_there_now_and_not_what_waited_in_a_buffer() {
 
 #[test]
 #[ignore = "needs the kernel's virtual camera: LECTERN_CAMERA"]
-fn a_camera_runs_no_faster_than_the_analysis_needs() {
+fn camera_runs_at_the_analysis_rate() {
     let vivid = Vivid::attached();
     let seconds = |fraction: Fraction| f64::from(fraction.numerator) / f64::from(fraction.denominator);
     for rate_hz in [0.5, 2.0, 10.0] {
@@ -229,7 +230,7 @@ fn a_camera_runs_no_faster_than_the_analysis_needs() {
 
 #[test]
 #[ignore = "needs the kernel's virtual camera: LECTERN_CAMERA"]
-fn a_camera_that_another_program_uses_is_waited_for() {
+fn waits_for_a_busy_camera() {
     let vivid = Vivid::attached();
     let mut other = vivid.opened();
     drop(frame(&mut other));
@@ -243,7 +244,7 @@ fn a_camera_that_another_program_uses_is_waited_for() {
 
 #[test]
 #[ignore = "needs the kernel's virtual camera: LECTERN_CAMERA"]
-fn a_signal_while_waiting_for_a_frame_loses_nothing() {
+fn signal_during_a_wait_loses_no_frame() {
     let vivid = Vivid::attached();
     // A handler, without which a signal would end the process or be ignored and interrupt no call.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
@@ -267,7 +268,7 @@ fn a_signal_while_waiting_for_a_frame_loses_nothing() {
 
 #[test]
 #[ignore = "needs the kernel's virtual camera: LECTERN_CAMERA"]
-fn a_damaged_buffer_is_corrupt_and_the_next_one_is_not() {
+fn damaged_buffer_is_corrupt_once() {
     let vivid = Vivid::attached();
     let mut camera = vivid.opened();
     drop(frame(&mut camera));
@@ -279,7 +280,7 @@ fn a_damaged_buffer_is_corrupt_and_the_next_one_is_not() {
 
 #[test]
 #[ignore = "needs the kernel's virtual camera: LECTERN_CAMERA"]
-fn a_camera_that_falls_silent_is_lost() {
+fn silent_camera_is_lost() {
     let vivid = Vivid::attached();
     let mut camera = vivid.opened();
     drop(frame(&mut camera));
@@ -291,7 +292,7 @@ fn a_camera_that_falls_silent_is_lost() {
 
 #[test]
 #[ignore = "needs the kernel's virtual camera: LECTERN_CAMERA"]
-fn a_call_that_fails_loses_the_camera_and_reopening_brings_it_back() {
+fn failed_call_loses_the_camera_until_reopened() {
     let vivid = Vivid::attached();
     let mut camera = vivid.opened();
     // Before the first frame, where the buffers are queued and the stream starts.
@@ -318,7 +319,7 @@ fn a_call_that_fails_loses_the_camera_and_reopening_brings_it_back() {
 
 #[test]
 #[ignore = "needs the kernel's virtual camera: LECTERN_CAMERA"]
-fn a_camera_pulled_out_is_lost_and_one_put_back_resumes() {
+fn replugged_camera_resumes() {
     let vivid = Vivid::attached();
     let mut camera = vivid.opened();
     drop(frame(&mut camera));

@@ -37,8 +37,9 @@ fn line(file: &Path, part: &str, code: i32) -> String {
     printed
 }
 
+/// Every part of a healthy device is ok, and the test message arrives.
 #[test]
-fn a_good_device_is_ok_in_every_part_and_the_test_message_arrives() {
+fn healthy_device_passes_every_check() {
     let folder = tempfile::tempdir().unwrap();
     let video = portrait_video(folder.path(), "lecture.mkv", 3);
     let broker = Mosquitto::start();
@@ -71,7 +72,7 @@ fn a_good_device_is_ok_in_every_part_and_the_test_message_arrives() {
 }
 
 #[test]
-fn the_camera_s_reach_is_told_in_words_and_in_numbers() {
+fn detection_range_is_printed_and_in_json() {
     let folder = tempfile::tempdir().unwrap();
     // A face of some 110 pixels.
     let stills = still(folder.path(), "pad=1920:1080:700:400:color=0x808080");
@@ -90,8 +91,9 @@ fn the_camera_s_reach_is_told_in_words_and_in_numbers() {
     assert!((value("smallest_face_px"), value("assumed_view_degrees")) == (30.0, 70.0), "{report}");
 }
 
+/// An invalid configuration is named with its line, and dependent parts are skipped.
 #[test]
-fn a_bad_configuration_is_named_with_its_line_and_the_rest_is_skipped() {
+fn invalid_configuration_skips_the_rest() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("lectern.toml");
     fs::write(&file, "[camera]\ndevice = \"/dev/null\"\n").unwrap();
@@ -118,7 +120,7 @@ fn a_bad_configuration_is_named_with_its_line_and_the_rest_is_skipped() {
 }
 
 #[test]
-fn advice_is_never_a_part_of_a_name() {
+fn advice_is_separate_from_names() {
     let folder = tempfile::tempdir().unwrap();
     let report = |file: &Path, only: &str, more: &[&std::ffi::OsStr]| -> Value {
         let mut command = lectern();
@@ -137,7 +139,7 @@ fn advice_is_never_a_part_of_a_name() {
 }
 
 #[test]
-fn every_mistake_has_its_line_and_its_advice() {
+fn each_mistake_has_line_and_advice() {
     let folder = tempfile::tempdir().unwrap();
     let text = "camera.device = \"/dev/null\"\nwindow.secnods = 60\nmqtt.password = \"Xyzzy-1\"\n";
     let output = check(&configuration(folder.path(), text), "configuration");
@@ -156,8 +158,9 @@ fn every_mistake_has_its_line_and_its_advice() {
     assert!(!printed.contains("Xyzzy"), "{printed}");
 }
 
+/// Short windows of a camera are an error, and with `allow_short` a warning.
 #[test]
-fn short_windows_of_a_camera_are_refused_and_with_permission_a_warning() {
+fn short_windows_need_permission() {
     let folder = tempfile::tempdir().unwrap();
     let short = "camera.device = \"/dev/null\"\nwindow.seconds = 10\n";
     let printed = line(&configuration(folder.path(), short), "configuration", 1);
@@ -170,7 +173,7 @@ fn short_windows_of_a_camera_are_refused_and_with_permission_a_warning() {
 }
 
 #[test]
-fn a_file_of_the_connection_that_is_missing_is_named() {
+fn missing_connection_file_is_named() {
     let folder = tempfile::tempdir().unwrap();
     let text = "camera.device = \"/dev/null\"\nmqtt.url = \"mqtts://localhost\"\nmqtt.ca = \"/none.pem\"\n";
     let printed = line(&configuration(folder.path(), text), "configuration", 1);
@@ -181,12 +184,12 @@ fn a_file_of_the_connection_that_is_missing_is_named() {
 }
 
 #[test]
-fn a_part_that_does_not_exist_is_wrong_usage() {
+fn unknown_part_is_a_usage_error() {
     assert_eq!(lectern().args(["check", "--only", "weather"]).output().unwrap().status.code(), Some(2));
 }
 
 #[test]
-fn a_camera_that_is_away_or_none_is_told_apart() {
+fn absent_and_invalid_cameras_differ() {
     let folder = tempfile::tempdir().unwrap();
     let file = configuration(folder.path(), "camera.device = \"/dev/no-such-camera\"\n");
     let printed = line(&file, "camera", 1);
@@ -205,7 +208,7 @@ fn a_camera_that_is_away_or_none_is_told_apart() {
 }
 
 #[test]
-fn a_dark_room_and_a_glaring_one_are_told() {
+fn dark_and_glaring_rooms_are_warnings() {
     for (filter, expected) in
         [("eq=brightness=-0.45:contrast=0.3", "dark"), ("eq=brightness=0.9:contrast=0.2", "glaring")]
     {
@@ -218,7 +221,7 @@ fn a_dark_room_and_a_glaring_one_are_told() {
 }
 
 #[test]
-fn a_broker_that_is_down_and_a_wrong_password_are_told_apart() {
+fn broker_down_and_wrong_password_differ() {
     let folder = tempfile::tempdir().unwrap();
     let port = free_port();
     let camera = "camera.device = \"/dev/null\"\n";
@@ -246,8 +249,9 @@ fn a_broker_that_is_down_and_a_wrong_password_are_told_apart() {
     }
 }
 
+/// A broker that discards messages is a warning; one that disconnects the device is a failure.
 #[test]
-fn a_broker_that_throws_messages_away_is_a_warning_and_one_that_throws_the_device_out_a_failure() {
+fn discarding_broker_warns_closing_broker_fails() {
     for (most_queued, code, verdict) in [(1000, 0, "warning"), (0, 1, "failed")] {
         let folder = tempfile::tempdir().unwrap();
         let (_broker, port) = Mosquitto::with_access_rules("topic read lectern/#\n", most_queued);
@@ -262,7 +266,7 @@ fn a_broker_that_throws_messages_away_is_a_warning_and_one_that_throws_the_devic
 }
 
 #[test]
-fn models_are_checked_by_hash_and_by_running_them() {
+fn models_are_checked_by_hash_and_inference() {
     let folder = tempfile::tempdir().unwrap();
     let file = configuration(folder.path(), "camera.device = \"/dev/null\"\n");
     assert!(!line(&file, "models", 0).starts_with("failed"));
@@ -281,7 +285,7 @@ fn models_are_checked_by_hash_and_by_running_them() {
 
 #[test]
 #[ignore = "needs root, for a small disk in a mount namespace"]
-fn a_full_disk_is_a_failure() {
+fn full_disk_is_a_failure() {
     let folder = tempfile::tempdir().unwrap();
     let file = configuration(
         folder.path(),
@@ -311,7 +315,7 @@ fn keeping_in(folder: &Path, directory: &Path) -> PathBuf {
 }
 
 #[test]
-fn a_spool_directory_that_is_no_folder_is_a_failure() {
+fn spool_directory_must_be_a_folder() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("file");
     fs::write(&file, "").unwrap();
@@ -321,8 +325,9 @@ fn a_spool_directory_that_is_no_folder_is_a_failure() {
     }
 }
 
+/// Unreadable or quarantined files are named, also while the service uses the spool.
 #[test]
-fn files_of_minutes_that_cannot_be_read_or_were_set_aside_are_named_while_the_spool_is_in_use() {
+fn unreadable_spool_files_are_named_in_use() {
     let folder = tempfile::tempdir().unwrap();
     let state = folder.path().join("state");
     let file = keeping_in(folder.path(), &state);

@@ -122,7 +122,7 @@ fn tls_and_mutual_tls_deliver() {
 }
 
 #[test]
-fn a_connection_that_cannot_be_made_is_explained() {
+fn failed_connections_are_explained() {
     let certificates = Certificates::make();
     let secret = certificates.file("password");
     write_secret(&secret, "Xyzzy-42\n");
@@ -158,8 +158,9 @@ fn a_connection_that_cannot_be_made_is_explained() {
     }
 }
 
+/// MQTT 3.1.1 acknowledges messages that access rules discard; only a subscriber detects it.
 #[test]
-fn what_access_rules_throw_away_is_acknowledged_and_only_a_reader_can_tell() {
+fn discarded_message_is_detected_by_subscribing() {
     let (mosquitto, denied) = Mosquitto::with_access_rules("topic readwrite elsewhere/#\n", 1000);
     let subscriber = Subscriber::start(mosquitto.port);
     let (updates, thread) = start(broker(denied), Spool::in_memory(10).unwrap(), None);
@@ -181,8 +182,9 @@ fn what_access_rules_throw_away_is_acknowledged_and_only_a_reader_can_tell() {
     assert_eq!(answer(may_both), Answer::Returned);
 }
 
+/// A broker that accepts the status and closes is retried at growing intervals.
 #[test]
-fn a_broker_that_takes_the_status_and_closes_is_asked_less_and_less_often() {
+fn close_after_status_backs_off() {
     let (_mosquitto, port) = Mosquitto::with_access_rules("topic read lectern/#\n", 0);
     let proxy = Proxy::before(port);
     let slow_retry = Timing { longest_backoff: TIMEOUT, shutdown_within: Duration::ZERO, ..timing() };
@@ -198,7 +200,7 @@ fn a_broker_that_takes_the_status_and_closes_is_asked_less_and_less_often() {
 }
 
 #[test]
-fn a_corrected_authority_and_password_need_no_restart() {
+fn corrected_ca_and_password_need_no_restart() {
     let certificates = Certificates::make();
     let folder = tempfile::tempdir().unwrap();
     let (ca, password) = (folder.path().join("ca.pem"), folder.path().join("password"));
@@ -225,7 +227,7 @@ fn a_corrected_authority_and_password_need_no_restart() {
 }
 
 #[test]
-fn a_broker_that_says_nothing_is_given_up() {
+fn silent_broker_times_out() {
     // The kernel accepts for it.
     let silent = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let port = silent.local_addr().unwrap().port();
@@ -237,8 +239,9 @@ fn a_broker_that_says_nothing_is_given_up() {
     }
 }
 
+/// A self-signed certificate is accepted if mqtt.ca names it and it is valid.
 #[test]
-fn a_certificate_that_signs_itself_is_accepted_where_it_is_named_and_right() {
+fn pinned_self_signed_certificate_is_accepted() {
     let certificates = Certificates::make();
     for (shown, named, expected) in [
         ("own", "own.pem", None),
@@ -265,8 +268,9 @@ fn a_certificate_that_signs_itself_is_accepted_where_it_is_named_and_right() {
     }
 }
 
+/// The error names the missing client certificate in each version of TLS.
 #[test]
-fn a_client_certificate_that_is_missing_is_asked_for_in_each_version_of_tls() {
+fn missing_client_certificate_is_explained() {
     let certificates = Certificates::make();
     for version in ["tlsv1.2", "tlsv1.3"] {
         let more = format!("allow_anonymous true\nrequire_certificate true\ntls_version {version}");
@@ -281,7 +285,7 @@ fn a_client_certificate_that_is_missing_is_asked_for_in_each_version_of_tls() {
 }
 
 #[test]
-fn a_chain_that_is_too_long_is_told_as_that() {
+fn too_long_chain_is_explained() {
     let certificates = Certificates::make();
     // Two hundred certificates of some 500 bytes.
     let mut chain = std::fs::read_to_string(certificates.file("server.pem")).unwrap();
@@ -294,8 +298,9 @@ fn a_chain_that_is_too_long_is_told_as_that() {
     assert!(error.contains("its certificate chain is too long, 64 kB are allowed; "), "{error}");
 }
 
+/// The error for an unusable file never prints its content.
 #[test]
-fn a_file_of_the_connection_that_cannot_be_used_is_told_without_its_content() {
+fn unusable_file_is_named_without_content() {
     let certificates = Certificates::make();
     let secret = certificates.file("secret");
     write_secret(&secret, "-----BEGIN PRIVATE KEY-----\nXyzzy-42!\n-----END PRIVATE KEY-----\n");
@@ -331,7 +336,7 @@ fn a_file_of_the_connection_that_cannot_be_used_is_told_without_its_content() {
 }
 
 #[test]
-fn the_longest_names_and_login_deliver_with_discovery() {
+fn longest_names_and_login_deliver() {
     let mosquitto = Mosquitto::start();
     let subscriber = Subscriber::start(mosquitto.port);
     let folder = tempfile::tempdir().unwrap();
@@ -362,7 +367,7 @@ fn the_longest_names_and_login_deliver_with_discovery() {
 }
 
 #[test]
-fn an_announcement_that_ends_the_connection_stops_no_record() {
+fn rejected_announcement_stops_no_record() {
     // Proxies stand for a broker that closes on it: mosquitto only throws it away.
     let mosquitto = Mosquitto::start();
     let subscriber = Subscriber::start(mosquitto.port);

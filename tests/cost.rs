@@ -74,7 +74,7 @@ fn following_finds_what_searching_finds() {
 /// Searching for the largest face alone, as the daemon does, misses hardly any that searching for all finds.
 #[test]
 #[ignore = "needs the data folder: LECTERN_DATA"]
-fn the_largest_face_of_a_photograph_is_found_without_looking_for_all() {
+fn largest_face_search_misses_hardly_any() {
     let photographs = common::data("wider_dev/images");
     let mut detector = Detector::new(&ModelStore::open(None).unwrap()).unwrap();
     let mut analyzer = analyzer();
@@ -138,7 +138,7 @@ fn enter(frame: &mut Frame, side: usize, left: usize, top: usize) {
 }
 
 #[test]
-fn a_still_empty_room_is_hardly_ever_searched() {
+fn empty_room_is_rarely_searched() {
     let mut analyzer = analyzer();
     for tick in 0..240 {
         assert!(analyzer.analyze(&room(tick)).unwrap().is_empty());
@@ -150,7 +150,7 @@ fn a_still_empty_room_is_hardly_ever_searched() {
 
 /// Whoever is in the picture for a second is in two frames.
 #[test]
-fn a_person_who_enters_for_a_second_is_not_missed() {
+fn person_present_for_a_second_is_found() {
     let mut analyzer = analyzer();
     let mut tick = 0;
     for side in [240, 320, 440] {
@@ -172,7 +172,7 @@ fn a_person_who_enters_for_a_second_is_not_missed() {
 
 /// With `faces = "largest"`, someone nearer is counted within three seconds, though the known face is still there.
 #[test]
-fn someone_nearer_is_found_beside_a_known_face() {
+fn nearer_face_is_found_beside_a_tracked_one() {
     let mut analyzer = analyzer();
     for tick in 0..2 {
         let mut frame = room(tick);

@@ -21,7 +21,7 @@ use lectern::delivery::payload::{self, Identity};
 use lectern::delivery::spool::{Folders, MOST_BYTES, Spool};
 
 #[test]
-fn every_record_arrives_over_a_bad_network() {
+fn records_survive_a_bad_network() {
     let mosquitto = Mosquitto::start();
     let subscriber = Subscriber::start(mosquitto.port);
     let proxy = Proxy::before(mosquitto.port);
@@ -61,7 +61,7 @@ fn every_record_arrives_over_a_bad_network() {
 }
 
 #[test]
-fn every_record_arrives_over_restarts_of_the_broker() {
+fn records_survive_broker_restarts() {
     let mut mosquitto = Mosquitto::start();
     let subscriber = Subscriber::start(mosquitto.port);
     let (updates, thread) = start(broker(mosquitto.port), Spool::in_memory(1000).unwrap(), None);
@@ -76,8 +76,9 @@ fn every_record_arrives_over_restarts_of_the_broker() {
     reconcile(&rest(&subscriber, 80), 80);
 }
 
+/// A record whose PUBACK is lost in a broker crash is sent again, unchanged.
 #[test]
-fn a_record_whose_puback_died_with_the_broker_comes_again_unchanged() {
+fn lost_puback_repeats_the_record_unchanged() {
     let mut mosquitto = Mosquitto::start();
     let subscriber = Subscriber::start(mosquitto.port);
     let proxy = Proxy::before(mosquitto.port);
@@ -104,7 +105,7 @@ fn a_record_whose_puback_died_with_the_broker_comes_again_unchanged() {
 }
 
 #[test]
-fn a_week_of_backlog_is_delivered_in_order() {
+fn week_of_backlog_is_delivered_in_order() {
     const WEEK: u64 = 10_080;
     let mosquitto = Mosquitto::start();
     let subscriber = Subscriber::start(mosquitto.port);
@@ -133,7 +134,7 @@ fn a_week_of_backlog_is_delivered_in_order() {
 }
 
 #[test]
-fn the_status_says_that_nothing_waits_when_a_backlog_is_gone() {
+fn status_reports_an_empty_backlog() {
     let mosquitto = Mosquitto::start();
     let subscriber = Subscriber::start(mosquitto.port);
     let mut spool = Spool::in_memory(1000).unwrap();
@@ -150,8 +151,9 @@ fn the_status_says_that_nothing_waits_when_a_backlog_is_gone() {
     assert_eq!(thread.join().unwrap().undelivered, 0);
 }
 
+/// A device announces itself again to a broker that lost its retained messages.
 #[test]
-fn home_assistant_is_told_again_by_a_device_that_goes_on_when_the_broker_has_forgotten() {
+fn announcement_is_repeated_after_a_broker_loss() {
     let mut mosquitto = Mosquitto::start();
     let subscriber = Subscriber::start(mosquitto.port);
     let (updates, thread) = start(broker(mosquitto.port), Spool::in_memory(10).unwrap(), Some(60));
@@ -168,8 +170,9 @@ fn home_assistant_is_told_again_by_a_device_that_goes_on_when_the_broker_has_for
     assert!(String::from_utf8_lossy(&out.stdout).starts_with("1 homeassistant/device/"), "it is retained");
 }
 
+/// A spool folder, or its files, that disappear for a moment cost no record.
 #[test]
-fn a_folder_or_files_that_go_away_for_a_moment_cost_no_record() {
+fn missing_spool_files_cost_no_record() {
     for whole_folder in [true, false] {
         let mut mosquitto = Mosquitto::start();
         let subscriber = Subscriber::start(mosquitto.port);
@@ -219,8 +222,9 @@ fn a_folder_or_files_that_go_away_for_a_moment_cost_no_record() {
     }
 }
 
+/// The device is announced to Home Assistant, and withdrawn when discovery is switched off.
 #[test]
-fn home_assistant_is_told_and_told_again_when_it_is_over() {
+fn discovery_is_announced_and_withdrawn() {
     let mosquitto = Mosquitto::start();
     let folder = tempfile::tempdir().unwrap();
     let run = |discovery| {
@@ -253,7 +257,7 @@ fn home_assistant_is_told_and_told_again_when_it_is_over() {
 
 #[test]
 #[ignore = "needs root, to mount a small disk"]
-fn a_full_disk_is_told_and_loses_nothing() {
+fn full_disk_is_reported_without_loss() {
     let folder = tempfile::tempdir().unwrap();
     let disk = folder.path().join("disk");
     std::fs::create_dir(&disk).unwrap();

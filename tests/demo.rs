@@ -19,7 +19,7 @@ use rumqttc::{Client, MqttOptions, QoS};
 use serde_json::Value;
 
 #[test]
-fn a_minute_of_the_demo_arrives_as_the_schema_says() {
+fn demo_minute_is_valid_under_the_schema() {
     let output = lectern().args(["demo", "--minutes", "1"]).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let schema = schema();
@@ -70,7 +70,7 @@ fn on_a_terminal(arguments: &str, no_colour: &str) -> String {
 }
 
 #[test]
-fn a_terminal_gets_charts_and_json_on_request() {
+fn terminal_shows_charts_and_optional_json() {
     let chart = on_a_terminal("", "");
     assert!(
         chart.contains("█") && chart.contains("surprise") && chart.contains("1 minute, 120 frames"),
@@ -83,7 +83,7 @@ fn a_terminal_gets_charts_and_json_on_request() {
 }
 
 #[test]
-fn the_broker_of_the_demo_refuses_other_clients() {
+fn demo_broker_rejects_other_clients() {
     let mut demo = Command::new(assert_cmd::cargo::cargo_bin!("lectern"))
         .args(["demo", "--minutes", "3"])
         .stdout(Stdio::piped())

@@ -110,8 +110,9 @@ fn near(found: f32, expected: f32, tolerance: f32, what: &str) {
     assert!((found - expected).abs() <= tolerance, "{what}: {found} and not {expected}");
 }
 
+/// Boxes, scores and landmarks match those of the original implementation.
 #[test]
-fn boxes_scores_and_landmarks_are_the_originals() {
+fn matches_the_original_detector() {
     let text = std::fs::read_to_string("tests/fixtures/portrait.json").unwrap();
     let reference: Reference = serde_json::from_str(&text).unwrap();
     let mut store = ModelStore::open(None).unwrap();
@@ -141,7 +142,7 @@ fn boxes_scores_and_landmarks_are_the_originals() {
 }
 
 #[test]
-fn a_picture_without_a_face_has_none() {
+fn finds_no_face_in_an_empty_picture() {
     let mut detector = Detector::new(&ModelStore::open(None).unwrap()).unwrap();
     let mut noise = Frame::black(640, 480);
     let mut random = 1u32;
@@ -157,7 +158,7 @@ fn a_picture_without_a_face_has_none() {
 }
 
 #[test]
-fn a_known_face_is_followed_and_a_missing_one_is_not() {
+fn follows_a_face_until_it_is_gone() {
     let mut detector = Detector::new(&ModelStore::open(None).unwrap()).unwrap();
     let frame = portrait();
     let face = search(&mut detector, &frame, 40).remove(0);
@@ -172,7 +173,7 @@ fn a_known_face_is_followed_and_a_missing_one_is_not() {
 /// The crop that the classifier sees has the framing of its training images: the face is found in it again, with
 /// its landmarks where the manifest says, however large and tilted it was in the picture.
 #[test]
-fn an_aligned_crop_has_the_framing_of_the_training_images() {
+fn aligned_crop_has_the_training_framing() {
     const SIDE: u8 = 240;
     let store = ModelStore::open(None).unwrap();
     let mut detector = Detector::new(&store).unwrap();

@@ -30,7 +30,7 @@ fn explained(section: &str) -> BTreeSet<String> {
 }
 
 #[test]
-fn every_field_of_a_payload_is_explained_and_no_other() {
+fn documents_explain_each_payload_field() {
     let schema: Value = serde_json::from_str(JSON_SCHEMA).unwrap();
     for payload in ["minute", "status"] {
         let fields = schema["$defs"][payload]["properties"].as_object().unwrap();
@@ -40,7 +40,7 @@ fn every_field_of_a_payload_is_explained_and_no_other() {
 }
 
 #[test]
-fn every_key_of_the_configuration_is_explained_and_no_other() {
+fn documents_explain_each_configuration_key() {
     // tests/package.rs holds this file to the code.
     let example = fs::read_to_string("systemd/lectern.toml").unwrap();
     for part in example.split("\n[").skip(1) {
@@ -54,7 +54,7 @@ fn every_key_of_the_configuration_is_explained_and_no_other() {
 }
 
 #[test]
-fn the_first_pages_stay_short() {
+fn first_pages_are_short() {
     for (document, most) in [("README.md", 80), ("ARCHITECTURE.md", 150)] {
         let lines = fs::read_to_string(document).unwrap().lines().count();
         assert!(lines <= most, "{document} has {lines} lines, {most} are allowed");
@@ -69,7 +69,7 @@ fn names(code: &str, field: &str) -> bool {
 }
 
 #[test]
-fn every_example_handles_every_field_of_a_minute() {
+fn examples_handle_each_minute_field() {
     let schema: Value = serde_json::from_str(JSON_SCHEMA).unwrap();
     let fields = schema["$defs"]["minute"]["properties"].as_object().unwrap().keys();
     let kinds = lectern::expression::Expression::ALL.map(lectern::expression::Expression::name);

@@ -92,7 +92,7 @@ fn is_at(analyzer: &Analyzer, face: &BBox) -> bool {
 /// Somebody who comes in is found within two seconds, followed across the room, and gone when he is gone; nothing is found in
 /// an empty room.
 #[test]
-fn a_small_face_is_found_where_something_moved_and_followed_while_it_walks() {
+fn moving_small_face_is_found_and_followed() {
     let store = ModelStore::open(None).unwrap();
     let mut analyzer =
         Analyzer::new(&store, None, Analysis { min_face_px: 24, ..Analysis::default() }).unwrap();
@@ -120,7 +120,7 @@ fn a_small_face_is_found_where_something_moved_and_followed_while_it_walks() {
 
 /// A person who is known, farther away, and a screen that never rests do not hide the lecturer who comes in.
 #[test]
-fn a_lecturer_who_comes_in_is_found_within_two_seconds_beside_a_known_face_and_a_restless_screen() {
+fn entering_lecturer_is_found_beside_a_screen() {
     let store = ModelStore::open(None).unwrap();
     let mut analyzer =
         Analyzer::new(&store, None, Analysis { min_face_px: 24, ..Analysis::default() }).unwrap();
@@ -148,7 +148,7 @@ fn a_lecturer_who_comes_in_is_found_within_two_seconds_beside_a_known_face_and_a
 
 /// Distance shows up in the counts as what it is, also where every expression counts.
 #[test]
-fn an_expression_of_a_face_too_small_to_be_told_is_uncertain() {
+fn too_small_face_is_uncertain() {
     let store = ModelStore::open(None).unwrap();
     let analysis = Analysis { min_face_px: 12, min_confidence: 0.0, ..Analysis::default() };
     let mut analyzer = Analyzer::new(&store, None, analysis).unwrap();
@@ -170,7 +170,7 @@ fn an_expression_of_a_face_too_small_to_be_told_is_uncertain() {
 /// The time for a frame does not grow with the picture: of the fine levels each frame sees a few tiles, and all within ten
 /// seconds.
 #[test]
-fn a_small_face_that_nothing_announced_is_found_within_ten_seconds() {
+fn still_small_face_is_found_in_ten_seconds() {
     let store = ModelStore::open(None).unwrap();
     let mut analyzer =
         Analyzer::new(&store, None, Analysis { min_face_px: 24, ..Analysis::default() }).unwrap();
@@ -185,7 +185,7 @@ fn a_small_face_that_nothing_announced_is_found_within_ten_seconds() {
 }
 
 #[test]
-fn what_was_watched_before_does_not_change_what_is_found() {
+fn earlier_frames_do_not_change_the_result() {
     let person = Person::new();
     let mut random = fastrand::Rng::with_seed(5);
     let empty: Vec<_> = (0..24).map(|_| room(&mut random, &person, None).0).collect();

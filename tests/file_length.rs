@@ -45,7 +45,7 @@ fn check_folder(folder: &Path) -> usize {
 }
 
 #[test]
-fn a_file_of_the_program_fits_into_a_head() {
+fn source_files_are_short() {
     let crates = fs::read_dir("crates").unwrap().map(|entry| entry.unwrap().path().join("src"));
     for folder in crates.chain([Path::new("src").to_owned()]) {
         assert!(check_folder(&folder) > 0, "nothing in {}", folder.display());
@@ -53,7 +53,7 @@ fn a_file_of_the_program_fits_into_a_head() {
 }
 
 #[test]
-fn tests_are_not_counted_and_what_stands_behind_them_is() {
+fn code_after_tests_is_counted() {
     let text = "a\n#[cfg(test)]\n#[allow(x)]\nmod tests {\n    b\n}\nc\n";
     assert_eq!(without_tests(text), ["a", "c"]);
     assert_eq!(without_tests("a\n#[cfg(test)]\nmod helpers {\n}\n").len(), 4);

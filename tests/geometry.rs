@@ -50,7 +50,7 @@ fn assert_alike(what: &str, found: (u64, [f64; 4]), expected: (u64, [f64; 4])) {
 }
 
 #[test]
-fn pixels_that_are_no_squares_change_no_count() {
+fn non_square_pixels_change_no_count() {
     let folder = tempfile::tempdir().unwrap();
     let square = folder.path().join("square.mkv");
     let portrait = ["-loop", "1", "-framerate", "5", "-i", "tests/fixtures/portrait.png", "-t", "20"];
@@ -100,7 +100,7 @@ fn oriented(jpeg: &[u8], orientation: u8) -> Vec<u8> {
 }
 
 #[test]
-fn stills_are_turned_as_their_exif_says() {
+fn stills_are_rotated_by_exif() {
     let folder = tempfile::tempdir().unwrap();
     let mut upright = None;
     // How the camera stores a picture of each orientation.
@@ -131,7 +131,7 @@ fn stills_are_turned_as_their_exif_says() {
 }
 
 #[test]
-fn another_video_stream_is_analysed_where_it_is_asked_for() {
+fn analyses_the_selected_video_stream() {
     let folder = tempfile::tempdir().unwrap();
     let portrait = portrait_video(folder.path(), "portrait.mkv", 3);
     let both = folder.path().join("both.mkv");
@@ -170,8 +170,9 @@ fn another_video_stream_is_analysed_where_it_is_asked_for() {
     assert!(!stderr(&output).contains("stream"), "{}", stderr(&output));
 }
 
+/// Stills and videos of a folder are in natural order, without their companion files.
 #[test]
-fn stills_and_videos_of_a_folder_come_in_natural_order_without_companions() {
+fn folders_are_in_natural_order() {
     let folder = tempfile::tempdir().unwrap();
     let stills = folder.path().join("stills");
     fs::create_dir(&stills).unwrap();

@@ -56,8 +56,9 @@ fn distinct(messages: &[(String, Value)]) -> usize {
         .len()
 }
 
+/// Whatever the peer did, no record is lost or reordered, and repeats are equal.
 #[test]
-fn nothing_is_lost_repeated_otherwise_or_out_of_order_whatever_the_peer_did() {
+fn hostile_peers_cause_no_loss_or_reordering() {
     for_each_behaviour(|behaviour| {
         let peer = Hostile::start(behaviour);
         let spool = Spool::in_memory(1000).unwrap();
@@ -82,8 +83,9 @@ fn nothing_is_lost_repeated_otherwise_or_out_of_order_whatever_the_peer_did() {
     });
 }
 
+/// A broker that closes the connection after each PUBACK still gets every record.
 #[test]
-fn a_broker_that_acknowledges_and_closes_each_time_gets_each_record() {
+fn close_after_each_puback_loses_no_record() {
     let peer = Hostile::start(Behaviour::ClosesAfterEachPuback);
     // The status of each connection takes its only PUBACK, so that two acknowledgements would be needed.
     let spool = Spool::in_memory(100).unwrap();
@@ -99,7 +101,7 @@ fn a_broker_that_acknowledges_and_closes_each_time_gets_each_record() {
 }
 
 #[test]
-fn a_stop_ends_whatever_the_peer_does() {
+fn stop_ends_despite_hostile_peers() {
     for_each_behaviour(|behaviour| {
         let peer = Hostile::start(behaviour);
         let spool = Spool::in_memory(100).unwrap();
@@ -147,8 +149,9 @@ fn check_lines(printed: &str, behaviour: Behaviour) {
     assert!(!printed.contains("\nlectern: all is well"), "{behaviour:?}: {printed}");
 }
 
+/// Neither the log nor `lectern check` prints the password, and no peer causes a high CPU load.
 #[test]
-fn neither_the_log_nor_check_tells_the_password_and_no_peer_costs_much() {
+fn hostile_peers_get_no_password_and_little_cpu() {
     let folder = tempfile::tempdir().unwrap();
     let video: PathBuf = portrait_video(folder.path(), "lecture.mkv", 3);
     for_each_behaviour(|behaviour| run_and_check(behaviour, &video));
@@ -204,7 +207,7 @@ fn run_and_check(behaviour: Behaviour, video: &Path) {
 }
 
 #[test]
-fn what_a_peer_does_instead_of_answering_is_told_with_the_way_out() {
+fn misbehaving_peer_is_explained_with_a_fix() {
     let cases = [
         (Behaviour::Reflects, "sends back what it is sent; no broker listens there"),
         (Behaviour::ClosesAtAccept, "mqtt.url must begin with mqtts://"),
@@ -230,7 +233,7 @@ fn what_a_peer_does_instead_of_answering_is_told_with_the_way_out() {
 }
 
 #[test]
-fn a_port_that_connects_to_itself_tells_no_password() {
+fn self_connection_prints_no_password() {
     // What a free local port may do to who connects to it: the same socket on both sides.
     let peer = Hostile::start(Behaviour::Reflects);
     let folder = tempfile::tempdir().unwrap();

@@ -46,8 +46,9 @@ fn stalled(folder: &Path, frames: usize) -> (PathBuf, fs::File) {
     (pipe, writer)
 }
 
+/// A signal ends the run with the counts so far in the table and its own exit code.
 #[test]
-fn a_signal_writes_what_was_counted_and_is_told_by_the_exit_code() {
+fn signal_writes_the_counts_so_far() {
     for (number, code) in [(Signal::INT, 130), (Signal::TERM, 143), (Signal::HUP, 129)] {
         if number == Signal::HUP && is_ignored(number.as_raw()) {
             continue;
@@ -87,7 +88,7 @@ fn a_signal_writes_what_was_counted_and_is_told_by_the_exit_code() {
 }
 
 #[test]
-fn a_list_goes_on_where_it_was_interrupted() {
+fn resume_continues_an_interrupted_list() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name);
     for (name, seconds) in [("a.mkv", 3), ("b.mkv", 4)] {
@@ -141,7 +142,7 @@ fn a_list_goes_on_where_it_was_interrupted() {
 }
 
 #[test]
-fn two_recordings_of_the_same_name_stay_two() {
+fn recordings_of_equal_name_stay_separate() {
     let folder = tempfile::tempdir().unwrap();
     let mut videos = Vec::new();
     for (name, seconds) in [("monday", 2), ("tuesday", 3)] {
@@ -181,8 +182,9 @@ fn two_recordings_of_the_same_name_stay_two() {
     assert!(stderr(&output).contains("--label is given 1 times for 3 recordings"), "{}", stderr(&output));
 }
 
+/// A damaged recording in a manifest is reported and the others are counted.
 #[test]
-fn a_manifest_lists_recordings_and_one_that_is_damaged_spoils_no_other() {
+fn manifest_survives_a_damaged_recording() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name);
     portrait_video(folder.path(), "a.mkv", 2);
@@ -214,7 +216,7 @@ fn a_manifest_lists_recordings_and_one_that_is_damaged_spoils_no_other() {
 }
 
 #[test]
-fn every_face_is_counted_and_told_of_when_that_is_asked_for() {
+fn counts_and_reports_all_faces_on_request() {
     let folder = tempfile::tempdir().unwrap();
     let video = folder.path().join("two.mkv");
     let two = "split[a][b];[b]scale=iw*3/4:-1,pad=iw*4/3:ih*4/3[c];[a][c]hstack,fps=10";
@@ -245,7 +247,7 @@ fn every_face_is_counted_and_told_of_when_that_is_asked_for() {
 }
 
 #[test]
-fn a_recording_without_a_face_says_what_to_try() {
+fn recording_without_faces_prints_a_hint() {
     let folder = tempfile::tempdir().unwrap();
     let video = portrait_video(folder.path(), "lecture.mkv", 6);
     let output = lectern().args(["analyze", "--region", "0,0,0.2,0.2"]).arg(&video).output().unwrap();
@@ -261,7 +263,7 @@ fn a_recording_without_a_face_says_what_to_try() {
 }
 
 #[test]
-fn a_pipe_of_y4m_gives_the_counts_of_the_file_that_it_was_made_from() {
+fn y4m_pipe_gives_the_counts_of_its_file() {
     let folder = tempfile::tempdir().unwrap();
     let made = |name: &str, options: &[&str]| {
         let video = folder.path().join(name);
@@ -318,8 +320,9 @@ fn a_pipe_of_y4m_gives_the_counts_of_the_file_that_it_was_made_from() {
     }
 }
 
+/// A reader that closes standard output early still gets complete tables.
 #[test]
-fn whoever_stops_reading_lines_still_gets_the_tables() {
+fn closed_stdout_does_not_stop_the_tables() {
     let folder = tempfile::tempdir().unwrap();
     let video = portrait_video(folder.path(), "lecture.mkv", 2);
     let table = folder.path().join("minutes.csv");
@@ -346,9 +349,10 @@ fn slides(folder: &Path, name: &str, faces: &[PathBuf]) -> PathBuf {
     video
 }
 
+/// Twelve recordings, killed ten times and resumed, give the same tables as one uninterrupted run.
 #[test]
 #[ignore = "needs the data folder: LECTERN_DATA"]
-fn twelve_recordings_that_are_killed_ten_times_give_the_tables_of_one_run() {
+fn ten_kills_give_the_tables_of_one_run() {
     let folder = tempfile::tempdir().unwrap();
     let files = |part: &str, ending: &str| {
         let mut files: Vec<_> =
@@ -393,8 +397,9 @@ fn twelve_recordings_that_are_killed_ten_times_give_the_tables_of_one_run() {
     }
 }
 
+/// A run that can read no recording leaves an existing table unchanged.
 #[test]
-fn a_table_outlives_a_run_that_could_read_nothing() {
+fn failed_run_keeps_the_old_table() {
     let folder = tempfile::tempdir().unwrap();
     let table = folder.path().join("minutes.csv");
     fs::write(&table, "old").unwrap();
@@ -405,8 +410,9 @@ fn a_table_outlives_a_run_that_could_read_nothing() {
     assert_eq!(fs::read_dir(&folder).unwrap().count(), 1, "something is left behind");
 }
 
+/// Leftover files beside a table are replaced, or named with the fix if they hold results.
 #[test]
-fn what_another_run_left_beside_a_table_is_replaced_or_named() {
+fn leftovers_of_another_run_are_handled() {
     let folder = tempfile::tempdir().unwrap();
     let video = portrait_video(folder.path(), "lecture.mkv", 1);
     let path = |name: &str| folder.path().join(name);
@@ -431,8 +437,9 @@ fn what_another_run_left_beside_a_table_is_replaced_or_named() {
     );
 }
 
+/// Tables and manifests that a spreadsheet saved again are still accepted.
 #[test]
-fn a_spreadsheets_manifest_and_tables_go_round() {
+fn spreadsheet_tables_round_trip() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name);
     portrait_video(folder.path(), "a.mkv", 2);

@@ -43,15 +43,16 @@ fn key(line: &str) -> Option<&str> {
     (!line.starts_with("# ") && !key.contains(' ')).then_some(key)
 }
 
+/// The example configuration is rejected until `deployment.basis` is set.
 #[test]
-fn the_example_is_refused_until_it_says_why_the_camera_may_run() {
+fn example_requires_a_legal_basis() {
     let refusal = load(str::to_owned).unwrap_err();
     assert!(refusal.contains("deployment.basis is not set"), "{refusal}");
     assert!(load(with_basis).is_ok());
 }
 
 #[test]
-fn the_example_shows_every_key_and_its_true_default() {
+fn example_shows_every_key_and_default() {
     let all = load(|line| match key(line) {
         Some(key) if !NO_DEFAULT.contains(&key) => line.trim_start_matches('#').to_owned(),
         _ => with_basis(line),
@@ -89,15 +90,16 @@ fn analyse(arguments: &[&str], unit: &str) -> (String, bool) {
 
 #[test]
 #[ignore = "needs systemd-analyze, of the package systemd"]
-fn systemd_has_nothing_to_say_about_the_units() {
+fn units_pass_systemd_analyze() {
     for unit in UNITS {
         let (printed, good) = analyse(&["verify", "--man=no"], unit);
         assert!(good && printed.is_empty(), "{printed}");
     }
 }
 
+/// The unit does not wait for the network, and its address filter allows brokers behind NAT64.
 #[test]
-fn counting_waits_for_no_network_and_a_broker_behind_nat64_is_reached() {
+fn unit_needs_no_network_and_allows_nat64() {
     let unit = fs::read_to_string("systemd/lectern.service").unwrap();
     let of = |key: &str| unit.lines().filter_map(|line| line.strip_prefix(key)).collect::<Vec<_>>().join(" ");
     for key in ["Wants=", "Requires=", "After="] {
@@ -108,7 +110,7 @@ fn counting_waits_for_no_network_and_a_broker_behind_nat64_is_reached() {
 
 #[test]
 #[ignore = "needs systemd-analyze, of the package systemd"]
-fn the_unit_is_hardly_exposed() {
+fn unit_has_a_low_exposure_score() {
     let (printed, good) = analyse(&["security", "--offline=true", "--threshold=13"], "lectern.service");
     assert!(good, "{printed}");
     let (printed, good) =
@@ -116,8 +118,9 @@ fn the_unit_is_hardly_exposed() {
     assert!(good, "{printed}");
 }
 
+/// The package installs every unit and enables only the service.
 #[test]
-fn the_package_brings_every_unit_and_switches_on_none_but_the_service() {
+fn package_enables_only_the_service() {
     let manifest = fs::read_to_string("Cargo.toml").unwrap();
     for unit in UNITS {
         assert!(manifest.contains(&format!("\"systemd/{unit}\", \"lib/systemd/system/\"")), "{unit}");
@@ -146,7 +149,7 @@ fn message_ids_are_unique_and_documented() {
 
 /// The search for pictures in the virtual machine makes the RGB that the program makes, or it would find none.
 #[test]
-fn the_search_for_pictures_knows_how_they_are_decoded() {
+fn picture_search_decodes_as_the_program_does() {
     let source = fs::read_to_string("crates/vision/src/camera/frame.rs").unwrap();
     let search = fs::read_to_string("cross/vm/search.py").unwrap();
     let factors = source.lines().filter(|line| line.starts_with("const ") && line.contains("_OF_C"));

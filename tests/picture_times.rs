@@ -83,7 +83,7 @@ fn check(video: &Path, rate_hz: f64, cut: f64, interval: f64) -> Vec<f64> {
 }
 
 #[test]
-fn each_picture_has_the_time_of_its_clock() {
+fn picture_times_match_the_drawn_clock() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
     let x264 = "-c:v libx264 -crf 12 -g 25";
@@ -127,7 +127,7 @@ fn each_picture_has_the_time_of_its_clock() {
 }
 
 #[test]
-fn a_video_stream_that_starts_late_keeps_its_offset() {
+fn late_video_stream_keeps_its_offset() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
     // The recording starts with the delay of the audio encoder where the container does not cut it off: 481 samples of MP2.
@@ -163,7 +163,7 @@ fn a_video_stream_that_starts_late_keeps_its_offset() {
 }
 
 #[test]
-fn a_time_lapse_is_no_damage() {
+fn time_lapse_is_not_damage() {
     let folder = tempfile::tempdir().unwrap();
     for (seconds, more, name) in [
         (30, "-c:v libx264 -crf 12", "half.mp4"),
@@ -179,7 +179,7 @@ fn a_time_lapse_is_no_damage() {
 }
 
 #[test]
-fn times_that_fall_back_keep_the_clock() {
+fn backward_times_keep_the_clock() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
     let whole = clock(folder, "25", "", "", "-c:v mjpeg -q:v 2", "whole.mkv");

@@ -24,8 +24,9 @@ fn held() -> (usize, u64) {
     (files, memory.trim().trim_end_matches(" kB").parse().unwrap())
 }
 
+/// A thousand reconnects leave memory and open files constant.
 #[test]
-fn memory_and_files_are_flat_over_a_thousand_reconnects() {
+fn reconnects_leak_no_memory_or_files() {
     let mosquitto = Mosquitto::start();
     let proxy = Proxy::before(mosquitto.port);
     // Long enough for CONNACK and an acknowledgement or two.

@@ -57,7 +57,7 @@ fn sum(output: &Output, field: &str) -> u64 {
 }
 
 #[test]
-fn a_pause_is_expected_and_not_counted() {
+fn pause_is_expected_but_not_counted() {
     let folder = tempfile::tempdir().unwrap();
     // Two seconds, an hour's pause, two seconds.
     let video = retimed(&clip(folder.path(), "whole.mkv", "10", 4), "pause.mkv", "PTS+gte(PTS,2000)*3600000");
@@ -74,7 +74,7 @@ fn a_pause_is_expected_and_not_counted() {
 }
 
 #[test]
-fn a_damaged_timestamp_adds_no_frame() {
+fn damaged_timestamp_adds_no_frame() {
     let folder = tempfile::tempdir().unwrap();
     let whole = clip(folder.path(), "whole.mkv", "10", 10);
     for jump in ["32768", "8192", "1048576", "-8192", "1e12"] {
@@ -107,8 +107,9 @@ fn reclustered(from: &Path, name: &str, change: impl Fn(u16) -> u16) -> PathBuf 
     path
 }
 
+/// Timestamps that restart are continued, and a stretch that jumps is counted once.
 #[test]
-fn time_that_begins_anew_goes_on_and_a_stretch_that_jumps_is_counted_once() {
+fn restarted_and_jumping_times_are_counted_once() {
     let folder = tempfile::tempdir().unwrap();
     let whole = folder.path().join("whole.mkv");
     let input = "testsrc=s=64x48:r=10:d=20";
@@ -125,8 +126,9 @@ fn time_that_begins_anew_goes_on_and_a_stretch_that_jumps_is_counted_once() {
     assert!((36..=44).contains(&frames), "{frames}: {}", stderr(&output));
 }
 
+/// A jump of many hours counts as damage, and the frames before it are counted.
 #[test]
-fn a_jump_of_many_hours_is_damage_and_what_came_before_is_counted() {
+fn jump_of_many_hours_is_damage() {
     let folder = tempfile::tempdir().unwrap();
     let whole = clip(folder.path(), "whole.mkv", "10", 4);
     let video = retimed(&whole, "jump.mkv", "PTS+gte(PTS,2000)*28800000");
@@ -154,7 +156,7 @@ fn pictures(path: &Path, rate_hz: f64) -> Vec<Vec<u8>> {
 }
 
 #[test]
-fn an_ordinary_recording_is_sampled_as_ffmpeg_does() {
+fn samples_a_recording_as_ffmpeg_does() {
     let folder = tempfile::tempdir().unwrap();
     let mut videos: Vec<_> =
         [("10", "a.mkv"), ("24", "b.avi"), ("30000/1001", "c.mkv"), ("1", "d.mkv"), ("1/4", "e.avi")]
@@ -189,7 +191,7 @@ fn an_ordinary_recording_is_sampled_as_ffmpeg_does() {
 }
 
 #[test]
-fn a_loop_goes_on_over_its_end() {
+fn loop_continues_after_its_end() {
     let folder = tempfile::tempdir().unwrap();
     let video = clip(folder.path(), "short.mkv", "10", 3);
     let mut source = open_recording(&video, 2.0, true).unwrap();
@@ -198,7 +200,7 @@ fn a_loop_goes_on_over_its_end() {
 }
 
 #[test]
-fn what_can_name_other_files_is_not_opened() {
+fn formats_that_name_other_files_are_rejected() {
     let folder = tempfile::tempdir().unwrap();
     let video = clip(folder.path(), "secret.ts", "10", 2);
     let lists = [
@@ -219,7 +221,7 @@ fn what_can_name_other_files_is_not_opened() {
 }
 
 #[test]
-fn a_recording_without_one_readable_picture_is_a_failure() {
+fn recording_without_readable_picture_fails() {
     let folder = tempfile::tempdir().unwrap();
     let stills = folder.path().join("stills");
     std::fs::create_dir(&stills).unwrap();
@@ -235,7 +237,7 @@ fn a_recording_without_one_readable_picture_is_a_failure() {
 }
 
 #[test]
-fn a_single_picture_is_a_recording_of_one() {
+fn single_picture_is_a_recording() {
     let output = analyze(&[Path::new("assets/portrait.jpg")]);
     assert!(output.status.success(), "{}", stderr(&output));
     assert_eq!((sum(&output, "frames"), sum(&output, "frames_expected"), sum(&output, "faces")), (1, 1, 1));
@@ -261,8 +263,9 @@ fn jpeg(width: u16, height: u16) -> Vec<u8> {
     bytes
 }
 
+/// A picture whose header claims too many pixels is rejected before memory is allocated.
 #[test]
-fn a_picture_that_claims_too_many_pixels_is_refused_before_it_takes_memory() {
+fn oversized_picture_is_rejected_unallocated() {
     let folder = tempfile::tempdir().unwrap();
     let y4m = b"YUV4MPEG2 W20000 H20000 F25:1\nFRAME\n".to_vec();
     for (name, bytes) in [("a.png", png(20_000, 20_000)), ("b.jpg", jpeg(16_384, 16_384)), ("c.y4m", y4m)] {
@@ -298,7 +301,7 @@ fn a_picture_that_claims_too_many_pixels_is_refused_before_it_takes_memory() {
 }
 
 #[test]
-fn an_output_never_overwrites_an_input_or_another_output() {
+fn outputs_never_overwrite_inputs_or_outputs() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name);
     let video = portrait_video(folder.path(), "lec1.mkv", 1);
@@ -352,7 +355,7 @@ fn an_output_never_overwrites_an_input_or_another_output() {
 }
 
 #[test]
-fn no_frame_in_a_window_is_wrong_usage() {
+fn window_without_frames_is_a_usage_error() {
     let folder = tempfile::tempdir().unwrap();
     let clip = clip(folder.path(), "clip.mkv", "5", 1);
     let output = analyze(&["--rate".as_ref(), "0.1".as_ref(), "--window".as_ref(), "5".as_ref(), &clip]);
@@ -360,8 +363,9 @@ fn no_frame_in_a_window_is_wrong_usage() {
     assert!(stderr(&output).contains("--rate 0.1 gives no frame in --window 5"), "{}", stderr(&output));
 }
 
+/// Windows that hold no whole number of frames stay in step with the recording.
 #[test]
-fn windows_that_hold_no_whole_number_of_frames_keep_time_with_the_recording() {
+fn fractional_frames_keep_the_recording_time() {
     let folder = tempfile::tempdir().unwrap();
     let clip = clip(folder.path(), "clip.mkv", "10", 60);
     for (rate, window, windows) in [("2.5", "1", 60), ("0.3", "5", 12), ("0.142857", "60", 1)] {
@@ -382,7 +386,7 @@ fn windows_that_hold_no_whole_number_of_frames_keep_time_with_the_recording() {
 }
 
 #[test]
-fn standard_error_that_nobody_reads_ends_nothing() {
+fn closed_stderr_does_not_end_the_run() {
     let folder = tempfile::tempdir().unwrap();
     let (good, missing) = (clip(folder.path(), "good.mkv", "5", 1), folder.path().join("missing.mkv"));
     let table = folder.path().join("minutes.csv");
@@ -409,7 +413,7 @@ fn standard_error_that_nobody_reads_ends_nothing() {
 }
 
 #[test]
-fn a_live_source_that_is_silent_is_lost_and_opened_again() {
+fn silent_live_source_is_reopened() {
     let folder = tempfile::tempdir().unwrap();
     let pipe = folder.path().join("camera.y4m");
     assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());

@@ -24,8 +24,9 @@ fn assert_one_gapless_boot(messages: &[(String, Value)]) {
     }
 }
 
+/// A reload applies a valid configuration and rejects an invalid one.
 #[test]
-fn a_reload_takes_over_a_good_configuration_and_refuses_a_bad_one() {
+fn reload_applies_valid_and_rejects_invalid() {
     let folder = tempfile::tempdir().unwrap();
     let video = portrait_video(folder.path(), "lecture.mkv", 3);
     let broker = Mosquitto::start();
@@ -60,7 +61,7 @@ fn a_reload_takes_over_a_good_configuration_and_refuses_a_bad_one() {
 }
 
 #[test]
-fn a_refused_reload_cuts_no_minute() {
+fn rejected_reload_cuts_no_minute() {
     let folder = tempfile::tempdir().unwrap();
     let video = portrait_video(folder.path(), "lecture.mkv", 3);
     let broker = Mosquitto::start();
@@ -115,8 +116,9 @@ fn label(minute: &Value) -> i64 {
     minute["start"].as_str().unwrap().parse::<jiff::Timestamp>().unwrap().as_second()
 }
 
+/// A reload with the same camera does not interrupt the watch, even during an outage.
 #[test]
-fn a_reload_with_the_same_camera_goes_on_watching_while_the_broker_is_away() {
+fn reload_during_an_outage_keeps_watching() {
     let folder = tempfile::tempdir().unwrap();
     let video = portrait_video(folder.path(), "lecture.mkv", 3);
     let mut broker = Mosquitto::start();
@@ -152,7 +154,7 @@ fn a_reload_with_the_same_camera_goes_on_watching_while_the_broker_is_away() {
 }
 
 #[test]
-fn a_reload_to_another_place_says_offline_at_the_old_one() {
+fn reload_publishes_offline_on_the_old_topic() {
     let folder = tempfile::tempdir().unwrap();
     let video = portrait_video(folder.path(), "lecture.mkv", 3);
     let broker = Mosquitto::start();
@@ -173,7 +175,7 @@ fn a_reload_to_another_place_says_offline_at_the_old_one() {
 }
 
 #[test]
-fn a_reload_to_another_camera_watches_that_one() {
+fn reload_switches_the_camera() {
     let folder = tempfile::tempdir().unwrap();
     let videos = ["one.mkv", "two.mkv"].map(|name| portrait_video(folder.path(), name, 3));
     let broker = Mosquitto::start();
@@ -198,7 +200,7 @@ fn a_reload_to_another_camera_watches_that_one() {
 }
 
 #[test]
-fn a_stop_during_a_reload_still_tells_of_windows_that_are_lost() {
+fn stop_during_reload_reports_lost_windows() {
     let folder = tempfile::tempdir().unwrap();
     let video = portrait_video(folder.path(), "lecture.mkv", 3);
     let state = tempfile::tempdir().unwrap();
@@ -219,7 +221,7 @@ fn a_stop_during_a_reload_still_tells_of_windows_that_are_lost() {
 
 /// The configuration is a FIFO, so that the process is caught where it has only begun to start.
 #[test]
-fn a_hangup_during_the_start_is_a_reload_and_not_the_end() {
+fn sighup_during_startup_is_a_reload() {
     let folder = tempfile::tempdir().unwrap();
     let video = portrait_video(folder.path(), "lecture.mkv", 3);
     let broker = Mosquitto::start();
@@ -247,7 +249,7 @@ fn a_hangup_during_the_start_is_a_reload_and_not_the_end() {
 }
 
 #[test]
-fn a_spool_directory_that_is_left_is_named() {
+fn abandoned_spool_directory_is_named() {
     let folder = tempfile::tempdir().unwrap();
     let video = portrait_video(folder.path(), "lecture.mkv", 3);
     let broker = Mosquitto::start();

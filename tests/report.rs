@@ -55,7 +55,7 @@ fn report(table: &Path, out: &Path) -> String {
 }
 
 #[test]
-fn a_minute_that_two_tables_hold_is_one_minute() {
+fn duplicate_minutes_count_once() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name);
     table(&path("minutes.csv"), &[("Art", "Müller", CALM, 5)], 45);
@@ -67,7 +67,7 @@ fn a_minute_that_two_tables_hold_is_one_minute() {
 }
 
 #[test]
-fn a_page_holds_no_picture_and_loads_nothing() {
+fn page_has_no_picture_or_remote_content() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name);
     let lectures = [
@@ -113,7 +113,7 @@ fn a_page_holds_no_picture_and_loads_nothing() {
 }
 
 #[test]
-fn a_difference_within_known_errors_is_marked() {
+fn difference_within_error_is_marked() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name);
     let mut slightly = CALM;
@@ -129,8 +129,9 @@ fn a_difference_within_known_errors_is_marked() {
     assert!(page.contains("too short to tell"));
 }
 
+/// Tables with other analysis settings are named, and files that are no tables are rejected.
 #[test]
-fn what_was_analysed_differently_is_told_and_what_is_no_table_is_refused() {
+fn mixed_analyses_and_bad_tables_are_named() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name);
     let video = portrait_video(folder.path(), "lecture.mkv", 2);
@@ -164,7 +165,7 @@ fn what_was_analysed_differently_is_told_and_what_is_no_table_is_refused() {
 }
 
 #[test]
-fn a_chart_of_a_label_with_control_characters_can_be_opened() {
+fn control_characters_keep_charts_valid() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name);
     table(&path("minutes.csv"), &[("a\u{1b}[31m\u{b}", "Müller", CALM, 5)], 45);

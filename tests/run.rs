@@ -34,8 +34,9 @@ fn gapless(minutes: &[&Value]) -> bool {
     minutes.windows(2).all(|pair| number(pair[1], "seq") == number(pair[0], "seq") + 1)
 }
 
+/// Records arrive in order, and a stop publishes the open window.
 #[test]
-fn records_come_in_order_and_a_stop_publishes_the_open_window() {
+fn stop_publishes_the_open_window() {
     let folder = tempfile::tempdir().unwrap();
     let video = portrait_video(folder.path(), "lecture.mkv", 3);
     let broker = Mosquitto::start();
@@ -71,8 +72,9 @@ fn records_come_in_order_and_a_stop_publishes_the_open_window() {
     assert!(!printed.contains("faces") && !printed.contains("neutral"), "{printed}");
 }
 
+/// Windows that end during an outage arrive later, marked as replayed.
 #[test]
-fn windows_that_end_while_the_broker_is_away_arrive_later_and_say_so() {
+fn windows_during_an_outage_are_replayed() {
     let folder = tempfile::tempdir().unwrap();
     let video = portrait_video(folder.path(), "lecture.mkv", 3);
     let mut broker = Mosquitto::start();
@@ -97,8 +99,9 @@ fn windows_that_end_while_the_broker_is_away_arrive_later_and_say_so() {
     assert!(minutes.len() >= 4);
 }
 
+/// The error names a broker that is never reachable, and its windows are kept.
 #[test]
-fn a_broker_that_never_comes_is_named_and_the_windows_are_kept() {
+fn unreachable_broker_keeps_the_windows() {
     let folder = tempfile::tempdir().unwrap();
     let video = portrait_video(folder.path(), "lecture.mkv", 3);
     let port = common::free_port();
@@ -116,7 +119,7 @@ fn a_broker_that_never_comes_is_named_and_the_windows_are_kept() {
 }
 
 #[test]
-fn a_killed_daemon_is_reported_offline_by_its_will() {
+fn will_reports_a_killed_daemon_offline() {
     let folder = tempfile::tempdir().unwrap();
     let video = portrait_video(folder.path(), "lecture.mkv", 3);
     let broker = Mosquitto::start();
@@ -129,7 +132,7 @@ fn a_killed_daemon_is_reported_offline_by_its_will() {
 }
 
 #[test]
-fn a_crash_loses_at_most_a_second_of_the_open_window() {
+fn crash_loses_at_most_a_second() {
     let folder = tempfile::tempdir().unwrap();
     let video = portrait_video(folder.path(), "lecture.mkv", 3);
     let mut broker = Mosquitto::start();
@@ -181,8 +184,9 @@ fn last_minute(rate_hz: &str, seconds: u32, watched: Duration) -> Value {
     last
 }
 
+/// A partial window of fewer than ten frames has no counts.
 #[test]
-fn a_partial_window_of_fewer_than_ten_frames_has_no_counts() {
+fn short_partial_window_has_no_counts() {
     // No partial window of these expects more than six frames; one was watched.
     let few = last_minute("0.1", 60, Duration::ZERO);
     assert!((1..10).contains(&number(&few, "frames_expected")), "{few}");
@@ -192,8 +196,9 @@ fn a_partial_window_of_fewer_than_ten_frames_has_no_counts() {
     assert!(number(&many, "frames_expected") >= 10 && number(&many, "frames") > 0, "{many}");
 }
 
+/// The password appears in no log, argument, environment or debug output.
 #[test]
-fn secrets_are_told_to_nobody() {
+fn secrets_are_never_exposed() {
     let folder = tempfile::tempdir().unwrap();
     let video = portrait_video(folder.path(), "lecture.mkv", 3);
     let broker = Mosquitto::with_password("lectern", "other");
@@ -225,7 +230,7 @@ fn secrets_are_told_to_nobody() {
 }
 
 #[test]
-fn a_password_file_that_comes_late_does_not_end_the_service() {
+fn late_password_file_is_accepted() {
     let folder = tempfile::tempdir().unwrap();
     let video = portrait_video(folder.path(), "lecture.mkv", 3);
     let broker = Mosquitto::with_password("lectern", "Xyzzy-42");
@@ -246,7 +251,7 @@ fn a_password_file_that_comes_late_does_not_end_the_service() {
 }
 
 #[test]
-fn what_it_runs_with_is_logged_once() {
+fn startup_settings_are_logged_once() {
     let folder = tempfile::tempdir().unwrap();
     let video = portrait_video(folder.path(), "lecture.mkv", 3);
     let broker = Mosquitto::start();

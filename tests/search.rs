@@ -150,7 +150,7 @@ fn judge(scene: &Scene, seed: u64, which: Faces, mut analyzer: Analyzer, due: us
 
 /// In scenes of every size that a frame's time suffices for: within two seconds the largest face, within three all.
 #[test]
-fn what_an_exact_search_sees_is_reported_in_time() {
+fn reports_faces_of_an_exact_search_in_time() {
     let mut random = fastrand::Rng::with_seed(7);
     for seed in 0..12 {
         let size = *random
@@ -173,7 +173,7 @@ fn what_an_exact_search_sees_is_reported_in_time() {
 
 /// One of two lost neighbours is back: it removes both tracks, of which the second was to be looked for next.
 #[test]
-fn one_face_may_be_back_for_two_that_were_lost() {
+fn one_face_can_end_two_lost_tracks() {
     let mut random = fastrand::Rng::with_seed(3);
     let person = portrait();
     let room = |portraits: &[(usize, usize, usize)]| Scene {

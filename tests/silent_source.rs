@@ -28,8 +28,9 @@ fn children(pid: u32) -> Vec<i32> {
     children.split_whitespace().map(|pid| pid.parse().unwrap()).collect()
 }
 
+/// A stopped ffmpeg counts as a lost camera and is replaced.
 #[test]
-fn a_stopped_ffmpeg_is_a_lost_camera_and_is_replaced() {
+fn stopped_ffmpeg_is_replaced() {
     let folder = tempfile::tempdir().unwrap();
     let video = portrait_video(folder.path(), "lecture.mkv", 3);
     let broker = Mosquitto::start();
@@ -52,8 +53,9 @@ fn a_stopped_ffmpeg_is_a_lost_camera_and_is_replaced() {
     }
 }
 
+/// A recording for which ffmpeg only prints errors counts as a lost camera.
 #[test]
-fn a_recording_that_ffmpeg_only_complains_of_is_a_lost_camera() {
+fn undecodable_recording_is_a_lost_camera() {
     let folder = tempfile::tempdir().unwrap();
     let whole = portrait_video(folder.path(), "lecture.mp4", 3);
     let mut bytes = std::fs::read(&whole).unwrap();
@@ -74,7 +76,7 @@ fn a_recording_that_ffmpeg_only_complains_of_is_a_lost_camera() {
 }
 
 #[test]
-fn a_pipe_that_nobody_fills_does_not_keep_the_daemon_from_stopping() {
+fn empty_pipe_does_not_block_a_stop() {
     let folder = tempfile::tempdir().unwrap();
     let pipe = folder.path().join("camera");
     assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());

@@ -51,8 +51,9 @@ fn assert_no_counts(printed: &str) {
     }
 }
 
+/// `lectern status` shows the health of a running service and no counts.
 #[test]
-fn a_running_service_tells_how_it_does_and_nothing_of_what_it_saw() {
+fn running_service_shows_health_not_counts() {
     let folder = tempfile::tempdir().unwrap();
     let video = portrait_video(folder.path(), "lecture.mkv", 3);
     let mut broker = Mosquitto::start();
@@ -112,7 +113,7 @@ fn a_running_service_tells_how_it_does_and_nothing_of_what_it_saw() {
 }
 
 #[test]
-fn a_service_that_tells_nothing_is_an_error_that_says_what_to_do() {
+fn missing_status_is_an_error_with_a_fix() {
     let folder = tempfile::tempdir().unwrap();
     let run = folder.path();
     let refused = |expected: &str| {
@@ -138,7 +139,7 @@ fn a_service_that_tells_nothing_is_an_error_that_says_what_to_do() {
 }
 
 #[test]
-fn a_service_that_died_does_not_run_and_one_that_hangs_is_named() {
+fn dead_and_hanging_services_are_named() {
     let folder = tempfile::tempdir().unwrap();
     let video = portrait_video(folder.path(), "lecture.mkv", 3);
     let daemon = Daemon::start(common::free_port(), &video, 60);
@@ -163,7 +164,7 @@ fn a_service_that_died_does_not_run_and_one_that_hangs_is_named() {
 }
 
 #[test]
-fn metrics_are_written_as_a_whole_or_not_at_all() {
+fn metrics_are_written_atomically() {
     let folder = tempfile::tempdir().unwrap();
     let run = folder.path().join("run");
     fs::create_dir(&run).unwrap();

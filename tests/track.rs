@@ -27,7 +27,7 @@ fn bbox(line: &Value) -> [f64; 4] {
 }
 
 #[test]
-fn each_analysed_frame_has_its_time_its_faces_and_its_cost() {
+fn frames_have_time_faces_and_cost() {
     let folder = tempfile::tempdir().unwrap();
     let clip = portrait_video(folder.path(), "lecture.mkv", 3);
     let clip = clip.to_str().unwrap();
@@ -49,8 +49,9 @@ fn each_analysed_frame_has_its_time_its_faces_and_its_cost() {
     assert_eq!(lines(&[clip, "--all"]).len(), 6);
 }
 
+/// Boxes are in coordinates of the whole picture, whatever the region.
 #[test]
-fn boxes_are_those_of_the_whole_picture_whatever_the_region_is() {
+fn boxes_do_not_depend_on_the_region() {
     let folder = tempfile::tempdir().unwrap();
     let clip = portrait_video(folder.path(), "lecture.mkv", 1);
     let clip = clip.to_str().unwrap();

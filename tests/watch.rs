@@ -123,7 +123,7 @@ fn summary(record: &MinuteRecord) -> (i64, u32, u32, u32, bool) {
 }
 
 #[test]
-fn a_recording_of_whole_windows_has_no_partial_one() {
+fn whole_windows_leave_no_partial_one() {
     let (seen, outcome) = watch(frames(20));
     assert_eq!(outcome.unwrap(), 2);
     let records: Vec<_> = seen.records.iter().map(summary).collect();
@@ -131,8 +131,9 @@ fn a_recording_of_whole_windows_has_no_partial_one() {
     assert_eq!(seen.frames.last(), Some(&Duration::from_millis(9_500)));
 }
 
+/// A window that opens just before its boundary expects only the frames that it has.
 #[test]
-fn a_window_that_opens_just_before_its_line_expects_the_frames_that_it_has() {
+fn window_opened_late_expects_its_own_frames() {
     for start in ["2026-11-23T10:14:58.1Z", "2026-11-23T10:15:01.9Z"] {
         let (seen, _) = watch_from(start, 60, frames(300));
         for record in &seen.records {
@@ -143,14 +144,14 @@ fn a_window_that_opens_just_before_its_line_expects_the_frames_that_it_has() {
 }
 
 #[test]
-fn corrupt_frames_are_counted_and_not_analysed() {
+fn corrupt_frames_are_counted_not_analysed() {
     let (seen, _) = watch(frames(4).chain([Step::Corrupt, Step::Corrupt]).chain(frames(1)));
     assert_eq!(summary(&seen.records[0]), (0, 4, 7, 5, true));
     assert_eq!(seen.records[0].counts.corrupt, 2);
 }
 
 #[test]
-fn a_tick_without_a_picture_is_expected_and_not_counted() {
+fn tick_without_frame_is_expected_not_counted() {
     let missing = (0..12).map(|_| Step::Missing);
     let (seen, _) = watch(frames(4).chain(missing).chain(frames(2)));
     let records: Vec<_> = seen.records.iter().map(summary).collect();
@@ -158,8 +159,9 @@ fn a_tick_without_a_picture_is_expected_and_not_counted() {
     assert!(seen.records.iter().all(|record| record.counts.corrupt == 0));
 }
 
+/// A lost camera is retried, and its windows show the missing frames.
 #[test]
-fn a_lost_camera_is_waited_for_and_its_windows_say_so() {
+fn lost_camera_is_retried_and_recorded() {
     // Away from second 1 on; attempts at 1, 3, 5 (the window's end, so in the next one) and 7.
     let (seen, outcome) = watch(frames(2).chain([Step::Lost(2)]).chain(frames(6)));
     assert!(outcome.is_ok());
@@ -170,7 +172,7 @@ fn a_lost_camera_is_waited_for_and_its_windows_say_so() {
 }
 
 #[test]
-fn no_second_belongs_to_no_window_when_the_machine_sleeps() {
+fn sleep_leaves_no_time_outside_windows() {
     let steps = frames(3).chain([Step::Sleep(Duration::from_secs(13))]).chain(frames(4));
     let (seen, _) = watch(steps);
     let records: Vec<_> = seen.records.iter().map(summary).collect();
@@ -184,7 +186,7 @@ fn no_second_belongs_to_no_window_when_the_machine_sleeps() {
 }
 
 #[test]
-fn what_was_seen_is_handed_on_when_the_camera_fails_for_good() {
+fn final_camera_failure_keeps_the_counts() {
     let (seen, outcome) = watch(frames(3).chain([Step::Unusable]));
     assert!(matches!(outcome, Err(WatchError::Camera(CameraError::Unusable { .. }))));
     assert_eq!(summary(&seen.records[0]), (0, 2, 3, 3, true));
