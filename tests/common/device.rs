@@ -1,4 +1,4 @@
-//! A device with made-up minutes, and the dashboard that keeps its account.
+//! A device with synthetic minutes, and the dashboard that reconciles them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -11,15 +11,15 @@ use serde_json::Value;
 
 use super::{Subscriber, TIMEOUT, config, local_broker, number};
 
-/// Where its minutes come.
+/// The topic of its minutes.
 pub(crate) const MINUTE: &str = "lectern/v1/north/main/101/cam1/minute";
 
-/// The broker on this machine, by its name, for that is what certificates are for.
+/// The broker on this machine, by name, because certificates are issued for names.
 pub(crate) fn broker(port: u16) -> Broker {
     Broker { host: "localhost".to_owned(), ..local_broker(port, "cam1") }
 }
 
-/// Less patient than a device.
+/// Shorter timeouts than a device's.
 pub(crate) fn timing() -> Timing {
     Timing {
         first_backoff: Duration::from_millis(20),
@@ -31,7 +31,7 @@ pub(crate) fn timing() -> Timing {
     }
 }
 
-/// A minute whose counts tell it from others.
+/// A minute with distinctive counts.
 pub(crate) fn record(seq: u64) -> MinuteRecord {
     let frames = u32::try_from(seq % 1000).unwrap();
     MinuteRecord {
@@ -45,7 +45,7 @@ pub(crate) fn record(seq: u64) -> MinuteRecord {
     }
 }
 
-/// A device that watches.
+/// Starts a device in the state `watching`.
 pub(crate) fn start(broker: Broker, spool: Spool, discovery: Option<u32>) -> (UpdateSender, DeliveryThread) {
     let config = PublisherConfig { discovery, ..config("cam1", broker, &spool, timing()) };
     let (updates, thread) = config.start(spool).unwrap();
@@ -53,8 +53,8 @@ pub(crate) fn start(broker: Broker, spool: Spool, discovery: Option<u32>) -> (Up
     (updates, thread)
 }
 
-/// What a dashboard keeps of the messages: each key once. Checks that repeats are equal, that nothing is missing, and
-/// that each record came first after the one before it.
+/// Stores each key once, as a dashboard does. Checks that repeats are equal, that no record is missing, and that first
+/// deliveries are in order.
 pub(crate) fn reconcile(messages: &[(String, Value)], expected: u64) {
     let mut kept = BTreeMap::new();
     for (topic, payload) in messages {
@@ -69,12 +69,12 @@ pub(crate) fn reconcile(messages: &[(String, Value)], expected: u64) {
     assert_eq!(kept.len() as u64, expected);
 }
 
-/// Everything until `expected` records have come and the device has left.
+/// All messages until `expected` records and the status `offline` have arrived.
 pub(crate) fn rest(subscriber: &Subscriber, expected: u64) -> Vec<(String, Value)> {
     rest_of(Vec::new(), subscriber, expected)
 }
 
-/// The same where some have come already.
+/// The same, with the messages that have arrived already.
 pub(crate) fn rest_of(
     mut messages: Vec<(String, Value)>,
     subscriber: &Subscriber,

@@ -1,5 +1,5 @@
-//! A peer that is no broker, or a broken one, until it is told to be an honest one: the server's side of MQTT 3.1.1 as
-//! far as a device needs it, with a fault.
+//! A faulty broker, or a peer that is none, until it is switched to correct behaviour: the server's side of MQTT 3.1.1 as
+//! far as a device needs it.
 
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
@@ -15,15 +15,15 @@ use super::TIMEOUT;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Behaviour {
     Honest,
-    /// Sends back what it is sent.
+    /// Echoes all bytes.
     Reflects,
-    /// Answers as an honest broker, and then sends back what it is sent.
+    /// Accepts the connection, and then echoes all bytes.
     ReflectsAfterConnack,
-    /// Answers rightly, one byte in 50 ms.
+    /// Correct packets, one byte in 50 ms.
     Drips,
     AcknowledgesTwice,
     AcknowledgesAnotherId,
-    /// Right after CONNACK, before anything is published.
+    /// PUBACK right after CONNACK, before anything is published.
     AcknowledgesEarly,
     NeverAcknowledges,
     NeverAnswers,
@@ -37,15 +37,15 @@ pub(crate) enum Behaviour {
     SendsGarbage,
     /// The same after CONNACK.
     SendsGarbageLater,
-    /// An alert of TLS, as a TLS listener sends to who talks MQTT.
+    /// A TLS alert, as a TLS listener sends to a plain MQTT client.
     SendsTlsAlert,
-    /// The first packet after CONNACK says that it has 256 MB.
+    /// The first packet after CONNACK claims a length of 256 MB.
     SendsGiantLength,
-    /// Publishes what nobody asked for on topics with line breaks and escape sequences, without end.
+    /// Endless unsolicited messages on topics with line breaks and escape sequences.
     FloodsTopics,
-    /// PINGRESP without end.
+    /// Endless PINGRESP packets.
     FloodsPingresp,
-    /// Packets that only a client may send, and answers that nobody asked for.
+    /// Packets that only a client may send, and unsolicited acknowledgements.
     SendsUnsolicited,
 }
 
@@ -82,9 +82,9 @@ pub(crate) struct Hostile {
 
 struct Shared {
     behaviour: Mutex<Behaviour>,
-    /// Every connection, to end those that are there when the behaviour changes.
+    /// Every connection, to close the open ones when the behaviour changes.
     open: Mutex<Vec<TcpStream>>,
-    /// What was published and not held back: everything that was ever acknowledged is in it.
+    /// The accepted messages, including all that were acknowledged.
     messages: Mutex<Vec<(String, Value)>>,
     connections: AtomicU64,
 }
@@ -107,7 +107,7 @@ impl Hostile {
                 shared.open.lock().unwrap().push(stream.try_clone().unwrap());
                 let behaviour = *shared.behaviour.lock().unwrap();
                 std::thread::spawn(move || {
-                    // A connection ends as it ends.
+                    // Errors of a connection do not matter.
                     let _ = serve(&stream, behaviour, &shared);
                     let _ = stream.shutdown(std::net::Shutdown::Both);
                 });
@@ -116,7 +116,7 @@ impl Hostile {
         Self { port, shared }
     }
 
-    /// Behaves in another way from now on, on new connections; those that are there are ended.
+    /// Changes the behaviour for new connections and closes the open ones.
     pub(crate) fn become_(&self, behaviour: Behaviour) {
         *self.shared.behaviour.lock().unwrap() = behaviour;
         for stream in self.shared.open.lock().unwrap().drain(..) {
@@ -128,12 +128,12 @@ impl Hostile {
         self.shared.connections.load(Ordering::SeqCst)
     }
 
-    /// What it has been sent, and took.
+    /// The accepted messages.
     pub(crate) fn messages(&self) -> Vec<(String, Value)> {
         self.shared.messages.lock().unwrap().clone()
     }
 
-    /// Waits until what it took is enough.
+    /// Waits until the accepted messages satisfy `enough`.
     pub(crate) fn wait_until(&self, what: &str, enough: impl Fn(&[(String, Value)]) -> bool) {
         let limit = Instant::now() + TIMEOUT;
         while !enough(&self.shared.messages.lock().unwrap()) {
@@ -225,7 +225,7 @@ fn serve(stream: &TcpStream, behaviour: Behaviour, shared: &Shared) -> io::Resul
     converse(stream, behaviour, shared)
 }
 
-/// After CONNACK, until the device leaves or is thrown out.
+/// The session after CONNACK, until either side closes it.
 fn converse(stream: &TcpStream, behaviour: Behaviour, shared: &Shared) -> io::Result<()> {
     let mut out = stream;
     loop {

@@ -1,4 +1,4 @@
-//! What several tests need: the program, a real mosquitto, a subscriber, the data folder.
+//! Shared test helpers: the program, a real mosquitto, a subscriber, the data folder.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 #![allow(dead_code, reason = "each test file uses its part")]
 
@@ -25,7 +25,7 @@ use lectern::help::Explained;
 use rumqttc::{Client, Event, MqttOptions, Packet, QoS};
 use serde_json::Value;
 
-/// Longest wait for anything that should come: more than the 90 s in which a broker that is back is found.
+/// The longest wait for an expected event: more than the 90 s within which a device reconnects.
 pub(crate) const TIMEOUT: Duration = Duration::from_secs(120);
 
 /// The program under test.
@@ -37,12 +37,12 @@ pub(crate) fn lectern() -> Command {
     command
 }
 
-/// Why a broker does not take a test message, as it is printed.
+/// The printed error of a failed broker check.
 pub(crate) fn refusal(broker: &Broker) -> String {
     Explained(&check_broker(broker, "lectern/v1/check", "{}").unwrap_err()).to_string()
 }
 
-/// A part of the folder of data that is not part of the project. The tests that need it are ignored unless asked for.
+/// A part of the external data folder. Tests that need it are ignored by default.
 pub(crate) fn data(part: &str) -> PathBuf {
     let folder = std::env::var_os("LECTERN_DATA").expect("LECTERN_DATA names the data folder");
     Path::new(&folder).join(part)
@@ -153,17 +153,17 @@ pub(crate) fn config(device: &str, broker: Broker, spool: &Spool, timing: Timing
     }
 }
 
-/// A port that nobody listens on, and that no other test is given until this process ends. Not one of those that the
-/// kernel gives to whoever connects: a broker that is away for a moment must find its port free when it comes back.
+/// A free port that no other test receives until this process ends. It is outside the kernel's ephemeral range, because a
+/// broker that restarts must find its port still free.
 pub(crate) fn free_port() -> u16 {
     let user = rustix::process::getuid().as_raw();
     let folder = std::env::temp_dir().join(format!("lectern-test-ports-{user}"));
     std::fs::create_dir_all(&folder).unwrap();
     let is_free = |port: &u16| {
-        // Other tests, also those of another process, see the lock; who is no test listens.
+        // The lock excludes other tests, also in other processes; the bind excludes other programs.
         let file = File::create(folder.join(port.to_string())).unwrap();
         let free = file.try_lock().is_ok() && TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok();
-        // It is locked as long as it is open.
+        // The lock is held until the process ends.
         free.then(|| std::mem::forget(file)).is_some()
     };
     std::iter::repeat_with(|| fastrand::u16(10_000..30_000)).take(1000).find(is_free).expect("a free port")
@@ -181,7 +181,7 @@ impl Mosquitto {
         Self::start_with("allow_anonymous true", tempfile::tempdir().unwrap())
     }
 
-    /// One that takes everybody and any number of messages for whoever is away.
+    /// One that accepts all clients and queues any number of messages.
     pub(crate) fn unbounded() -> Self {
         let who = "allow_anonymous true\nmax_queued_messages 0\nmax_connections -1";
         Self::start_with(who, tempfile::tempdir().unwrap())
@@ -192,7 +192,7 @@ impl Mosquitto {
         self.child.id()
     }
 
-    /// One that takes only this user.
+    /// One that accepts only this user.
     pub(crate) fn with_password(user: &str, password: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("passwords");
@@ -203,8 +203,8 @@ impl Mosquitto {
         Self::start_with(&format!("password_file {}", file.display()), folder)
     }
 
-    /// One with a second listener, on the port that comes back, with `options` of its own; the first one is plain and
-    /// open to all. Files that it needs lie in `folder`.
+    /// One with a second listener, on the returned port, with its own `options`; the first one is plain and open to all.
+    /// `folder` holds the files that it needs.
     pub(crate) fn with_listener(options: &str, folder: tempfile::TempDir) -> (Self, u16) {
         for entry in std::fs::read_dir(folder.path()).unwrap() {
             let everyone = std::os::unix::fs::PermissionsExt::from_mode(0o644);
@@ -213,8 +213,8 @@ impl Mosquitto {
         Self::start_on_two(&format!("allow_anonymous true\nlistener {{second}} 127.0.0.1\n{options}"), folder)
     }
 
-    /// One with a second listener, on the port that comes back, with these access rules; the first one is open to all. Where
-    /// it queues without limit (`max_queued_messages 0`), mosquitto 2.0.11 acknowledges what it denies, as MQTT 3.1.1 wants, and
+    /// One with a second listener, on the returned port, with these access rules; the first one is open to all. With an
+    /// unlimited queue (`max_queued_messages 0`) mosquitto 2.0.11 acknowledges a denied message, as MQTT 3.1.1 requires, and
     /// closes the connection as well.
     pub(crate) fn with_access_rules(rules: &str, most_queued: u32) -> (Self, u16) {
         let folder = tempfile::tempdir().unwrap();
@@ -229,16 +229,16 @@ impl Mosquitto {
         Self::start_on_two(who, folder).0
     }
 
-    /// With the port that stands for `{second}` in the options.
+    /// Also returns the port that replaces `{second}` in the options.
     fn start_on_two(who: &str, folder: tempfile::TempDir) -> (Self, u16) {
-        // Started as root it would become another user, who may not write there.
+        // Started as root it switches to a user without write access there.
         std::fs::set_permissions(folder.path(), std::os::unix::fs::PermissionsExt::from_mode(0o777)).unwrap();
-        // A port that was free may be taken by who is no test before mosquitto has it.
+        // Another program may bind a free port before mosquitto does.
         let mut printed = String::new();
         for _ in 0..10 {
             let (port, second) = (free_port(), free_port());
             let who = who.replace("{second}", &second.to_string());
-            // Sessions outlive a restart, so that a subscriber gets what was published while it was away.
+            // Sessions survive a restart, so that a subscriber receives messages published during its absence.
             let config = format!(
                 "per_listener_settings true\npersistence true\npersistence_location {}/\nmax_queued_messages 0\nlistener {port} 127.0.0.1\n{who}\n",
                 folder.path().display()
@@ -258,13 +258,13 @@ impl Mosquitto {
         self.child.wait().unwrap();
     }
 
-    /// Ends it as a crash would: what it had only in memory is gone.
+    /// Ends it as a crash would: state in memory is lost.
     pub(crate) fn kill(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }
 
-    /// Starts it again after [`Mosquitto::stop`] or [`Mosquitto::kill`], on the same port, even if another process has that
+    /// Starts it again after [`Mosquitto::stop`] or [`Mosquitto::kill`], on the same port, even if another process uses it
     /// for a moment.
     pub(crate) fn restart(&mut self) {
         let mut attempts = (0..20).map(|_| {
@@ -276,8 +276,8 @@ impl Mosquitto {
     }
 }
 
-/// A mosquitto with the configuration in `folder` that listens on all its ports, or what it said where it does not, as where
-/// it cannot have a port.
+/// A mosquitto with the configuration in `folder` that listens on all its ports, or its log if it fails, for example
+/// because a port is in use.
 fn spawn_mosquitto(folder: &Path) -> Result<Child, String> {
     // Debian keeps daemons in a folder that is not on every user's path.
     let program = Some("/usr/sbin/mosquitto").filter(|path| Path::new(path).exists()).unwrap_or("mosquitto");
@@ -293,7 +293,7 @@ fn spawn_mosquitto(folder: &Path) -> Result<Child, String> {
     loop {
         let ended = child.try_wait().unwrap().is_some();
         let printed = std::fs::read_to_string(&log).unwrap();
-        // Another process may answer on its port; this line comes when it listens itself.
+        // Another process may accept on its port; only this line shows that mosquitto listens.
         if !ended
             && printed.lines().any(|line| line.contains(" mosquitto version ") && line.ends_with(" running"))
         {
@@ -323,7 +323,8 @@ impl Drop for Mosquitto {
     }
 }
 
-/// A client that subscribes to everything and keeps what comes, over reconnects. Whatever comes must be as the schema says.
+/// A client that subscribes to everything and collects the messages, across reconnects. Each must be valid under the
+/// schema.
 pub(crate) struct Subscriber {
     messages: mpsc::Receiver<(String, Value)>,
     subscribed: mpsc::Receiver<()>,
@@ -345,7 +346,7 @@ impl Subscriber {
                     }
                     Ok(Event::Incoming(Packet::SubAck(_))) => drop(ready.send(())),
                     Ok(Event::Incoming(Packet::Publish(publish))) => {
-                        // A retained message that is taken back.
+                        // An empty message removes a retained one.
                         if publish.payload.is_empty() {
                             continue;
                         }
@@ -397,7 +398,7 @@ impl Subscriber {
 pub(crate) struct Daemon {
     pub(crate) child: Child,
     pub(crate) folder: tempfile::TempDir,
-    /// What it says on standard error, as it says it, and what was taken of that.
+    /// The lines of its standard error, and those read so far.
     lines: mpsc::Receiver<String>,
     printed: String,
 }
@@ -408,7 +409,7 @@ impl Daemon {
         Self::start_in(tempfile::tempdir().unwrap(), port, recording, seconds)
     }
 
-    /// Starts it where another one may have run before: with its state and runtime directory.
+    /// Starts it with the state and runtime directory of an earlier one.
     pub(crate) fn start_in(folder: tempfile::TempDir, port: u16, recording: &Path, seconds: u32) -> Self {
         let text = Self::configuration(folder.path(), port, recording, seconds);
         Self::start_with(folder, &text, "info", &[])
@@ -461,7 +462,7 @@ impl Daemon {
         Self { child, folder, lines, printed: String::new() }
     }
 
-    /// Waits until it has said this on standard error.
+    /// Waits until standard error contains this text.
     pub(crate) fn wait_for_output(&mut self, expected: &str) {
         while !self.printed.contains(expected) {
             let line = self.lines.recv_timeout(TIMEOUT);
@@ -471,25 +472,25 @@ impl Daemon {
         }
     }
 
-    /// Asks it to stop, as systemd does.
+    /// Sends SIGTERM, as systemd does.
     pub(crate) fn terminate(&self) {
         terminate(&self.child);
     }
 
-    /// Ends it as a crash would, and leaves its folder.
+    /// Ends it as a crash would; returns its folder.
     pub(crate) fn kill(mut self) -> tempfile::TempDir {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
         std::mem::replace(&mut self.folder, tempfile::tempdir().unwrap())
     }
 
-    /// Asks it to read its configuration again, as `systemctl reload` does.
+    /// Sends SIGHUP, as `systemctl reload` does.
     pub(crate) fn hang_up(&self) {
         let pid = rustix::process::Pid::from_child(&self.child);
         rustix::process::kill_process(pid, rustix::process::Signal::HUP).unwrap();
     }
 
-    /// Waits for its end: exit code and what it said on standard error.
+    /// Waits for its end; returns the exit code and standard error.
     pub(crate) fn finish(mut self) -> (Option<i32>, String) {
         let mut printed = std::mem::take(&mut self.printed);
         loop {

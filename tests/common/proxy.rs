@@ -1,4 +1,4 @@
-//! A bad network between a device and its broker.
+//! A faulty network between a device and its broker.
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
@@ -15,7 +15,7 @@ pub(crate) struct Proxy {
 
 struct State {
     fault: Fault,
-    /// Nobody new is let through to the broker, whatever else is wrong with the network.
+    /// No new connection reaches the broker, whatever the other fault.
     closed: bool,
     /// Connections so far.
     connections: u64,
@@ -28,19 +28,19 @@ pub(crate) enum Fault {
     None,
     /// Connections are cut after so many bytes from the device, wherever that is in a packet.
     CutAfter(usize),
-    /// A connection is cut at the first message with these words in its first 512 bytes.
+    /// A connection is cut at the first message with this text in its first 512 bytes.
     CutAt(&'static str),
-    /// New connections are cut as soon as the broker says nothing for so long.
+    /// New connections are cut once the broker is silent for so long.
     CutWhenSilentFor(Duration),
     /// New connections are cut at once.
     Refused,
-    /// What the broker says does not come through.
+    /// Bytes from the broker are dropped.
     Deaf,
-    /// The same from the first message on that has these words in its first 512 bytes.
+    /// The same, from the first message with this text in its first 512 bytes.
     DeafFrom(&'static str),
-    /// Nothing comes through, and nobody is told.
+    /// Bytes are dropped in both directions, and the connection stays open.
     HalfOpen,
-    /// What the device sends comes back to it, and nothing else does.
+    /// The device's own bytes are echoed to it; the broker's are dropped.
     Reflecting,
 }
 
@@ -49,7 +49,7 @@ impl Proxy {
         Self::in_pieces::<512>(target)
     }
 
-    /// One that carries `N` bytes at most at a time, so that what happens falls between the parts of a packet.
+    /// One that forwards at most `N` bytes at a time, so that faults fall between the parts of a packet.
     pub(crate) fn in_pieces<const N: usize>(target: u16) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let port = listener.local_addr().unwrap().port();
@@ -72,7 +72,7 @@ impl Proxy {
         self.state().fault = fault;
     }
 
-    /// The same, and no connection goes on: what it swallowed so far would be missing in it.
+    /// The same, and closes the open connections, because bytes may be missing in them.
     pub(crate) fn cut_and_set(&self, fault: Fault) {
         let mut state = self.state();
         state.fault = fault;
@@ -81,7 +81,7 @@ impl Proxy {
         }
     }
 
-    /// Lets nobody new through, or lets them through again.
+    /// Blocks new connections, or accepts them again.
     pub(crate) fn close(&self, closed: bool) {
         self.state().closed = closed;
     }
@@ -90,7 +90,7 @@ impl Proxy {
         self.state().connections
     }
 
-    /// Until more than `before` connections were made.
+    /// Waits for more than `before` connections.
     pub(crate) fn wait_for_connection_after(&self, before: u64) {
         let limit = Instant::now() + TIMEOUT;
         while self.connections() <= before {
@@ -100,8 +100,7 @@ impl Proxy {
     }
 }
 
-/// Connects a device with the broker, unless the network forbids it: then, and while the broker is down, the device sees its
-/// connection closed.
+/// Connects a device with the broker. If a fault prevents that, or the broker is down, the device's connection is closed.
 fn accept<const N: usize>(device: TcpStream, target: u16, shared: &Arc<Mutex<State>>) {
     let mut state = shared.lock().unwrap();
     state.connections += 1;
@@ -109,7 +108,7 @@ fn accept<const N: usize>(device: TcpStream, target: u16, shared: &Arc<Mutex<Sta
         return;
     }
     let Ok(broker) = TcpStream::connect((Ipv4Addr::LOCALHOST, target)) else { return };
-    // Else each record of a backlog waits 40 ms for a delayed acknowledgement of TCP.
+    // Otherwise each record of a backlog waits 40 ms for TCP's delayed acknowledgement.
     for end in [&device, &broker] {
         end.set_nodelay(true).unwrap();
     }
@@ -125,7 +124,7 @@ fn accept<const N: usize>(device: TcpStream, target: u16, shared: &Arc<Mutex<Sta
     }
 }
 
-/// Carries bytes in one direction, until an end closes or the network cuts them.
+/// Forwards bytes in one direction, until an end closes or a fault cuts the connection.
 fn pass<const N: usize>(device: &TcpStream, broker: &TcpStream, shared: &Mutex<State>, from_device: bool) {
     let (mut from, mut to) = if from_device { (device, broker) } else { (broker, device) };
     let (mut buffer, mut passed) = ([0; N], 0);
