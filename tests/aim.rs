@@ -1,4 +1,4 @@
-//! `lectern aim` tells what to change, and prints no picture.
+//! `lectern aim` prints what to change, and no picture.
 #![allow(
     clippy::disallowed_macros,
     clippy::disallowed_methods,
@@ -13,7 +13,7 @@ use std::fs;
 
 use common::{lectern, still};
 
-/// What is said of the portrait after ffmpeg's `filter`, one line a look.
+/// The output for the portrait after ffmpeg's `filter`, one line a measurement.
 fn aim(filter: &str) -> String {
     let folder = tempfile::tempdir().unwrap();
     let stills = still(folder.path(), filter);
@@ -24,7 +24,7 @@ fn aim(filter: &str) -> String {
     let printed = String::from_utf8(output.stdout).unwrap();
     assert_eq!(output.status.code(), Some(0), "{printed}");
     let lines: Vec<_> = printed.lines().collect();
-    // The same picture gives the same advice; and no more than words.
+    // The same picture gives the same advice, as plain text.
     assert_eq!(lines.len(), 2, "{printed}");
     let advice = lines.iter().map(|line| line.split_once("=> ").unwrap().1).collect::<Vec<_>>();
     let without_digits = |text: &str| text.replace(|c: char| c.is_ascii_digit(), "");

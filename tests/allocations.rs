@@ -81,7 +81,7 @@ fn analyze(analyzer: &mut Analyzer, packed: &[u8], spare: Option<Frame>) -> Opti
 
 #[test]
 fn steady_state_allocates_nothing() {
-    // The default looks at this picture in tiles, of which other ones are looked at on each frame.
+    // By default this picture is searched in tiles, different ones in each frame.
     for (min_face_px, first) in [(DEFAULT_MIN_FACE_PX, 10), (60, 1)] {
         let analysis = Analysis { min_face_px, ..Analysis::default() };
         let mut analyzer = Analyzer::new(&ModelStore::open(None).unwrap(), None, analysis).unwrap();
@@ -96,7 +96,7 @@ fn steady_state_allocates_nothing() {
             spare = analyze(&mut analyzer, frame, spare);
         }
         WATCHING.set(false);
-        // Somebody comes, is followed, goes, and the room stays empty.
+        // A person enters, is followed and leaves, and the room stays empty.
         assert!(
             analyzer.searches() >= before + 2,
             "{min_face_px}: {} searches",

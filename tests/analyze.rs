@@ -150,8 +150,7 @@ fn searches_only_requested_faces() {
     }
 }
 
-/// The smallest face is the one that was asked for, however large the picture is.
-/// A recording that lies on its head shows nobody, a hint says why, and turned it counts as upright.
+/// An upside-down recording shows no face and a hint explains why; with `--rotate` it gives the upright counts.
 #[test]
 fn turned_recording_prints_a_hint() {
     let folder = tempfile::tempdir().unwrap();
@@ -176,11 +175,12 @@ fn turned_recording_prints_a_hint() {
     assert_eq!(counts(&turned, "180").1, missed);
 }
 
+/// The minimum face size in pixels does not depend on the size of the picture.
 #[test]
 fn counts_a_distant_lecturer() {
     let folder = tempfile::tempdir().unwrap();
     let video = folder.path().join("lecture.mkv");
-    // A face of some 28 pixels, which nothing announces: it is looked for within ten seconds.
+    // A face of some 28 pixels that does not move: it is found within ten seconds.
     let room = "scale=100:-1,pad=1920:1080:1200:500:color=0x808080,noise=alls=6:allf=t";
     let made = Command::new("ffmpeg")
         .args(["-v", "error", "-loop", "1", "-framerate", "2", "-i", "tests/fixtures/portrait.png"])

@@ -1,4 +1,4 @@
-//! `lectern bench` says what a frame costs.
+//! `lectern bench` measures the cost of a frame.
 #![allow(
     clippy::disallowed_macros,
     clippy::disallowed_methods,

@@ -1,4 +1,4 @@
-//! The broker of docs/install.md as it stands there: its options, access rules and certificates, in a real mosquitto.
+//! The broker of docs/install.md: its options, access rules and certificates, in a real mosquitto.
 #![allow(
     clippy::disallowed_macros,
     clippy::disallowed_methods,
@@ -28,9 +28,9 @@ use rustls::{ClientConfig, RootCertStore};
 const DEVICE: &str = "r101-cam1";
 const PLACE: &str = "lectern/v1/north/main/101/r101-cam1";
 
-/// The recipe's broker, with a user that the access rules do not name beside those that they do.
+/// The recipe's broker, with the users of the access rules and one more.
 struct Recipe {
-    /// Has a plain listener beside the recipe's, open to all, for whoever watches what arrives.
+    /// Has an additional plain listener, open to all, for observers.
     mosquitto: Mosquitto,
     port: u16,
     /// Passwords and certificates.
@@ -74,7 +74,7 @@ impl Recipe {
         self.folder.path().join(name)
     }
 
-    /// Where this user logs in.
+    /// The connection parameters of this user.
     fn broker(&self, user: &str) -> Broker {
         Broker {
             host: "localhost".to_owned(),
@@ -84,13 +84,13 @@ impl Recipe {
         }
     }
 
-    /// What becomes of a message that this user publishes.
+    /// The result of publishing a message as this user.
     fn publish(&self, user: &str, topic: &str) -> Answer {
         check_broker(&self.broker(user), topic, "{\"schema\":1,\"device\":\"forged\",\"check\":true}")
             .unwrap()
     }
 
-    /// Leaves the device's announcement there, from the open listener.
+    /// Publishes a retained message through the open listener.
     fn retain(&self, topic: &str) {
         let shown =
             if topic.starts_with("homeassistant/") { "docs/wire/discovery.json" } else { "docs/broker/acl" };
@@ -101,7 +101,7 @@ impl Recipe {
         assert!(output.status.success());
     }
 
-    /// What `lectern check` says of this broker.
+    /// The output of `lectern check` for this broker.
     fn check(&self) -> String {
         let config = self.file("lectern.toml");
         let folder = self.folder.path().display();
@@ -127,7 +127,7 @@ impl Recipe {
         PublisherConfig { discovery, ..config }.start(spool).unwrap()
     }
 
-    /// The topics of the first messages that this user is given, as far as `last`; it subscribes to `filter`.
+    /// Subscribes to `filter` as this user; returns the topics of the messages up to `last`.
     fn topics_until(&self, user: &str, filter: &str, last: &str) -> Vec<String> {
         let mut options = MqttOptions::new(format!("{user}-reads"), "localhost", self.port);
         options.set_credentials(user, "Xyzzy-42").set_max_packet_size(65_536, 10_240);
@@ -192,7 +192,7 @@ fn check_names_topics_without_permission() {
     let topics = [&topics[..], &[announcement]].concat();
     std::thread::scope(|scope| {
         for topic in &topics {
-            // The right to write, then the right to read, then both.
+            // Without write permission, without read permission, without both.
             for rest in ["topic read ", "topic write ", "# "] {
                 let topics = &topics;
                 scope.spawn(move || {
@@ -201,7 +201,7 @@ fn check_names_topics_without_permission() {
                         assert!(rules.contains(&whole), "{topic}");
                         rules.replace(&whole, &format!("{rest}{topic}"))
                     });
-                    // What was retained while the right was there must not count.
+                    // A message retained while the permission existed must not count.
                     recipe.retain(topic);
                     let printed = recipe.check();
                     assert!(printed.starts_with("warning  broker"), "{rest}{topic}: {printed}");
@@ -231,19 +231,19 @@ fn only_the_device_may_write_its_topics() {
         (DEVICE, format!("{neighbour}/check")),
         (DEVICE, "lectern/v1/north/main/102/r101-cam1/minute".to_owned()),
         (DEVICE, format!("{announcements}2__r102-cam1/config")),
-        // Those who only read.
+        // Read-only users.
         ("dashboard", format!("{PLACE}/minute")),
         ("dashboard", format!("{PLACE}/status")),
         ("dashboard", format!("{announcements}1__r101-cam1/config")),
         ("homeassistant", format!("{PLACE}/minute")),
-        // One who has a password and no rule.
+        // A user with a password but no rule.
         ("r102-cam1", format!("{neighbour}/minute")),
     ];
     for (user, topic) in forbidden {
-        // MQTT 3.1.1 acknowledges also what the rules throw away.
+        // MQTT 3.1.1 acknowledges also messages that the rules discard.
         assert_eq!(recipe.publish(user, &topic), Answer::Acknowledged, "{user} on {topic}");
     }
-    // Nothing of it came before what may be published.
+    // None of them arrived before the permitted message.
     assert_eq!(recipe.publish(DEVICE, &format!("{PLACE}/check")), Answer::Returned);
     assert_eq!(subscriber.next().0, format!("{PLACE}/check"));
 }
@@ -263,7 +263,7 @@ fn readers_get_retained_states_and_new_minutes() {
     );
     assert_eq!(given.len(), 1);
 
-    // As soon as the dashboard listens, its retained status comes; then a minute.
+    // On subscription the dashboard receives the retained status; then a minute.
     std::thread::scope(|scope| {
         let dashboard = scope.spawn(|| recipe.topics_until("dashboard", "lectern/v1/#", &minute));
         while !dashboard.is_finished() {

@@ -1,4 +1,4 @@
-//! Promises: what a V4L2 camera shows now is what is looked at, and nothing a camera does ends the program.
+//! A V4L2 camera's current frame is analysed, and no fault of a camera ends the program.
 //!
 //! They need the kernel's virtual camera `vivid`, which shows colour bars and fails on demand;
 //! `cross/vm/camera-test.sh` brings it in a virtual machine. `LECTERN_CAMERA` names its capture node and
@@ -251,7 +251,7 @@ fn signal_during_a_wait_loses_no_frame() {
     let _entered = runtime.enter();
     let _handler = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::user_defined1()).unwrap();
     let mut camera = vivid.opened();
-    // A process's signal goes to the thread whose number kill(2) is given, if that one takes it.
+    // kill(2) with a thread's number delivers the signal to that thread, unless it blocks the signal.
     let this_thread = std::fs::read_link("/proc/thread-self").unwrap();
     let number = this_thread.file_name().unwrap().to_owned();
     let sender = std::thread::spawn(move || {
@@ -323,7 +323,7 @@ fn replugged_camera_resumes() {
     let vivid = Vivid::attached();
     let mut camera = vivid.opened();
     drop(frame(&mut camera));
-    // vivid comes back once nobody has it open; until then it is away.
+    // vivid returns once no process has it open.
     let held = Device::with_path(&vivid.device).unwrap();
     vivid.inject("disconnect");
     assert_eq!(lost(&mut camera).raw_os_error(), Some(libc::ENODEV));

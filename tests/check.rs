@@ -1,4 +1,4 @@
-//! `lectern check` names what is wrong and what to do about it.
+//! `lectern check` names each problem and its fix.
 #![allow(
     clippy::disallowed_macros,
     clippy::disallowed_methods,
@@ -17,7 +17,7 @@ use common::{Mosquitto, Subscriber, copy_models, damage, free_port, lectern, por
 use lectern::delivery::spool::storage::Directory;
 use serde_json::Value;
 
-/// A configuration with these sections beside the basis.
+/// A configuration with the basis and these sections.
 fn configuration(folder: &Path, rest: &str) -> PathBuf {
     let file = folder.join("lectern.toml");
     fs::write(&file, format!("deployment.basis = \"test\"\ndevice.id = \"cam1\"\n{rest}")).unwrap();
@@ -28,7 +28,7 @@ fn check(file: &Path, only: &str) -> Output {
     lectern().args(["check", "--config"]).arg(file).args(["--only", only]).output().unwrap()
 }
 
-/// What is said of one part, which must be all that is said.
+/// The output for one part, which must be one line.
 fn line(file: &Path, part: &str, code: i32) -> String {
     let output = check(file, part);
     let printed = String::from_utf8(output.stdout).unwrap();
@@ -104,7 +104,7 @@ fn invalid_configuration_skips_the_rest() {
     );
     let printed = String::from_utf8(check(&file, "camera,light,broker,disk").stdout).unwrap();
     assert_eq!(printed.matches("skipped").count(), 4, "{printed}");
-    // Why, also where the configuration itself was not asked for.
+    // The reason is printed even if the part `configuration` is not selected.
     let output = check(&file, "broker");
     let printed = String::from_utf8(output.stdout).unwrap();
     assert!(
@@ -197,7 +197,7 @@ fn absent_and_invalid_cameras_differ() {
     let file = configuration(folder.path(), "camera.device = \"/dev/null\"\n");
     let printed = line(&file, "camera", 1);
     assert!(printed.contains("is no camera that can be read"), "{printed}");
-    // A file that is no recording stands for a camera with a format that cannot be decoded;
+    // A file that is no recording replaces a camera with a format that cannot be decoded;
     // tests/camera.rs has such a camera.
     fs::write(folder.path().join("lecture.mkv"), "no video").unwrap();
     let file = configuration(
@@ -244,7 +244,7 @@ fn broker_down_and_wrong_password_differ() {
         );
         let printed = line(&file, "broker", code);
         assert!(!printed.contains(text), "a secret is never printed: {printed}");
-        // mosquitto says "not authorised" of a wrong password.
+        // mosquitto reports a wrong password as "not authorised".
         assert!(code == 0 || printed.contains("password") || printed.contains("not authorised"), "{printed}");
     }
 }
@@ -308,7 +308,7 @@ fn full_disk_is_a_failure() {
     assert!(printed.starts_with("failed   disk") && printed.contains("make room"), "{printed}{stderr}");
 }
 
-/// A configuration that keeps minutes there.
+/// A configuration with this spool directory.
 fn keeping_in(folder: &Path, directory: &Path) -> PathBuf {
     let text = format!("camera.device = \"/dev/null\"\n[spool]\ndirectory = \"{}\"\n", directory.display());
     configuration(folder, &text)
@@ -342,7 +342,7 @@ fn unreadable_spool_files_are_named_in_use() {
         printed.starts_with("warning") && printed.contains("(aside-0000000000000003-0000000000000005)"),
         "{printed}"
     );
-    // A file that its owner may not read; root is to be without root's rights.
+    // A file that its owner may not read; root must drop its capabilities.
     fs::set_permissions(state.join(unreadable), std::os::unix::fs::PermissionsExt::from_mode(0o000)).unwrap();
     let mut command = Command::new("setpriv");
     if rustix::process::geteuid().is_root() {

@@ -1,4 +1,4 @@
-//! The shipped classifier says in tract what it says in onnxruntime, on drawn faces and on a public-domain portrait.
+//! The shipped classifier gives the same result in tract and onnxruntime, on drawn faces and a public-domain portrait.
 #![allow(
     clippy::disallowed_macros,
     clippy::disallowed_methods,
@@ -22,7 +22,7 @@ use lectern::vision::models::ModelStore;
 use lectern::vision::mtcnn::Detector;
 use serde::Deserialize;
 
-/// How far a probability may lie from onnxruntime's: both compute in f32, in another order.
+/// The tolerance of a probability: onnxruntime computes in f32 too, in another order.
 const PROBABILITY: f32 = 0.001;
 
 const HAPPY: Expression = Expression::Of(Emotion::Happy, Intensity::Strong);
@@ -68,7 +68,7 @@ fn astronaut_smiles_in_crop_and_whole_picture() {
     assert!(kind == HAPPY && probability > 0.8, "{kind} {probability}");
 }
 
-/// What `lectern eval classify` says of the same face again and again: neutral's probability, and the likeliest kind's.
+/// Runs `lectern eval classify` on the same face repeatedly: the probabilities of neutral and of the likeliest kind.
 fn classify_repeatedly(arguments: &[&str], face: &str, times: usize) -> Vec<(f32, f32)> {
     let mut command = lectern();
     command.args(["eval", "classify"]).args(arguments);
@@ -93,7 +93,7 @@ fn person_baseline_shifts_to_neutral() {
     assert!(without.iter().all(|pair| *pair == without[0]), "{without:?}");
     assert_eq!(with[0], without[0], "nothing is known of the first frame");
     assert!(with[119].0 > 2.0 * with[0].0, "{:?} {:?}", with[0], with[119]);
-    // Whoever smiles broadly for a minute still smiles.
+    // A broad smile for a minute stays a smile.
     let smile = classify_repeatedly(&["--person"], "tests/fixtures/faces/portrait.png", 120);
     assert!(smile[119].1 > 0.9 && smile[119].0 < 0.05, "{:?}", smile[119]);
 }

@@ -21,9 +21,9 @@ use lectern::delivery::spool::Spool;
 use lectern::delivery::topics::Topics;
 use lectern::delivery::{Answer, Broker, Timing, Tls, Update, check_broker};
 
-/// An authority, a server's certificate for `localhost`, an expired one, a client's, and some that sign themselves (`own` is
-/// an authority too, as `openssl req -x509` makes it; `plain` is none; `stale` has expired; `elsewhere` is for another name); the password of the user lectern
-/// (`right`) and the broker's file of it: files in a folder.
+/// Files in a folder: a CA, a server certificate for `localhost`, an expired one, a client certificate, self-signed
+/// certificates (`own` is a CA too, as `openssl req -x509` makes it; `plain` is none; `stale` has expired; `elsewhere` is
+/// for another name), the password of the user lectern (`right`), and the broker's password file.
 struct Certificates(tempfile::TempDir);
 
 impl Certificates {
@@ -48,7 +48,7 @@ impl Certificates {
         this.run(&format!(
             "req -x509 {KEY} -keyout elsewhere.key -out elsewhere.pem -days 30 -subj /CN=own -addext {LOCAL}.example"
         ));
-        // Of an authority, and past: `req` takes no negative days.
+        // An expired CA certificate: `req` accepts no negative days.
         std::fs::write(this.0.path().join("authority"), format!("{LOCAL}\nbasicConstraints=CA:TRUE\n"))
             .unwrap();
         for (name, days, extensions) in [("plain", 30, "names"), ("stale", -1, "authority")] {
@@ -79,7 +79,7 @@ impl Certificates {
         self.0.path().join(name)
     }
 
-    /// A broker that shows this certificate, beside a plain listener; `{place}` in the other options is its folder.
+    /// A broker with this certificate and an additional plain listener; `{place}` in the other options is its folder.
     fn broker(&self, certificate: &str, more: &str) -> (Mosquitto, u16) {
         let folder = tempfile::tempdir().unwrap();
         let (shown, key) = (format!("{certificate}.pem"), format!("{certificate}.key"));
@@ -167,7 +167,7 @@ fn discarded_message_is_detected_by_subscribing() {
     (0..3).for_each(|seq| updates.send(Update::Record(record(seq))));
     drop(updates);
     assert_eq!(thread.join().unwrap().undelivered, 0, "each one has its PUBACK");
-    // Nothing of it comes before what is published on the open port afterwards.
+    // None of it arrives before what is published on the open port afterwards.
     let (updates, thread) = start(broker(mosquitto.port), Spool::in_memory(10).unwrap(), None);
     updates.send(Update::Record(record(0)));
     drop(updates);
@@ -228,7 +228,7 @@ fn corrected_ca_and_password_need_no_restart() {
 
 #[test]
 fn silent_broker_times_out() {
-    // The kernel accepts for it.
+    // The kernel accepts connections; no program does.
     let silent = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let port = silent.local_addr().unwrap().port();
     let certificates = Certificates::make();
@@ -342,7 +342,7 @@ fn longest_names_and_login_deliver() {
     let folder = tempfile::tempdir().unwrap();
     let password = folder.path().join("password");
     write_secret(&password, &"p".repeat(16 * 1024));
-    // Each `_` takes two bytes in the id of the announcement.
+    // Each `_` becomes two bytes in the id of the announcement.
     let level = "_".repeat(64);
     let topics = Topics::new(&("_/".repeat(63) + "__"), &level, &level, &level, &level);
     let device = Broker {
@@ -368,7 +368,7 @@ fn longest_names_and_login_deliver() {
 
 #[test]
 fn rejected_announcement_stops_no_record() {
-    // Proxies stand for a broker that closes on it: mosquitto only throws it away.
+    // The proxy acts as a broker that closes the connection: mosquitto only discards the message.
     let mosquitto = Mosquitto::start();
     let subscriber = Subscriber::start(mosquitto.port);
     let proxy = Proxy::before(mosquitto.port);

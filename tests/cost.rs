@@ -88,7 +88,7 @@ fn largest_face_search_misses_hardly_any() {
                 picture.scaled(640 * picture.width() / picture.height(), 640)
             };
             let mut all = detector.search(&View::new(&picture, Region::WHOLE), 60).unwrap();
-            // What the tracker asks of a face that it does not follow.
+            // The tracker's criterion for a face that it does not follow.
             all.retain(|face| face.score >= 0.98);
             let Some(largest) = all.iter().max_by(|a, b| a.bbox.area().total_cmp(&b.bbox.area())) else {
                 continue;
@@ -143,12 +143,12 @@ fn empty_room_is_rarely_searched() {
     for tick in 0..240 {
         assert!(analyzer.analyze(&room(tick)).unwrap().is_empty());
     }
-    // Two minutes: each of the eight levels has its turn each half a minute, in a frame of its own; and a few looks more because the
-    // light plays tricks. The first frame is searched as a whole.
+    // Two minutes: each of the eight levels is searched every half a minute, in a frame of its own, plus a few searches because
+    // of the flicker. The first frame is searched as a whole.
     assert!(analyzer.searches() <= 45, "{} searches", analyzer.searches());
 }
 
-/// Whoever is in the picture for a second is in two frames.
+/// A person in the picture for a second is in two frames.
 #[test]
 fn person_present_for_a_second_is_found() {
     let mut analyzer = analyzer();
@@ -170,7 +170,7 @@ fn person_present_for_a_second_is_found() {
     }
 }
 
-/// With `faces = "largest"`, someone nearer is counted within three seconds, though the known face is still there.
+/// With `faces = "largest"`, a nearer person is counted within three seconds, though the tracked face is still there.
 #[test]
 fn nearer_face_is_found_beside_a_tracked_one() {
     let mut analyzer = analyzer();

@@ -1,4 +1,4 @@
-//! Delivery against a real mosquitto and real faults: whatever happens, each record arrives, and repeats are equal.
+//! Delivery to a real mosquitto under real faults: each record arrives, and repeats are equal.
 #![allow(
     clippy::disallowed_macros,
     clippy::disallowed_methods,
@@ -43,13 +43,13 @@ fn records_survive_a_bad_network() {
         let before = proxy.connections();
         proxy.set(Fault::CutAfter(limit));
         send(20);
-        // The connection that was there is cut, and the next one lives under the same fault.
+        // The open connection is cut, and the next one has the same fault.
         proxy.wait_for_connection_after(before);
     }
     for fault in [Fault::Deaf, Fault::HalfOpen, Fault::Deaf] {
         proxy.set(fault);
         send(20);
-        // Longer than a PUBACK is waited for.
+        // Longer than the PUBACK timeout.
         std::thread::sleep(Duration::from_secs(1));
         proxy.set(Fault::None);
         send(5);
@@ -86,7 +86,7 @@ fn lost_puback_repeats_the_record_unchanged() {
     proxy.set(Fault::DeafFrom("\"seq\":1,"));
     (0..2).for_each(|seq| updates.send(Update::Record(record(seq))));
     let mut messages = subscriber.until(|_, payload| payload["seq"] == 1);
-    // The broker has published it and acknowledged it, and will remember nothing: neither sessions nor what is retained.
+    // The broker has published and acknowledged it, and loses everything: sessions and retained messages.
     mosquitto.kill();
     proxy.set(Fault::CutAfter(0));
     mosquitto.restart();
@@ -190,7 +190,7 @@ fn missing_spool_files_cost_no_record() {
         while files().len() < 2 {
             std::thread::sleep(Duration::from_millis(20));
         }
-        // While they are away the broker comes back.
+        // The broker returns while they are missing.
         if whole_folder {
             std::fs::rename(&disk, &away).unwrap();
         } else {
@@ -215,7 +215,7 @@ fn missing_spool_files_cost_no_record() {
             "the whole folder: {whole_folder}"
         );
         let messages = rest(&subscriber, 300);
-        // That the files could not be read was told, and that it is over.
+        // The status reported the unreadable files, and their recovery.
         let statuses = messages.iter().filter_map(|(_, payload)| payload["unreadable"].as_u64());
         assert_eq!(statuses.max().unwrap() > 0, !whole_folder);
         reconcile(&messages, 300);
@@ -235,11 +235,11 @@ fn discovery_is_announced_and_withdrawn() {
         drop(updates);
         assert_eq!(thread.join().unwrap().undelivered, 0);
     };
-    // What a power loss may leave of an earlier note.
+    // A note damaged by a power loss.
     std::fs::create_dir(folder.path().join("disk")).unwrap();
     std::fs::write(folder.path().join("disk/discovered"), "\0\0").unwrap();
     run(Some(60));
-    // It is retained, so whoever comes later gets it.
+    // It is retained, so a later subscriber receives it.
     let subscriber = Subscriber::start(mosquitto.port);
     let (topic, announcement) =
         subscriber.until(|topic, _| topic.starts_with("homeassistant/")).pop().unwrap();
@@ -248,7 +248,7 @@ fn discovery_is_announced_and_withdrawn() {
     assert_eq!(announcement["cmps"]["happy_weak"]["stat_t"], MINUTE);
     assert_eq!(announcement["cmps"]["happy_weak"]["exp_aft"], 180);
     run(None);
-    // The retained messages of the first topic come first.
+    // The retained messages of the first topic arrive first.
     let mut subscription = Command::new("mosquitto_sub");
     subscription.args(["-t", "homeassistant/#", "-t", "lectern/#", "-C", "1", "-F", "%t"]);
     let out = subscription.args(["-p", &mosquitto.port.to_string(), "-W", "60"]).output().unwrap();
@@ -274,7 +274,7 @@ fn full_disk_is_reported_without_loss() {
     proxy.set(Fault::None);
     let messages =
         subscriber.until(|topic, payload| topic.ends_with("/status") && payload["spool"] == "memory");
-    // With room again the disk is used again, after a while; what waits in memory is delivered anyway.
+    // With free space the disk is used again after some time; records in memory are delivered anyway.
     drop(updates);
     assert_eq!(thread.join().unwrap().undelivered, 0);
     reconcile(&rest_of(messages, &subscriber, 500), 500);

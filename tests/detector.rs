@@ -17,10 +17,10 @@ use lectern::vision::mtcnn::Detector;
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
-/// How far a side of a box or a landmark may lie from the original's, in pixels. The output network's weights
+/// The tolerance of a box side or a landmark, in pixels. The output network's weights
 /// are quantised to 8 bits, which moves them by up to half a pixel (`models/README.md`).
 const PIXELS: f32 = 1.0;
-/// How far a probability may lie from the original's.
+/// The tolerance of a probability.
 const SCORE: f32 = 0.001;
 
 #[derive(Deserialize)]
@@ -152,7 +152,7 @@ fn finds_no_face_in_an_empty_picture() {
     }
     assert!(search(&mut detector, &Frame::black(640, 480), 40).is_empty());
     assert!(search(&mut detector, &noise, 40).is_empty());
-    // Smaller than any face that is looked for.
+    // Smaller than any face that is searched for.
     assert!(search(&mut detector, &Frame::black(30, 30), 40).is_empty());
     assert!(search(&mut detector, &Frame::black(1, 1), 40).is_empty());
 }
@@ -170,7 +170,7 @@ fn follows_a_face_until_it_is_gone() {
     assert!(detector.follow(&View::new(&empty, Region::WHOLE), &moved).unwrap().is_none());
 }
 
-/// The crop that the classifier sees has the framing of its training images: the face is found in it again, with
+/// The classifier's input has the framing of its training images: the face is found in it again, with
 /// its landmarks where the manifest says, however large and tilted it was in the picture.
 #[test]
 fn aligned_crop_has_the_training_framing() {

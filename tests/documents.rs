@@ -1,4 +1,4 @@
-//! What the documents say of fields and keys is complete: whoever adds one is told to explain it.
+//! The documents explain every field and key; a new one without an explanation fails here.
 #![allow(
     clippy::disallowed_macros,
     clippy::disallowed_methods,
@@ -21,7 +21,7 @@ fn section(document: &str, heading: &str) -> String {
     rest[..rest.find("\n## ").unwrap_or(rest.len())].to_owned()
 }
 
-/// What stands in backquotes in the first column of a section's tables.
+/// The names in backquotes in the first column of a section's tables.
 fn explained(section: &str) -> BTreeSet<String> {
     let columns = section.lines().filter_map(|line| line.strip_prefix("| ")?.split(" |").next());
     let names =
@@ -41,7 +41,7 @@ fn documents_explain_each_payload_field() {
 
 #[test]
 fn documents_explain_each_configuration_key() {
-    // tests/package.rs holds this file to the code.
+    // tests/package.rs compares this file with the code.
     let example = fs::read_to_string("systemd/lectern.toml").unwrap();
     for part in example.split("\n[").skip(1) {
         let (name, lines) = part.split_once("]\n").unwrap();
@@ -61,7 +61,7 @@ fn first_pages_are_short() {
     }
 }
 
-/// Whether a program names this field of a minute outside its comments, as a word of its own.
+/// Whether a program names this field of a minute outside its comments, as a separate word.
 fn names(code: &str, field: &str) -> bool {
     let word = |c: char| c.is_ascii_alphanumeric() || c == '_';
     let lines = code.lines().filter(|line| !line.trim_start().starts_with(['#', '/']));
@@ -74,7 +74,7 @@ fn examples_handle_each_minute_field() {
     let fields = schema["$defs"]["minute"]["properties"].as_object().unwrap().keys();
     let kinds = lectern::expression::Expression::ALL.map(lectern::expression::Expression::name);
     let fields: Vec<_> = fields.map(String::as_str).filter(|field| !kinds.contains(field)).collect();
-    // What a subscriber has no use for: the version, and whether a record came late.
+    // Fields that a subscriber may ignore: the version, and whether a record was late.
     for (file, left_out) in [
         ("examples/minutes.py", &["schema", "replayed"][..]),
         ("examples/dashboard/telegraf.conf", &[]),
@@ -85,7 +85,7 @@ fn examples_handle_each_minute_field() {
         for field in &fields {
             assert_eq!(names(&code, field), !left_out.contains(field), "{file}: {field}");
         }
-        // They write the kinds out, or make them of their parts.
+        // They name the kinds, or compose them from their parts.
         for part in kinds.iter().flat_map(|kind| kind.split('_')) {
             let whole = kinds.iter().any(|kind| kind.contains(part) && names(&code, kind));
             let written = whole || names(&code, part) || names(&code, &format!("_{part}"));

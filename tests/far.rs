@@ -89,8 +89,7 @@ fn is_at(analyzer: &Analyzer, face: &BBox) -> bool {
     analyzer.faces().iter().any(|found| near(&found.bbox))
 }
 
-/// Somebody who comes in is found within two seconds, followed across the room, and gone when he is gone; nothing is found in
-/// an empty room.
+/// A person who enters is found within two seconds and followed across the room; an empty room shows no face.
 #[test]
 fn moving_small_face_is_found_and_followed() {
     let store = ModelStore::open(None).unwrap();
@@ -118,7 +117,7 @@ fn moving_small_face_is_found_and_followed() {
     }
 }
 
-/// A person who is known, farther away, and a screen that never rests do not hide the lecturer who comes in.
+/// A tracked person farther away and a moving screen do not delay the detection of a lecturer who enters: two seconds.
 #[test]
 fn entering_lecturer_is_found_beside_a_screen() {
     let store = ModelStore::open(None).unwrap();
@@ -146,7 +145,7 @@ fn entering_lecturer_is_found_beside_a_screen() {
     assert!(found, "{:?}", analyzer.faces());
 }
 
-/// Distance shows up in the counts as what it is, also where every expression counts.
+/// A face that is too small for its expression counts as uncertain, whatever the thresholds.
 #[test]
 fn too_small_face_is_uncertain() {
     let store = ModelStore::open(None).unwrap();

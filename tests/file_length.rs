@@ -1,4 +1,5 @@
-//! How long a file is, which neither the compiler nor clippy says. Who may know what is said by the crates, and by clippy.toml.
+//! The length of source files, which neither the compiler nor clippy limits. Dependencies are limited by the crates and by
+//! clippy.toml.
 #![allow(
     clippy::disallowed_macros,
     clippy::disallowed_methods,
@@ -10,11 +11,11 @@
 use std::fs;
 use std::path::Path;
 
-/// The most lines of a file of the product, without its tests.
+/// The maximum length of a product file, without its tests.
 const MAX_LINES: usize = 400;
 
-/// The lines of a file without its test module, which ends where a line begins with a brace; code behind it is not left out,
-/// nor is anything else that only tests compile.
+/// The lines of a file without its test module, which ends at a line that is a brace. Code after the module counts, as
+/// does other code that only tests compile.
 fn without_tests(text: &str) -> Vec<&str> {
     let lines: Vec<_> = text.lines().collect();
     let begins = |at: usize| {
@@ -26,7 +27,7 @@ fn without_tests(text: &str) -> Vec<&str> {
     lines[..begin].iter().chain(rest).copied().collect()
 }
 
-/// Looks at every Rust file of a folder, but for those that are tests alone; returns how many there are.
+/// Checks every Rust file of a folder, except pure test files; returns their number.
 fn check_folder(folder: &Path) -> usize {
     let mut files = 0;
     for entry in fs::read_dir(folder).unwrap() {

@@ -1,5 +1,5 @@
-//! Pictures are analysed as a player shows them: pixel aspect ratio, orientation, the video stream that was asked for, and files in
-//! the order in which people count.
+//! Pictures are analysed as a player shows them: pixel aspect ratio, orientation, the selected video stream, and files in
+//! natural order.
 #![allow(
     clippy::disallowed_macros,
     clippy::disallowed_methods,

@@ -1,4 +1,4 @@
-//! Peers that misbehave in every way: nothing is lost, nothing is told of the password, nothing is burnt.
+//! Peers that misbehave in every way: no record is lost, no password is printed, no CPU time is wasted.
 #![allow(
     clippy::disallowed_macros,
     clippy::disallowed_methods,
@@ -87,7 +87,7 @@ fn hostile_peers_cause_no_loss_or_reordering() {
 #[test]
 fn close_after_each_puback_loses_no_record() {
     let peer = Hostile::start(Behaviour::ClosesAfterEachPuback);
-    // The status of each connection takes its only PUBACK, so that two acknowledgements would be needed.
+    // The status of each connection uses its only PUBACK, so a record would need a second one.
     let spool = Spool::in_memory(100).unwrap();
     let (updates, thread) = common::config("cam1", broker(peer.port), &spool, timing()).start(spool).unwrap();
     peer.wait_until("a status", |messages| !messages.is_empty());
@@ -128,7 +128,7 @@ fn cpu_time(child: &Child) -> Duration {
     Duration::from_millis(10 * (fields[12].parse::<u64>().unwrap() + fields[13].parse::<u64>().unwrap()))
 }
 
-/// A configuration with a password, for the broker on `port`, with the slowest look at the recording.
+/// A configuration with a password, for the broker on `port`, with the lowest frame rate.
 fn configuration(folder: &Path, video: &Path, port: u16) -> String {
     let password = folder.join("password");
     std::fs::write(&password, format!("{CANARY}\n")).unwrap();
@@ -155,7 +155,7 @@ fn hostile_peers_get_no_password_and_little_cpu() {
     let folder = tempfile::tempdir().unwrap();
     let video: PathBuf = portrait_video(folder.path(), "lecture.mkv", 3);
     for_each_behaviour(|behaviour| run_and_check(behaviour, &video));
-    // Once more alone: among twenty others a daemon has no core to burn.
+    // Once more alone: with twenty others a daemon cannot get a whole core.
     for behaviour in [Behaviour::FloodsTopics, Behaviour::FloodsPingresp] {
         let peer = Hostile::start(behaviour);
         let folder = tempfile::tempdir().unwrap();
@@ -164,7 +164,7 @@ fn hostile_peers_get_no_password_and_little_cpu() {
     }
 }
 
-/// Holds the CPU time of a daemon before a misbehaving peer against a share of it.
+/// Limits the CPU time of a daemon that is connected to a misbehaving peer.
 fn measure(peer: &Hostile, daemon: &Daemon, behaviour: Behaviour) {
     let limit = Instant::now() + TIMEOUT;
     while peer.connections() == 0 {
@@ -234,7 +234,7 @@ fn misbehaving_peer_is_explained_with_a_fix() {
 
 #[test]
 fn self_connection_prints_no_password() {
-    // What a free local port may do to who connects to it: the same socket on both sides.
+    // TCP self-connection: a client that connects to a free local port may get the same socket on both sides.
     let peer = Hostile::start(Behaviour::Reflects);
     let folder = tempfile::tempdir().unwrap();
     let text = configuration(folder.path(), Path::new("/dev/null"), peer.port);

@@ -69,7 +69,7 @@ fn signal_writes_the_counts_so_far() {
         let mut line = String::new();
         out.read_line(&mut line).unwrap();
         assert_eq!(fs::read_to_string(&table).unwrap(), "old", "nothing is emptied before its time");
-        // The line comes before the pictures after it are counted, and nothing tells when they are.
+        // The line is printed before the pictures after it are counted, and no output shows when they are.
         std::thread::sleep(Duration::from_secs(2));
         signal(&child, number);
         out.read_line(&mut line).unwrap();
@@ -117,7 +117,7 @@ fn resume_continues_an_interrupted_list() {
         assert!(began.elapsed() < common::TIMEOUT, "two recordings are finished");
         std::thread::sleep(Duration::from_millis(20));
     }
-    // Without a chance to say anything.
+    // SIGKILL: no chance to print anything.
     signal(&child, Signal::KILL);
     child.wait_with_output().unwrap();
     assert!(!path("minutes.csv").exists());

@@ -1,4 +1,4 @@
-//! What the package installs beside the program: the configuration, the unit, the message ids.
+//! What the package installs in addition to the program: the configuration, the units, the message ids.
 #![allow(
     clippy::disallowed_macros,
     clippy::disallowed_methods,
@@ -20,11 +20,11 @@ const EXAMPLE: &str = "systemd/lectern.toml";
 const NO_DEFAULT: [&str; 8] =
     ["id", "basis", "username", "password_file", "ca", "client_cert", "client_key", "directory"];
 
-/// What systemd is given.
+/// The installed units.
 const UNITS: [&str; 4] =
     ["lectern.service", "lectern-camera.target", "lectern-status.service", "lectern-status.timer"];
 
-/// Loads the example with each of its lines taken through `edit`.
+/// Loads the example with each line changed by `edit`.
 fn load(edit: impl Fn(&str) -> String) -> Result<Settings, String> {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("lectern.toml");
@@ -147,7 +147,7 @@ fn message_ids_are_unique_and_documented() {
     }
 }
 
-/// The search for pictures in the virtual machine makes the RGB that the program makes, or it would find none.
+/// The search for pictures in the virtual machine must produce the program's RGB, or it would find none.
 #[test]
 fn picture_search_decodes_as_the_program_does() {
     let source = fs::read_to_string("crates/vision/src/camera/frame.rs").unwrap();

@@ -32,7 +32,7 @@ fn ffmpeg(folder: &Path, arguments: &str, output: &str) -> PathBuf {
     output
 }
 
-/// A recording of a drawn clock: the filters before and after it, and what else ffmpeg is given.
+/// A recording of a drawn clock: the filters before and after it, and ffmpeg's other arguments.
 fn clock(folder: &Path, rate: &str, before: &str, after: &str, more: &str, output: &str) -> PathBuf {
     let filters = format!("{before}{CLOCK}{after}");
     let arguments =

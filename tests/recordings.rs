@@ -417,11 +417,11 @@ fn silent_live_source_is_reopened() {
     let folder = tempfile::tempdir().unwrap();
     let pipe = folder.path().join("camera.y4m");
     assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
-    // Nobody writes.
+    // No writer.
     assert!(matches!(open_recording(&pipe, 2.0, true), Err(CameraError::Lost { .. })));
     let mut live = lectern::camera::Live::new(&pipe, 2.0);
     assert!(matches!(live.next(), Err(CameraError::Lost { .. })));
-    // Somebody begins a frame, and stalls.
+    // A writer begins a frame, and stalls.
     let mut writer = std::fs::File::options().read(true).write(true).open(&pipe).unwrap();
     let stream = b"YUV4MPEG2 W2 H2 F2:1 Cmono\nFRAME\nabcdFRAME\nab";
     std::io::Write::write_all(&mut writer, stream).unwrap();

@@ -1,5 +1,5 @@
-//! SIGHUP: a good configuration is taken over in the same process; one that is wrong, or that the camera or the networks
-//! refuse, is not, and the old one is used on.
+//! SIGHUP: a valid configuration is applied in the same process; if it is invalid, or the camera or a network fails with
+//! it, the old one stays in use.
 #![allow(
     clippy::disallowed_macros,
     clippy::disallowed_methods,
@@ -15,7 +15,7 @@ use std::fs;
 use common::{Daemon, Mosquitto, Subscriber, copy_models, damage, number, portrait_video};
 use serde_json::Value;
 
-/// No minute is missing, and the process is the one that began.
+/// Checks that no minute is missing and that all have the same boot.
 fn assert_one_gapless_boot(messages: &[(String, Value)]) {
     let minutes: Vec<_> = messages.iter().filter(|(topic, _)| topic.ends_with("/minute")).collect();
     for pair in minutes.windows(2) {
@@ -40,14 +40,14 @@ fn reload_applies_valid_and_rejects_invalid() {
     let good = fs::read_to_string(&file).unwrap();
     fs::write(&file, good.replace("seconds = 1", "seconds = 7")).unwrap();
     daemon.hang_up();
-    // Two windows later the refusal is long over.
+    // The rejection takes less than two windows.
     messages.extend(subscriber.until(|topic, payload| is_minute(topic, 4, payload)));
     assert!(messages.iter().all(|(_, payload)| payload["state"] != "offline"));
 
     fs::write(&file, good.replace("seconds = 1", "seconds = 2")).unwrap();
     daemon.hang_up();
     messages.extend(subscriber.until(|_, payload| payload["seconds"] == 2 && payload["partial"] == false));
-    // One that comes while the daemon changes over is not lost.
+    // A signal during the change is not lost.
     fs::write(&file, &good).unwrap();
     daemon.hang_up();
     daemon.terminate();
@@ -71,12 +71,12 @@ fn rejected_reload_cuts_no_minute() {
     let state = tempfile::tempdir().unwrap();
     let text = Daemon::configuration(state.path(), broker.port, &video, 1);
     let mut daemon = Daemon::start_with(state, &text, "info", &arguments);
-    // A whole window in which the recording was seen.
+    // A whole window in which every frame was analysed.
     let is_watched =
         |payload: &Value| payload["frames"] == payload["frames_expected"] && payload["partial"] == false;
     subscriber.until(|_, payload| is_watched(payload));
 
-    // Each is valid as a configuration, or nearly: a key is mistyped, the camera is none, a network is damaged.
+    // A mistyped key, a device that is no camera, a damaged network.
     let file = daemon.folder.path().join("lectern.toml");
     let good = fs::read_to_string(&file).unwrap();
     let other_windows = good.replace("seconds = 1", "seconds = 2\nallow_short = true");
@@ -94,7 +94,7 @@ fn rejected_reload_cuts_no_minute() {
         fs::write(&file, text).unwrap();
         daemon.hang_up();
         daemon.wait_for_output(why);
-        // The window during which it was refused, and one after it.
+        // The window of the rejection, and the next one.
         messages.extend(subscriber.until(|topic, _| topic.ends_with("/minute")));
         messages.extend(subscriber.until(|_, payload| is_watched(payload)));
     }
@@ -111,7 +111,7 @@ fn rejected_reload_cuts_no_minute() {
     assert_one_gapless_boot(&messages);
 }
 
-/// Seconds of UTC, of the label of a minute.
+/// The start of a minute, in seconds of UTC.
 fn label(minute: &Value) -> i64 {
     minute["start"].as_str().unwrap().parse::<jiff::Timestamp>().unwrap().as_second()
 }
@@ -128,7 +128,7 @@ fn reload_during_an_outage_keeps_watching() {
     let mut messages = subscriber.until(|topic, payload| is_minute(topic) && payload["partial"] == false);
     broker.stop();
     daemon.wait_for_output("windows wait meanwhile");
-    // Another place, another window and so another spool: everything of it but the camera.
+    // Another topic, window and spool; the same camera.
     let file = daemon.folder.path().join("lectern.toml");
     let text = fs::read_to_string(&file).unwrap();
     fs::write(&file, text.replace("room = \"101\"", "room = \"102\"").replace("seconds = 1", "seconds = 2"))
@@ -144,10 +144,10 @@ fn reload_during_an_outage_keeps_watching() {
     let (code, printed) = daemon.finish();
     assert_eq!(code, Some(0), "{printed}");
     let mut minutes: Vec<_> = messages.iter().filter(|(topic, _)| is_minute(topic)).cloned().collect();
-    // One whose PUBACK the broker took to its grave may come twice.
+    // A record whose PUBACK was lost may arrive twice.
     minutes.dedup();
     assert_one_gapless_boot(&minutes);
-    // A deliver thread that first delivered what it has would be waited for, for 10 s.
+    // A deliver thread that delivered its backlog first would block the watch for 10 s.
     for pair in minutes.windows(2) {
         assert!(label(&pair[1].1) - label(&pair[0].1) < 8, "{pair:?}");
     }
@@ -187,7 +187,7 @@ fn reload_switches_the_camera() {
     fs::write(&file, text.replace("one.mkv", "two.mkv")).unwrap();
     daemon.hang_up();
     daemon.wait_for_output("the configuration was read again");
-    // The first one is not needed any more.
+    // The first one is no longer needed.
     fs::remove_file(&videos[0]).unwrap();
     let is_seen = |payload: &Value| payload["partial"] == false && number(payload, "frames") > 0;
     for _ in 0..4 {
@@ -204,7 +204,7 @@ fn stop_during_reload_reports_lost_windows() {
     let folder = tempfile::tempdir().unwrap();
     let video = portrait_video(folder.path(), "lecture.mkv", 3);
     let state = tempfile::tempdir().unwrap();
-    // Nobody listens, and there is neither a disk nor a runtime directory.
+    // No broker listens, and there is neither a disk nor a runtime directory.
     fs::write(state.path().join("run"), "no folder").unwrap();
     let text = Daemon::configuration(state.path(), common::free_port(), &video, 1);
     let text = text.split("[spool]").next().unwrap();
@@ -219,7 +219,7 @@ fn stop_during_reload_reports_lost_windows() {
     assert!(printed.contains("are lost with this process"), "{printed}");
 }
 
-/// The configuration is a FIFO, so that the process is caught where it has only begun to start.
+/// The configuration is a FIFO, so that the signal arrives early in the startup.
 #[test]
 fn sighup_during_startup_is_a_reload() {
     let folder = tempfile::tempdir().unwrap();

@@ -1,4 +1,4 @@
-//! `lectern report`: one page that holds together, loads nothing and shows nobody.
+//! `lectern report`: one self-contained page that loads nothing and shows no person.
 #![allow(
     clippy::disallowed_macros,
     clippy::disallowed_methods,
@@ -123,7 +123,7 @@ fn difference_within_error_is_marked() {
     assert!(page.contains("within known errors</td>"), "more than chance, and yet");
     assert!(page.contains("<b>+3.8</b> <span class=\"mark\">†</span>"), "neutral");
     assert!(!page.contains("more than chance and known errors"));
-    // Too short to tell.
+    // Too short to decide.
     table(&path("short.csv"), &[("One", "", CALM, 5), ("Other", "", MERRY, 5)], 10);
     let page = report(&path("short.csv"), &path("report.html"));
     assert!(page.contains("too short to tell"));

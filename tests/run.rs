@@ -68,7 +68,7 @@ fn stop_publishes_the_open_window() {
     let states = states(&messages);
     assert_eq!(states[states.len() - 2..], ["stopping", "offline"]);
     assert!(states.contains(&"watching"));
-    // Words for people hold no counts.
+    // The log holds no counts.
     assert!(!printed.contains("faces") && !printed.contains("neutral"), "{printed}");
 }
 
@@ -92,7 +92,7 @@ fn windows_during_an_outage_are_replayed() {
 
     let all: Vec<_> = before.into_iter().chain(replayed).chain(after).chain(last).collect();
     let mut minutes = minutes(&all);
-    // A record whose PUBACK the broker took to its grave may come twice, with equal content.
+    // A record whose PUBACK was lost in the broker's stop may arrive twice, with equal content.
     minutes.dedup();
     assert!(gapless(&minutes), "{minutes:?}");
     assert!(minutes.iter().any(|minute| minute["replayed"] == true));
@@ -108,7 +108,7 @@ fn unreachable_broker_keeps_the_windows() {
     let mut daemon = Daemon::start(port, &video, 1);
     let refusal = format!("broker 127.0.0.1:{port}: Connection refused");
     daemon.wait_for_output(&refusal);
-    // Time for more attempts, about which nothing new is to be said.
+    // Time for more attempts, which must log nothing new.
     std::thread::sleep(Duration::from_secs(2));
     daemon.terminate();
     let (code, printed) = daemon.finish();
@@ -145,7 +145,7 @@ fn crash_loses_at_most_a_second() {
     let state = daemon.kill();
     broker.restart();
     let daemon = Daemon::start_in(state, broker.port, &video, 4);
-    // The last window before the outage may come once more, if the broker went before it knew that it had arrived.
+    // The last window before the outage may arrive twice, if its PUBACK was lost.
     let is_new = |payload: &Value| number(payload, "seq") > 1 && payload["replayed"] == false;
     messages.extend(subscriber.until(|topic, payload| topic == MINUTE && is_new(payload)));
     daemon.terminate();

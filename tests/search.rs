@@ -1,4 +1,4 @@
-//! What an exact search sees is reported, whatever the picture: drawn scenes, looked at as the daemon looks and as `analyze` does.
+//! The faces of an exact search are reported, whatever the picture: drawn scenes, with the daemon's and `analyze`'s settings.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use std::path::Path;
@@ -88,7 +88,7 @@ fn overlap(a: &BBox, b: &BBox) -> f32 {
 
 fn exact(detector: &mut Detector, frame: &Frame, min_face_px: u32) -> Vec<Face> {
     let mut faces = detector.search(&View::new(frame, Region::WHOLE), min_face_px).unwrap();
-    // It sees some smaller ones than it is asked for, by chance.
+    // It finds some faces below the minimum, by chance.
     let smallest = to_f32(min_face_px as usize);
     faces.retain(|face| face.score >= CERTAIN && face.bbox.longer_side() >= smallest);
     faces
@@ -171,7 +171,7 @@ fn reports_faces_of_an_exact_search_in_time() {
     }
 }
 
-/// One of two lost neighbours is back: it removes both tracks, of which the second was to be looked for next.
+/// One of two lost neighbours is back: it removes both tracks, of which the second was due next.
 #[test]
 fn one_face_can_end_two_lost_tracks() {
     let mut random = fastrand::Rng::with_seed(3);

@@ -1,4 +1,4 @@
-//! A `file:` source that falls silent is a lost camera, and never keeps the daemon from stopping.
+//! A `file:` source without frames is a lost camera, and never keeps the daemon from stopping.
 #![allow(
     clippy::disallowed_macros,
     clippy::disallowed_methods,
@@ -42,7 +42,7 @@ fn stopped_ffmpeg_is_replaced() {
         assert_eq!(ffmpeg.len(), 1);
         kill_process(Pid::from_raw(ffmpeg[0]).unwrap(), Signal::STOP).unwrap();
         if stop_daemon {
-            // What was decoded ahead is played first, so that it waits when it is asked to stop.
+            // Buffered frames are used first, so that the daemon is waiting when SIGTERM arrives.
             std::thread::sleep(Duration::from_secs(2));
             stops(daemon);
             assert!(!std::path::Path::new(&format!("/proc/{}", ffmpeg[0])).exists(), "ffmpeg is left behind");

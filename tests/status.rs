@@ -1,4 +1,4 @@
-//! `lectern status` beside a real running service.
+//! `lectern status` with a real running service.
 #![allow(
     clippy::disallowed_macros,
     clippy::disallowed_methods,
@@ -31,7 +31,7 @@ fn json(run: &Path) -> Value {
     serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{output:?}"))
 }
 
-/// What it tells as soon as it tells this.
+/// The status as soon as it satisfies a condition.
 fn once(run: &Path, condition: impl Fn(&Value) -> bool) -> Value {
     let limit = Instant::now() + TIMEOUT;
     loop {
@@ -44,7 +44,7 @@ fn once(run: &Path, condition: impl Fn(&Value) -> bool) -> Value {
     }
 }
 
-/// No word of what was seen.
+/// Checks that a text names no count.
 fn assert_no_counts(printed: &str) {
     for word in kinds().chain(["faces", "no_face", "uncertain"]) {
         assert!(!printed.contains(word), "{word} in {printed}");
@@ -90,7 +90,7 @@ fn running_service_shows_health_not_counts() {
     let mode = fs::metadata(run.join("status.json")).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
 
-    // It says why minutes wait, and is well all the same.
+    // The status explains waiting minutes, and the exit code stays 0.
     broker.stop();
     let away = once(&run, |status| status["service"]["broker"]["problem"].is_string());
     assert_eq!(away["service"]["broker"]["connected"], false);
@@ -103,7 +103,7 @@ fn running_service_shows_health_not_counts() {
     assert_eq!(lines.status.code(), Some(0));
     assert!(text(&lines.stdout).contains("Connection refused"), "{lines:?}");
 
-    // It says that it has ended, too.
+    // The status also shows that the service has ended.
     daemon.terminate();
     daemon.child.wait().unwrap();
     let ended = json(&run);
@@ -132,7 +132,7 @@ fn missing_status_is_an_error_with_a_fix() {
         write(damaged);
         refused("is damaged");
     }
-    // Not even a pipe that nobody writes holds it up.
+    // A pipe without a writer does not block it.
     fs::remove_file(&file).unwrap();
     assert!(std::process::Command::new("mkfifo").arg(&file).status().unwrap().success());
     refused("cannot be read");
@@ -145,7 +145,7 @@ fn dead_and_hanging_services_are_named() {
     let daemon = Daemon::start(common::free_port(), &video, 60);
     let run = daemon.folder.path().join("run");
     once(&run, |status| status["running"] == true);
-    // As if it had told long ago.
+    // A status file with an old timestamp.
     let stale = tempfile::tempdir().unwrap();
     let mut reported: Value = serde_json::from_slice(&fs::read(run.join("status.json")).unwrap()).unwrap();
     let at = number(&reported, "told_at").checked_sub(31).expect("a machine that is up for half a minute");
@@ -156,7 +156,7 @@ fn dead_and_hanging_services_are_named() {
     assert!(text(&output.stderr).contains("it hangs; see journalctl -u lectern"), "{output:?}");
     let metrics = text(&status(stale.path(), &["--prometheus"]).stdout);
     assert!(metrics.contains("lectern_up 0\n"), "{metrics}");
-    // What a crash leaves.
+    // The files after a crash.
     let folder = daemon.kill();
     let output = status(&folder.path().join("run"), &[]);
     assert_eq!(output.status.code(), Some(1));
@@ -171,7 +171,7 @@ fn metrics_are_written_atomically() {
     let out = folder.path().join("lectern.prom");
     fs::write(&out, "old").unwrap();
     let write = |file: &Path| status(&run, &["--prometheus", "--out", file.to_str().unwrap()]);
-    // A service that does not run is a value.
+    // A stopped service is a value, not an error.
     let output = write(&out);
     assert_eq!(output.status.code(), Some(0), "{output:?}");
     assert!(output.stdout.is_empty() && text(&output.stderr).contains("does not run"));

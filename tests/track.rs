@@ -1,4 +1,4 @@
-//! `lectern eval track` says where the daemon's faces are in each frame of a recording.
+//! `lectern eval track` prints the daemon's faces in each frame of a recording.
 #![allow(
     clippy::disallowed_macros,
     clippy::disallowed_methods,

@@ -1,5 +1,5 @@
-//! The watch keeps its promises when the camera or the machine misbehaves on command. The real camera is driven
-//! by `cross/vm/camera-test.sh`; here time is simulated and the source follows a script.
+//! The watch under scripted faults of the camera and the machine, in simulated time. `cross/vm/camera-test.sh` tests a
+//! real camera.
 #![allow(
     clippy::disallowed_macros,
     clippy::disallowed_methods,
@@ -26,9 +26,9 @@ enum Step {
     Corrupt,
     /// The recording has no picture.
     Missing,
-    /// The machine sleeps for so long before the frame comes.
+    /// The machine sleeps for so long before the frame arrives.
     Sleep(Duration),
-    /// The camera goes, and comes back at the n-th attempt.
+    /// The camera is lost, and returns at the n-th attempt.
     Lost(u32),
     Unusable,
 }
@@ -176,7 +176,7 @@ fn sleep_leaves_no_time_outside_windows() {
     let steps = frames(3).chain([Step::Sleep(Duration::from_secs(13))]).chain(frames(4));
     let (seen, _) = watch(steps);
     let records: Vec<_> = seen.records.iter().map(summary).collect();
-    // Asleep from 1.5 to 14.5 s: one window was slept through, and the one it woke in has its last tick left.
+    // Asleep from 1.5 to 14.5 s: one whole window is missed, and the current one has one tick left.
     assert_eq!(
         records,
         [(0, 5, 10, 4, false), (5, 5, 10, 0, false), (10, 5, 10, 1, false), (15, 2, 3, 3, true)]
