@@ -1,4 +1,4 @@
-//! What each stage of a frame costs on this machine: `cargo bench --bench stages`.
+//! The cost of each stage of a frame on this machine: `cargo bench --bench stages`.
 //!
 //! `lectern bench` measures the same stages on a clip, on the device itself; `benches/insns.py` counts instructions for ARM.
 #![allow(

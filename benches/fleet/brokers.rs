@@ -1,4 +1,4 @@
-//! What the fleet talks to, whatever broker it is.
+//! The brokers that the fleet connects to.
 
 use super::common::Mosquitto;
 
@@ -9,13 +9,13 @@ pub(crate) struct Node {
     pub(crate) port: u16,
 }
 
-/// What the fleet talks to. The last node goes away and comes back; the subscriber is at the first.
+/// The brokers of a fleet. The last node is restarted; the subscriber is at the first.
 pub(crate) trait Brokers: Send {
     /// The nodes while all of them run.
     fn nodes(&self) -> Vec<Node>;
     /// Stops the last node as systemd does.
     fn stop(&mut self);
-    /// Starts it again, and returns when it listens.
+    /// Starts it again; returns once it listens.
     fn restart(&mut self);
 }
 

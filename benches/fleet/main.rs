@@ -1,4 +1,4 @@
-//! What a broker and its devices cost: `cargo bench --bench fleet`.
+//! The cost of a broker and its devices: `cargo bench --bench fleet`.
 //!
 //! ```text
 //! cargo bench --bench fleet -- [--devices 2000] [--windows 5] [--cluster]
@@ -41,13 +41,13 @@ use serde_json::Value;
 /// The time from one record of a device to its next.
 const WINDOW: Duration = Duration::from_secs(2);
 
-/// How long the broker is away.
+/// How long the broker is down.
 const AWAY: Duration = Duration::from_secs(2);
 
-/// Longest wait for a record, once every device has left.
+/// The longest wait for a record after every device has disconnected.
 const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// What `/proc` counts CPU time in, on every Linux.
+/// The unit of CPU time in `/proc`, on every Linux.
 const TICKS_PER_SECOND: u64 = 100;
 
 const TIMING: Timing = Timing {
@@ -78,7 +78,7 @@ struct Arguments {
 
 fn main() -> ExitCode {
     let Arguments { devices, windows, cluster, .. } = Arguments::parse();
-    // A connection is a file on both sides; the broker inherits this.
+    // A connection is a file on both sides; the broker inherits this limit.
     let most = getrlimit(Resource::Nofile).maximum;
     setrlimit(Resource::Nofile, Rlimit { current: most, maximum: most }).unwrap();
     let brokers: Box<dyn Brokers> = match (cluster, Cluster::is_installed()) {
@@ -92,7 +92,7 @@ fn main() -> ExitCode {
     if load(brokers, devices, windows) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// Runs the fleet and prints what came of it; whether every record arrived.
+/// Runs the fleet and prints the result; returns whether every record arrived.
 fn load(mut brokers: Box<dyn Brokers>, devices: u32, windows: u32) -> bool {
     let began = Instant::now();
     let nodes = brokers.nodes();
@@ -120,7 +120,7 @@ fn load(mut brokers: Box<dyn Brokers>, devices: u32, windows: u32) -> bool {
     missing == 0
 }
 
-/// Every device from its start to its end, spread over the nodes; returns what they could not deliver.
+/// Runs every device, spread over the nodes; returns the number of undelivered records.
 fn run_all(nodes: &[Node], devices: u32, windows: u32) -> usize {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
@@ -143,14 +143,14 @@ fn usages(brokers: &dyn Brokers) -> String {
     each.collect::<Vec<_>>().join("; ")
 }
 
-/// One device, from its first connection to its last; returns what it could not deliver.
+/// Runs one device; returns the number of undelivered records.
 async fn run(index: u32, devices: u32, windows: u32, port: u16) -> usize {
     let device = format!("device-{index}");
     let spool = Spool::in_memory(1000).unwrap();
     let config = common::config(&device, common::local_broker(port, &device), &spool, TIMING);
     let (updates, receiver) = tokio::sync::mpsc::channel(16);
     let running = tokio::spawn(deliver(config, spool, receiver));
-    // Spread over a window, as devices are that started at different times.
+    // Spread over a window, like devices that started at different times.
     tokio::time::sleep(WINDOW * index / devices).await;
     updates.send(Update::State(State::Watching)).await.unwrap();
     for seq in 0..windows {
@@ -190,7 +190,7 @@ impl std::fmt::Display for Usage {
     }
 }
 
-/// A client with a persistent session that tells of every record.
+/// A client with a persistent session that reports every record.
 struct Subscriber {
     records: mpsc::Receiver<(String, String, u64)>,
 }
@@ -225,7 +225,7 @@ impl Subscriber {
         Self { records }
     }
 
-    /// Waits for so many records; returns how many came, and how many repeats.
+    /// Waits for so many records; returns the numbers of records and repeats.
     fn finish(self, expected: u64) -> (u64, u64) {
         let (mut seen, mut records, mut repeats) = (HashSet::new(), 0, 0);
         while records < expected {

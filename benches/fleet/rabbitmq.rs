@@ -1,7 +1,7 @@
 //! A cluster of two RabbitMQ nodes with the MQTT plugin, as Debian's package rabbitmq-server has them.
 //!
-//! Data, cookie, ports and the port mapper (epmd), by which nodes find each other, are this cluster's own, so that it has
-//! nothing to do with a RabbitMQ of the system's. The second node joins the first by its configuration.
+//! Data, cookie, ports and the port mapper (epmd), by which nodes find each other, are this cluster's own, so that it is
+//! independent of the system's RabbitMQ. The second node joins the first by its configuration.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -46,7 +46,7 @@ pub(crate) struct Cluster {
     folder: tempfile::TempDir,
 }
 
-/// The node that goes away. It is the one that joined: the first leads the group that keeps MQTT client ids (Raft), and
+/// The node that is restarted. It is the one that joined: the first leads the group that keeps MQTT client ids (Raft), and
 /// of two nodes the other cannot elect a leader alone, without which the first would not start again.
 const RESTARTED: usize = 1;
 
@@ -93,7 +93,7 @@ impl Cluster {
         fs::write(folder.join("enabled_plugins"), "[rabbitmq_mqtt].\n").unwrap();
         let log = fs::File::create(folder.join("log")).unwrap();
         let mut process = bound(PROGRAM)
-            // Without these two the script stays as a parent of the node, whose process id nobody knows.
+            // Without these two the script stays as the node's parent, and the node's process id is unknown.
             .env("RABBITMQ_ALLOW_INPUT", "1")
             .env("RABBITMQ_SERVER_START_ARGS", "-noinput")
             .env("RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS", "-kernel inet_dist_use_interface {127,0,0,1}")

@@ -29,7 +29,7 @@ const RATE_HZ: f64 = 0.1;
 const TICK: Duration = Duration::from_secs(10);
 /// Much longer than faults last.
 const HOLD_ORDER: Duration = Duration::from_secs(60);
-/// More records than ever wait, so that none is dropped.
+/// More than the largest backlog, so that no record is dropped.
 const CAPACITY: usize = 100_000;
 
 const TIMING: Timing = Timing {
@@ -41,7 +41,7 @@ const TIMING: Timing = Timing {
     pace: Duration::from_millis(1),
 };
 
-/// Watches and delivers until it is killed, or asked to finish.
+/// Watches and delivers until it is killed, or the file [`FINISH`] exists.
 pub(crate) fn run(folder: &Path, port: u16) -> ExitCode {
     let clock = Arc::new(FastClock { offset: folder.join(CLOCK_OFFSET) });
     let folders = Folders {
@@ -73,7 +73,7 @@ fn named(name: &str, opened: io::Result<impl Storage + 'static>) -> spool::Folde
     spool::Folder { name: name.to_owned(), storage }
 }
 
-/// As `lectern::watch` does it, with faces that are drawn by lot.
+/// Like `lectern::watch`, with random faces.
 fn watch(
     clock: &dyn Clock,
     first_seq: u64,
@@ -110,7 +110,7 @@ struct FastClock {
 
 impl FastClock {
     fn offset(&self) -> i64 {
-        // Read while it is written, it is no number: a step of its own.
+        // A read during the write gives no number: an additional step.
         fs::read_to_string(&self.offset).ok().and_then(|text| text.parse().ok()).unwrap_or_default()
     }
 }
@@ -134,7 +134,7 @@ impl Clock for FastClock {
     }
 }
 
-/// The runtime directory, with a ledger of what it holds.
+/// The runtime directory, with ledgers of its content.
 struct Runtime {
     inner: Directory,
     accepted: Ledger,

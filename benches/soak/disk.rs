@@ -1,4 +1,4 @@
-//! The state directory, on a disk that can be full, takes its time, and forgets in a power loss what was not synced.
+//! The state directory, on a disk that can be full, is slow, and loses unsynced data in a power loss.
 
 use std::collections::{HashMap, HashSet};
 use std::fs;
@@ -12,7 +12,7 @@ use lectern::delivery::spool::storage::{Directory, Storage};
 use crate::files::{DISK, DISK_AWAY, DISK_FULL, FILES_FAIL, Ledger, READS_FAIL, STORED, payload};
 use crate::folder::{Between, Folder};
 
-/// Of each file, how many bytes are synced, whenever that changes: lines of a name and a number.
+/// The number of synced bytes of each file, at each change: lines of a name and a number.
 const SYNCED: &str = "synced.ledger";
 /// Files that were removed since the folder itself was synced, which is when a new file is.
 const REMOVED: &str = "removed";
@@ -20,17 +20,17 @@ const REMOVED: &str = "removed";
 const SLOWEST_SYNC_MS: u64 = 60;
 /// How many removals a power loss undoes at most.
 const MOST_REVIVED: usize = 3;
-/// What each record begins with.
+/// The first bytes of each record.
 const MARKER: &[u8] = b"\xffLR\x01";
 
-/// The device's side of it, with ledgers of what was synced.
+/// The device's side of the disk, with ledgers of the synced data.
 pub(crate) struct Disk {
     inner: Directory,
     folder: PathBuf,
     stored: Ledger,
     synced: Ledger,
     synced_names: HashSet<String>,
-    /// What was appended to each file since it was synced.
+    /// The payloads appended to each file since its last sync.
     unsynced: HashMap<String, Vec<String>>,
 }
 
@@ -126,8 +126,8 @@ impl Between for Disk {
     }
 }
 
-/// Does to the disk of a device that does not run what a power loss may do: of what was not synced, it leaves a part,
-/// zeroes or anything; and the last removals did not happen. Returns how many records were not synced.
+/// Applies a power loss to the disk of a stopped device: unsynced data is truncated, zeroed or randomised, and the last
+/// removals are undone. Returns the number of unsynced records.
 pub(crate) fn lose_power(folder: &Path, random: &mut Rng) -> u64 {
     let ledger = fs::read_to_string(folder.join(SYNCED)).unwrap_or_default();
     let notes: Vec<_> = ledger.lines().filter_map(|line| line.split_once(' ')).collect();
@@ -162,11 +162,11 @@ pub(crate) fn lose_power(folder: &Path, random: &mut Rng) -> u64 {
         new_name_stayed |= safe == 0;
     }
     let removals = notes.iter().rev().filter(|(_, bytes)| *bytes == "0");
-    // File systems keep the order in which names come and go.
+    // File systems keep the order of name changes.
     let revived = if new_name_stayed { 0 } else { random.usize(..=MOST_REVIVED) };
     for (name, _) in removals.take(revived) {
         if !disk.join(name).exists() {
-            // It may be gone for good, or have been made and removed more than once.
+            // It may no longer exist, or have been created and removed more than once.
             let _ = fs::rename(folder.join(REMOVED).join(name), disk.join(name));
         }
     }

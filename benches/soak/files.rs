@@ -1,4 +1,4 @@
-//! The files in the folder of a device, by which it and the soak know of each other.
+//! The files in the folder of a device, through which it and the soak communicate.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
@@ -14,11 +14,11 @@ pub(crate) const DISK_FULL: &str = "disk-full";
 pub(crate) const READS_FAIL: &str = "reads-fail";
 /// While this exists, every second file on the disk cannot be read.
 pub(crate) const FILES_FAIL: &str = "files-fail";
-/// The state directory while it is away, with a file in its place.
+/// The state directory while it is missing, with a file in its place.
 pub(crate) const DISK_AWAY: &str = "disk-away";
 /// By how many seconds the wall clock is wrong.
 pub(crate) const CLOCK_OFFSET: &str = "clock-offset";
-/// Once this exists, the device delivers what is left and ends.
+/// Once this exists, the device delivers its remaining records and ends.
 pub(crate) const FINISH: &str = "finish";
 /// Payloads of records that the runtime directory has.
 pub(crate) const ACCEPTED: &str = "accepted.ledger";

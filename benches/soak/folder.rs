@@ -1,4 +1,4 @@
-//! A folder of the device with something between it and the spool; what an implementation leaves out goes straight through.
+//! A layer between a folder of the device and the spool; methods without an override pass through.
 
 use std::io;
 

@@ -1,14 +1,14 @@
-//! No record that ended is lost, and none comes with two contents, whatever happens: `cargo bench --bench soak`.
+//! Under random faults no ended record is lost, and none arrives with two contents: `cargo bench --bench soak`.
 //!
 //! ```text
 //! cargo bench --bench soak -- [--seed 1] [--faults 2000]      # CI: --faults 40
 //! ```
-//! A device (a child process with the real publisher and spool, its windows made up, its minutes 100 ms long) talks
-//! to a real mosquitto through a small proxy, while faults come at random: the device is killed, loses power, finds
-//! its disk full, away for a while or not to be read (in passing, or every second file), or its clock stepped; the network is
-//! cut, swallows what is sent, or sends it back; the broker is restarted, or killed and started again. Faults that last overlap with others. A power loss also tears what was not synced, and brings back files
-//! whose removal was not. What the spool accepted is noted by the folders themselves, in ledgers that no fault
-//! reaches. In the end everything noted must have arrived at a subscriber:
+//! A device (a child process with the real publisher and spool, synthetic windows, minutes of 100 ms) connects to a real
+//! mosquitto through a small proxy, under random faults: the device is killed or loses power; its disk is full, missing
+//! for some time or unreadable (single reads, or every second file); its clock steps; the network is cut, drops bytes or
+//! echoes them; the broker is restarted, or killed and started again. Lasting faults overlap with others. A power loss also
+//! damages unsynced data, and restores files whose removal was not synced. The folders record what the spool accepted in
+//! ledgers that no fault affects. In the end everything in the ledgers must have arrived at a subscriber:
 //!
 //! - a record that was accepted, and an open window that was kept, in every boot that lost no power;
 //! - a record that was synced to the disk, always; what a power loss takes is younger, and the last of its boot;
@@ -42,10 +42,10 @@ use common::proxy::{Fault as Network, Proxy};
 use fastrand::Rng;
 use rumqttc::{Client, Event, MqttOptions, Packet, QoS, SubscribeFilter};
 
-/// Longest wait for anything that should come.
+/// The longest wait for an expected event.
 const TIMEOUT: Duration = Duration::from_secs(120);
 
-/// What the subscriber tells itself when everything has come.
+/// The topic of the subscriber's own end marker.
 const END: &str = "soak/end";
 
 const HOUR: i64 = 3_600;
@@ -76,7 +76,7 @@ fn main() -> ExitCode {
     soak(&arguments)
 }
 
-/// Everything that can go wrong.
+/// All faults.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Fault {
     Kill,
@@ -110,7 +110,7 @@ impl Fault {
     ];
 }
 
-/// What faults happen to.
+/// The components that faults affect.
 struct Scene {
     folder: PathBuf,
     device: Device,
@@ -122,13 +122,13 @@ struct Scene {
     unsynced: u64,
     /// The boots that ended in a power loss.
     powerless: Vec<String>,
-    /// After how many more faults the network is good again.
+    /// The number of further faults until the network recovers.
     network_back: Option<u32>,
-    /// The same of the disk's faults, by the file that stands for each.
+    /// The same for the disk's faults, by the file that marks each.
     disk_back: [(&'static str, Option<u32>); 4],
 }
 
-/// The faults of the disk, by the file that stands for each.
+/// The faults of the disk, by the file that marks each.
 const DISK_FAULTS: [&str; 4] = [files::DISK_FULL, files::READS_FAIL, files::FILES_FAIL, files::DISK_AWAY];
 
 fn soak(arguments: &Arguments) -> ExitCode {
@@ -204,7 +204,7 @@ impl Scene {
         match fault {
             Fault::Kill => self.kill(),
             Fault::PowerLoss => {
-                // A device that was killed before it had opened its folders has named no boot.
+                // A device that was killed before it opened its folders has no boot yet.
                 self.device.end();
                 self.powerless.extend(reconcile::boot_in(&self.folder.join(files::RUNTIME)));
                 let _ = fs::remove_dir_all(self.folder.join(files::RUNTIME));
@@ -249,11 +249,11 @@ impl Scene {
         if fault != files::DISK_AWAY {
             fs::write(file, "").unwrap();
         } else if !file.exists() {
-            // Something that is no folder takes its place at the same moment, so that whoever starts meanwhile does not make
-            // another one.
+            // A file replaces the folder atomically, so that a device that starts meanwhile does not create
+            // another folder.
             fs::write(&file, "").unwrap();
             if exchange(&file, &self.folder.join(files::DISK)).is_err() {
-                // A device that was killed too early has not made it.
+                // A device that was killed too early has not created it.
                 fs::remove_file(file).unwrap();
                 return;
             }
@@ -280,8 +280,8 @@ impl Scene {
         self.network_back = Some(self.random.u32(1..5));
     }
 
-    /// What the broker acknowledges while no subscriber is there is lost by the broker, not by the device: so the device
-    /// gets through to it only when the subscriber is back.
+    /// A message that the broker acknowledges without a subscriber is lost by the broker, not by the device: so the device
+    /// can connect only once the subscriber is back.
     fn restart_broker(&mut self, end: fn(&mut Mosquitto)) {
         self.proxy.close(true);
         end(&mut self.broker);
@@ -302,8 +302,8 @@ impl Scene {
         std::thread::sleep(Duration::from_millis(self.random.u64(0..100)));
     }
 
-    /// Ends all faults and waits until the device has delivered everything; returns what the subscriber got, the
-    /// boots that lost power, and how many records they had not synced.
+    /// Ends all faults and waits until the device has delivered everything; returns the received payloads, the boots that
+    /// lost power, and their number of unsynced records.
     fn finish(mut self) -> (Vec<String>, Vec<String>, u64) {
         self.proxy.cut_and_set(Network::None);
         DISK_FAULTS.iter().for_each(|fault| self.mend_disk(fault));
@@ -361,7 +361,7 @@ impl Subscriber {
         self.subscribed.recv_timeout(TIMEOUT).expect("a subscription");
     }
 
-    /// Everything that came, after the last of it.
+    /// All received payloads, once the end marker has arrived.
     fn finish(self) -> Vec<String> {
         self.client.publish(END, QoS::AtLeastOnce, false, "").unwrap();
         let mut all = Vec::new();
@@ -372,7 +372,7 @@ impl Subscriber {
     }
 }
 
-/// Gives two files or folders one another's names at once.
+/// Exchanges the names of two files or folders atomically.
 fn exchange(one: &Path, other: &Path) -> rustix::io::Result<()> {
     let folder = rustix::fs::CWD;
     rustix::fs::renameat_with(folder, one, folder, other, rustix::fs::RenameFlags::EXCHANGE)

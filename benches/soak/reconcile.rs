@@ -1,4 +1,4 @@
-//! What was noted against what was received.
+//! Compares the ledgers with the received records.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
@@ -12,32 +12,32 @@ use serde_json::Value;
 /// `boot` and `seq`; there is one device.
 type Key = (String, u64);
 
-/// What the soak comes to.
+/// The result of the soak.
 #[derive(Debug, Default)]
 pub(crate) struct Outcome {
-    /// Windows that ended, as far as the spool knew.
+    /// Windows that ended, according to the ledgers.
     ended: usize,
     boots: usize,
     received: usize,
     repeats: usize,
     /// Records that power losses caught before they were synced.
     unsynced: u64,
-    /// Accepted but not stored when the power went.
+    /// Accepted but not stored at a power loss.
     lost_to_power: usize,
-    /// Open windows that went with the power.
+    /// Open windows lost in a power loss.
     open_lost_to_power: usize,
     lost: usize,
     /// Two contents for one key.
     mismatches: usize,
     /// A `seq` that did not follow the one before.
     out_of_order: usize,
-    /// What the device itself says it gave up.
+    /// Records that the device reports as dropped.
     dropped: u64,
 }
 
 impl Outcome {
     pub(crate) fn is_good(&self) -> bool {
-        // A record that was half written when the power went may be found, and counted.
+        // A record that was half written at a power loss may be found, and counted.
         self.lost + self.mismatches + self.out_of_order == 0
             && self.dropped <= self.unsynced
             && self.received > 0
@@ -73,8 +73,8 @@ fn ledger(folder: &Path, name: &str) -> Vec<(Key, String)> {
     text.lines().map(|line| (key(&serde_json::from_str(line).unwrap()), line.to_owned())).collect()
 }
 
-/// Compares the ledgers in `folder` with the payloads that the subscriber got, in order. `powerless` are the boots that
-/// ended in a power loss, which caught so many records `unsynced`.
+/// Compares the ledgers in `folder` with the received payloads, in order. `powerless`: the boots that ended in a power
+/// loss; `unsynced`: the number of records that those had not synced.
 pub(crate) fn reconcile(folder: &Path, payloads: &[String], powerless: &[String], unsynced: u64) -> Outcome {
     let mut outcome = Outcome { unsynced, ..Outcome::default() };
     let mut received: HashMap<Key, &str> = HashMap::new();
