@@ -1,4 +1,4 @@
-//! What several fuzz targets need.
+//! Shared helpers of the fuzz targets.
 
 pub mod storage;
 
@@ -8,23 +8,23 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 /// A password that no output may hold.
 pub const CANARY: &str = "Xyzzy-42";
 
-/// A logger that keeps everything that is said, at every level, in every crate.
-pub struct Heard(Mutex<String>);
+/// A logger that captures all messages, at every level, of every crate.
+pub struct CapturedLog(Mutex<String>);
 
-static HEARD: Heard = Heard(Mutex::new(String::new()));
+static CAPTURED: CapturedLog = CapturedLog(Mutex::new(String::new()));
 
-impl Heard {
-    /// Starts to listen, the first time; forgets what was said.
-    pub fn anew() -> &'static Self {
-        // It can be set once, which is once too often at the second call.
-        let _ = log::set_logger(&HEARD);
+impl CapturedLog {
+    /// Installs the logger at the first call, and clears the captured text.
+    pub fn start() -> &'static Self {
+        // It can be set only once; later calls fail.
+        let _ = log::set_logger(&CAPTURED);
         log::set_max_level(log::LevelFilter::Trace);
-        HEARD.lock().clear();
-        &HEARD
+        CAPTURED.lock().clear();
+        &CAPTURED
     }
 
-    /// What was said since.
-    pub fn said(&self) -> String {
+    /// The captured text.
+    pub fn text(&self) -> String {
         self.lock().clone()
     }
 
@@ -33,9 +33,9 @@ impl Heard {
     }
 }
 
-impl log::Log for Heard {
+impl log::Log for CapturedLog {
     fn enabled(&self, metadata: &log::Metadata<'_>) -> bool {
-        // What the product never lets through.
+        // The product never logs these crates.
         !metadata.target().starts_with("rumqtt")
     }
 
@@ -48,7 +48,7 @@ impl log::Log for Heard {
     fn flush(&self) {}
 }
 
-/// Keeps account of what is allocated, so that a target can bound it. libFuzzer's own limit is only looked at once a second.
+/// Counts the allocated bytes, so that a target can limit them. libFuzzer checks its own limit only once a second.
 pub mod memory {
     use std::alloc::{GlobalAlloc, Layout, System};
     use std::sync::atomic::{AtomicUsize, Ordering};
@@ -56,7 +56,7 @@ pub mod memory {
     static NOW: AtomicUsize = AtomicUsize::new(0);
     static MOST: AtomicUsize = AtomicUsize::new(0);
 
-    /// The system's allocator, with an account.
+    /// The system's allocator, with a counter.
     pub struct Counting;
 
     fn add(bytes: usize) {
@@ -86,7 +86,7 @@ pub mod memory {
         }
     }
 
-    /// The most bytes that `act` holds at once, beyond what was held before.
+    /// The peak of the bytes that `act` holds, beyond those held before.
     pub fn most_during(act: impl FnOnce()) -> usize {
         let before = NOW.load(Ordering::Relaxed);
         MOST.store(before, Ordering::Relaxed);

@@ -18,12 +18,12 @@ struct Inner {
 }
 
 impl Memory {
-    /// Does something to the files by name, which does not fail.
+    /// Changes the files by name; never fails.
     pub fn with_files<T>(&self, act: impl FnOnce(&mut BTreeMap<String, Vec<u8>>) -> T) -> T {
         act(&mut self.lock().files)
     }
 
-    /// Lets the next calls that read or write fail, or none.
+    /// Makes the next calls that read or write fail, or none.
     pub fn fail(&self, calls: u32) {
         self.lock().failing = calls;
     }

@@ -1,4 +1,4 @@
-//! The broker's side of the protocol: whatever a peer answers, nothing panics, and nothing that is said holds the password.
+//! The broker's side of the protocol: whatever a peer answers, nothing panics, and no log message holds the password.
 #![no_main]
 
 use std::io::Write;
@@ -14,7 +14,7 @@ use lectern::delivery::spool::Spool;
 use lectern::delivery::topics::Topics;
 use lectern::delivery::{Broker, PublisherConfig, Timing, Unmonitored, Update, deliver};
 use lectern::window::{Counts, MinuteRecord};
-use lectern_fuzz::{CANARY, Heard};
+use lectern_fuzz::{CANARY, CapturedLog};
 use libfuzzer_sys::fuzz_target;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
@@ -22,8 +22,8 @@ use tokio::runtime::Runtime;
 use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
 
-/// How long the peer waits for what the device sends next.
-const LISTENS: Duration = Duration::from_millis(2);
+/// How long the peer waits for the device's next bytes.
+const READ_TIMEOUT: Duration = Duration::from_millis(2);
 
 struct Scene {
     runtime: Runtime,
@@ -56,7 +56,7 @@ const TIMING: Timing = Timing {
     pace: Duration::ZERO,
 };
 
-/// What the peer does: sends some bytes, or what it was sent, or an honest acknowledgement.
+/// The peer's actions: sends some bytes, echoes the received ones, or sends a correct acknowledgement.
 #[derive(Debug, arbitrary::Arbitrary)]
 enum Answer<'a> {
     Bytes(&'a [u8]),
@@ -66,7 +66,7 @@ enum Answer<'a> {
 }
 
 fuzz_target!(|answers: Vec<Answer<'_>>| {
-    let heard = Heard::anew();
+    let captured = CapturedLog::start();
     let Scene { runtime, listener, broker } = &*SCENE;
     runtime.block_on(async {
         let (updates, receiver) = mpsc::channel(4);
@@ -98,8 +98,8 @@ fuzz_target!(|answers: Vec<Answer<'_>>| {
             () = answer(listener, &answers) => {}
         }
     });
-    let said = heard.said();
-    assert!(!said.contains(CANARY), "{said}");
+    let text = captured.text();
+    assert!(!text.contains(CANARY), "{text}");
 });
 
 async fn answer(listener: &TcpListener, answers: &[Answer<'_>]) {
@@ -116,13 +116,13 @@ async fn answer(listener: &TcpListener, answers: &[Answer<'_>]) {
         if device.write_all(&bytes).await.is_err() {
             break;
         }
-        match timeout(LISTENS, device.read(&mut sent)).await {
+        match timeout(READ_TIMEOUT, device.read(&mut sent)).await {
             Ok(Ok(read @ 1..)) => length = read,
             Ok(_) => break,
             Err(_) => {}
         }
     }
-    // Closed before the device is cancelled, so that it tells why the connection ended.
+    // Closed before the device is cancelled, so that it logs why the connection ended.
     drop(device);
-    sleep(LISTENS).await;
+    sleep(READ_TIMEOUT).await;
 }

@@ -11,7 +11,7 @@ use lectern::rate::RANGE_HZ;
 use lectern_fuzz::CANARY;
 use libfuzzer_sys::fuzz_target;
 
-/// A file in memory; libFuzzer ends the process without dropping anything, so the name is one that the next run takes.
+/// A file in memory; libFuzzer ends the process without dropping anything, so the next run reuses the name.
 static FILE: LazyLock<PathBuf> = LazyLock::new(|| {
     let folder = std::env::temp_dir().join(format!("lectern-fuzz-{}", std::process::id()));
     std::fs::create_dir_all(&folder).unwrap();
@@ -20,7 +20,7 @@ static FILE: LazyLock<PathBuf> = LazyLock::new(|| {
 
 const GOOD: &str = "deployment.basis = \"fuzz\"\ncamera.device = \"file:lecture.mkv\"\n";
 
-/// Keys into which somebody may have written a password.
+/// Keys that may contain a password by mistake.
 const WRONG_PLACES: [&str; 6] =
     ["mqtt.password", "mqtt.password_file", "mqtt.pass", "password", "mqtt.client_key", "mqtt.ca"];
 
@@ -79,7 +79,7 @@ fn keeps_limits(settings: &Settings) {
         assert!(topic.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_./".contains(&b)), "{topic}");
         assert!(topic.split('/').all(|level| (1..=64).contains(&level.len())), "{topic}");
     }
-    // They panic where something does not fit.
+    // They panic if something does not fit.
     let identity = Identity { device: settings.device.clone(), boot: "f".repeat(32) };
     let backlog = Backlog { spooled: usize::MAX, dropped: u64::MAX, on_disk: false, unreadable: u64::MAX };
     let _ = payload::status(&identity, State::CameraLost, jiff::Timestamp::MAX, backlog, &settings.basis);

@@ -46,7 +46,7 @@ fuzz_target!(|input: Input<'_>| {
         on_disk,
         unreadable,
     } = input;
-    // What the configuration accepts.
+    // Any value that the configuration accepts.
     if check_level(device).is_err()
         || basis.len() > MAX_BASIS_BYTES
         || basis.trim().is_empty()

@@ -97,7 +97,7 @@ fuzz_target!(|events: Vec<Event>| {
     drop(spool);
     device.disk.fail(0);
     let mut spool = device.start();
-    // Longer than the order is held, and than a file is left alone.
+    // Longer than the order is held, and than the pause between attempts at a file.
     for _ in 0..3 {
         while deliver(&mut spool, now, &mut last, &mut delivered) {}
         now += Duration::from_secs(600);

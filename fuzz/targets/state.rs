@@ -18,10 +18,10 @@ const NAMES: [&str; 6] = [
     "entries-7fffffffffffffff",
 ];
 
-/// Stands in a state file for this boot's name, without which it would not be used.
+/// The placeholder in a state file for this boot's name, without which the file would be ignored.
 const BOOT: &[u8] = b"@BOOT@";
 
-/// Stands between two files. The first byte of each says which folder and which name it has.
+/// The separator of two files. The first byte of each selects its folder and name.
 const BORDER: &[u8] = b"\xfe\xfe";
 
 fn folders(input: &[u8]) -> (Memory, Memory) {
