@@ -16,7 +16,7 @@ use crate::cli::{Eval, EvalClassify, EvalDetect, EvalTrack};
 use crate::clock::cpu_time;
 use crate::expression::Expression;
 use crate::help::Explained;
-use crate::logging::printable::complain;
+use crate::logging::printable::print_error;
 use crate::vision::baseline::RestingFace;
 use crate::vision::classifier::{Classifier, Probabilities};
 use crate::vision::geometry::{Face, View};
@@ -215,7 +215,7 @@ fn for_each_picture(
             Ok(frame) => writeln!(out, "{}", line(file, &frame)?).context(STANDARD_OUTPUT)?,
             Err(error) => {
                 unreadable += 1;
-                bar.suspend(|| complain(Explained(&error)));
+                bar.suspend(|| print_error(Explained(&error)));
             }
         }
         bar.inc(1);

@@ -10,13 +10,13 @@ use crate::config::ConfigError;
 use crate::delivery::ProbeError;
 use crate::help::{Causes, Explained, Help, Problem};
 use crate::local_status::Silent;
-use crate::logging::printable::complain;
+use crate::logging::printable::print_error;
 use crate::vision::VisionError;
 use crate::watch::WatchError;
 
 /// Prints an error: a configuration's mistakes one by one, anything else on one line.
 pub fn print(error: &anyhow::Error) {
-    lines(error).iter().for_each(complain);
+    lines(error).iter().for_each(print_error);
 }
 
 /// The same as text, without the program's name.

@@ -31,7 +31,7 @@ use crate::cli::Analyze;
 use crate::clock::{SimulatedClock, Stop};
 use crate::delivery::payload::Identity;
 use crate::help::{Explained, Problem};
-use crate::logging::printable::complain;
+use crate::logging::printable::print_error;
 use crate::process::signals::{Signals, is_ignored};
 use crate::vision::Analyzer;
 use crate::vision::models::ModelStore;
@@ -54,7 +54,7 @@ pub fn run(arguments: &Analyze, models: Option<&Path>) -> anyhow::Result<()> {
         return Err(UsageError::new(problem.with_help("give a longer window or a higher rate")).into());
     }
     let list = List::of(arguments)?;
-    list.left_out.iter().for_each(complain);
+    list.left_out.iter().for_each(print_error);
     let inputs = list.recordings.iter().map(|it| it.path.as_path());
     let inputs = inputs.chain(arguments.classifier.as_deref()).chain(arguments.manifest.as_deref());
     let asked = [
@@ -227,10 +227,10 @@ impl Job<'_> {
         if let Some(streams) = source.other_streams() {
             let (named, number) = (&recording.source, arguments.video_stream);
             let hint = "--video-stream N analyses another one";
-            progress.complain(format_args!("{named}: has {streams}; {number} is analysed, {hint}"));
+            progress.print_error(format_args!("{named}: has {streams}; {number} is analysed, {hint}"));
         }
         if let Some(left_out) = source.left_out() {
-            progress.complain(format_args!("{}: {left_out}", recording.source));
+            progress.print_error(format_args!("{}: {left_out}", recording.source));
         }
         // Without a time of day the labels are only offsets, so the clock is not a synchronised one.
         let start = recording.start.unwrap_or(Timestamp::UNIX_EPOCH);

@@ -6,7 +6,7 @@ use std::time::Duration;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 use super::super::progress_style;
-use crate::logging::printable::complain;
+use crate::logging::printable::print_error;
 
 /// Parts of a recording that the bar of all of them counts.
 const PARTS: u64 = 1000;
@@ -59,8 +59,8 @@ impl Progress {
         self.bars.suspend(write)
     }
 
-    pub(super) fn complain(&self, words: impl Display) {
-        self.suspend(|| complain(words));
+    pub(super) fn print_error(&self, message: impl Display) {
+        self.suspend(|| print_error(message));
     }
 
     pub(super) fn clear(&self) {

@@ -64,7 +64,7 @@ impl Recorder<'_> {
         self.notes.pauses += 1;
         if self.notes.pauses <= TOLD_PAUSES {
             let (source, began, ended) = (self.source, clock_face(began), clock_face(offset));
-            self.progress.complain(format_args!(
+            self.progress.print_error(format_args!(
                 "{source}: no picture from {began} to {ended}; these frames are expected, not counted"
             ));
         }
@@ -76,10 +76,10 @@ impl Recorder<'_> {
     pub(super) fn end(&self, analysis: &Analysis, turned: Option<Rotation>) {
         if let Some(untold) = self.notes.pauses.checked_sub(TOLD_PAUSES).filter(|untold| *untold > 0) {
             self.progress
-                .complain(format_args!("{}: {untold} more stretches without a picture", self.source));
+                .print_error(format_args!("{}: {untold} more stretches without a picture", self.source));
         }
         if let Some(hint) = self.notes.hint(analysis, turned) {
-            self.progress.complain(format_args!("{}: {hint}", self.source));
+            self.progress.print_error(format_args!("{}: {hint}", self.source));
         }
     }
 }

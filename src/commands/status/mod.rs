@@ -16,7 +16,7 @@ use crate::cli::Status;
 use crate::clock::SystemClock;
 use crate::help::{Explained, Problem};
 use crate::local_status::{LocalStatus, Silent};
-use crate::logging::printable::{Printable, complain};
+use crate::logging::printable::{Printable, print_error};
 use board::Board;
 
 /// Where the kernel tells of the board.
@@ -68,7 +68,7 @@ fn tell_prometheus(
         Ok(service) => Some(service),
         Err(error @ (Silent::NotAllowed(_) | Silent::Unreadable(..))) => return Err(error.into()),
         Err(error) => {
-            complain(Explained(&error));
+            print_error(Explained(&error));
             None
         }
     };
