@@ -85,11 +85,11 @@ fn tell_prometheus(
     }
 }
 
-/// What the service told, for people.
+/// The status as text for people.
 fn lines(service: &LocalStatus) -> Vec<String> {
-    let LocalStatus { equipment, broker, spool, .. } = service;
+    let LocalStatus { device_info, broker, spool, .. } = service;
     let state = service.state.name().replace('_', " ");
-    let wanted = equipment.frames_per_second_wanted;
+    let wanted = device_info.frames_per_second_wanted;
     let rate = service.frames_per_second.map_or_else(
         || format!("no rate yet, {wanted:.1} frames/s wanted"),
         |rate| format!("{rate:.1} frames/s, {wanted:.1} wanted"),
@@ -114,7 +114,7 @@ fn lines(service: &LocalStatus) -> Vec<String> {
     }
     waiting += if spool.on_disk { ", on the disk" } else { ", in memory only" };
     let clock = if service.clock_synced { "synchronised" } else { "not synchronised: see timedatectl" };
-    let models: Vec<_> = equipment
+    let models: Vec<_> = device_info
         .models
         .iter()
         .map(|(file, hash)| format!("{file} {}", hash.get(..12).unwrap_or(hash)))
@@ -126,13 +126,13 @@ fn lines(service: &LocalStatus) -> Vec<String> {
     };
     [
         ("service", format!("{state} since {}, version {}{other}", service.since, service.version)),
-        ("camera", format!("{}, {rate}", equipment.camera)),
+        ("camera", format!("{}, {rate}", device_info.camera)),
         ("minute", window),
         ("broker", connection),
         ("spool", waiting),
         ("clock", clock.to_owned()),
         ("models", models.join(", ")),
     ]
-    .map(|(part, told)| format!("{part:<8} {}", Printable(told)))
+    .map(|(part, text)| format!("{part:<8} {}", Printable(text)))
     .into()
 }
