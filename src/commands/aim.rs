@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::Context;
 
 use super::check::GOOD_LIGHT;
-use super::reach::Reach;
+use super::detection_range::Reach;
 use super::{STANDARD_OUTPUT, open_camera};
 use crate::camera::{CameraError, Capture};
 use crate::cli::Aim;
@@ -16,8 +16,8 @@ use crate::config::Settings;
 use crate::help::Explained;
 use crate::vision::Rotation;
 use crate::vision::SMALLEST_TOLD_PX;
+use crate::vision::frame_quality::{Look, Looker};
 use crate::vision::geometry::to_f32;
-use crate::vision::look::{Look, Looker};
 use crate::vision::models::ModelStore;
 
 /// Time between two looks.
@@ -178,8 +178,8 @@ fn advice(look: &Look, needed: u32, rotate: Rotation) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::vision::frame_quality::FaceLook;
     use crate::vision::geometry::BBox;
-    use crate::vision::look::FaceLook;
 
     /// A face of `height` pixels whose middle is at (`x`, `y`) of a 640 x 480 picture.
     fn look(x: f32, y: f32, height: f32) -> Look {

@@ -8,7 +8,7 @@ use serde::Serialize;
 use zeroize::Zeroize;
 
 use super::STANDARD_OUTPUT;
-use crate::camera::staged::Staged;
+use crate::camera::synthetic::Staged;
 use crate::camera::{Capture, Frame, FrameSource, decode, open_recording};
 use crate::cli::Bench;
 use crate::clock::cpu_time;

@@ -2,15 +2,15 @@
 
 pub mod aim;
 pub mod analyze;
+mod atomic_file;
 pub mod bench;
 pub mod check;
 #[cfg(feature = "demo")]
 pub mod demo;
+mod detection_range;
 pub mod eval;
 pub mod explain;
 mod outputs;
-mod placed;
-mod reach;
 mod reload;
 pub mod report;
 pub mod run;

@@ -5,10 +5,10 @@ use std::path::Path;
 use zeroize::Zeroizing;
 
 use super::analysis::Region;
-use super::engine::Network;
 use super::error::VisionError;
 use super::geometry::{Affine, Face, Point, View};
 use super::models::ModelStore;
+use super::network::Network;
 use crate::camera::Frame;
 use lectern_record::expression::Expression;
 

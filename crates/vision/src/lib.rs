@@ -4,8 +4,8 @@
 //! name what is here. What is counted holds no pixels: a [`Sighting`](lectern_record::expression::Sighting) is one of 13 kinds, or uncertain.
 //!
 //! From the ground to the roof, each room uses only those before it: [`camera`], which makes frames; `error`, `analysis` and [`geometry`]; [`models`], the checked files;
-//! `weights`, `fused` and `engine`, which run them; [`mtcnn`] and [`classifier`], what their numbers mean; [`baseline`], from whose resting face; `parameters`, `motion`, `schedule` and `tracker`, which
-//! search and follow; and on top `analyzer`, for whoever counts, and [`look`], for whoever aims a camera.
+//! `dequantize`, `ops` and `network`, which run them; [`mtcnn`] and [`classifier`], what their numbers mean; [`baseline`], from whose resting face; `parameters`, `motion`, `schedule` and `tracker`, which
+//! search and follow; and on top `analyzer`, for whoever counts, and [`frame_quality`], for whoever aims a camera.
 #![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::disallowed_methods, reason = "a test may"))]
 
@@ -13,19 +13,19 @@ mod analyzer;
 pub mod baseline;
 pub mod camera;
 pub mod classifier;
-mod engine;
+mod dequantize;
 mod error;
-mod fused;
+pub mod frame_quality;
 pub mod geometry;
-pub mod look;
 pub mod models;
 mod motion;
 pub mod mtcnn;
+mod network;
+mod ops;
 mod parameters;
 mod schedule;
 mod tracker;
 mod upright;
-mod weights;
 
 use lectern_record::analysis;
 

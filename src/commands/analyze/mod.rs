@@ -1,15 +1,15 @@
 //! `lectern analyze`: recorded lectures into minutes, the paper's use without its identities.
 //!
 //! `list` says which recordings, `identity` what each is called by machines, `recorder` writes down what the watch sees of one in
-//! the rows of `tables`, and `results` brings all of them together, with `unfinished` for what an earlier run has finished.
+//! the rows of `tables`, and `results` brings all of them together, with `checkpoint` for what an earlier run has finished.
 
+mod checkpoint;
 mod identity;
 mod list;
 mod progress;
 mod recorder;
 mod results;
 mod tables;
-mod unfinished;
 
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -18,13 +18,13 @@ use std::thread;
 use jiff::Timestamp;
 use tokio::sync::mpsc;
 
+use self::checkpoint::Part;
 use self::identity::Namer;
 use self::list::{List, Recording};
 use self::progress::Progress;
 use self::recorder::{Notes, Recorder};
 use self::results::{End, Results};
 use self::tables::Sheets;
-use self::unfinished::Part;
 use super::{Interrupted, UsageError, explain, outputs};
 use crate::camera::{CameraError, open_recording_among, rotated};
 use crate::cli::Analyze;

@@ -6,9 +6,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use anyhow::Context;
 
-use super::super::{STANDARD_OUTPUT, placed};
+use super::super::{STANDARD_OUTPUT, atomic_file};
+use super::checkpoint::{Part, Unfinished};
 use super::tables::Kind;
-use super::unfinished::{Part, Unfinished};
 use crate::cli::Analyze;
 use crate::commands::report;
 
@@ -19,7 +19,7 @@ const BYTE_ORDER_MARK: &str = "\u{feff}";
 pub(super) struct Results {
     unfinished: Unfinished,
     /// Tables as they were asked for, each opened beside its place, so that one that cannot be written is known at the start.
-    tables: Vec<(Kind, PathBuf, placed::Placed)>,
+    tables: Vec<(Kind, PathBuf, atomic_file::Placed)>,
     chart: Option<PathBuf>,
     /// Whether tables begin with a byte order mark.
     byte_order_mark: bool,
@@ -56,13 +56,13 @@ impl Results {
         let asked = [&arguments.csv, &arguments.frames_csv, &arguments.faces_csv].into_iter().zip(Kind::ALL);
         let asked: Vec<(Kind, &Path)> =
             asked.filter_map(|(path, kind)| Some((kind, path.as_deref()?))).collect();
-        let first = asked.iter().find_map(|(_, path)| placed::place(path));
+        let first = asked.iter().find_map(|(_, path)| atomic_file::place(path));
         let has_tables = !asked.is_empty() || arguments.chart.is_some();
         let unfinished = Unfinished::open(first.as_deref(), arguments.resume)?;
         let mut tables = Vec::new();
         for (kind, path) in asked {
-            let folder = unfinished.folder().filter(|_| first == placed::place(path));
-            tables.push((kind, path.to_owned(), placed::Placed::open(path, folder)?));
+            let folder = unfinished.folder().filter(|_| first == atomic_file::place(path));
+            tables.push((kind, path.to_owned(), atomic_file::Placed::open(path, folder)?));
         }
         let lines = Lines {
             turn: 0,
@@ -130,7 +130,7 @@ impl Results {
             let mark = if byte_order_mark { BYTE_ORDER_MARK } else { "" };
             table
                 .write_all(&[mark.as_bytes(), &kind.header(carried)?].concat())
-                .with_context(|| placed::cannot_write(path))?;
+                .with_context(|| atomic_file::cannot_write(path))?;
         }
         let mut failures = Vec::new();
         for end in ends {
@@ -145,7 +145,7 @@ impl Results {
             failures.extend(part.failure.map(anyhow::Error::msg));
             for (kind, path, table) in &mut tables {
                 let rows = &part.rows[*kind as usize];
-                table.write_all(rows.as_bytes()).with_context(|| placed::cannot_write(path))?;
+                table.write_all(rows.as_bytes()).with_context(|| atomic_file::cannot_write(path))?;
             }
             if chart.is_some() {
                 minutes.extend_from_slice(part.rows[Kind::Minutes as usize].as_bytes());

@@ -7,7 +7,7 @@ use crate::camera::v4l2::V4l2;
 use crate::camera::{CameraError, Capture, Frame, FrameSource};
 use crate::cli::Part;
 use crate::config::{CameraSource, Settings};
-use crate::vision::look::Look;
+use crate::vision::frame_quality::Look;
 
 /// Frames that are looked at: a camera needs some to find its exposure, and the daemon some to find a small face.
 const FRAMES: u32 = 6;

@@ -5,7 +5,7 @@ use std::fmt::Display;
 use clap::ValueEnum;
 use serde::Serialize;
 
-use super::super::reach::Reach;
+use super::super::detection_range::Reach;
 use crate::cli::Part;
 use crate::help::{Causes, Help};
 use crate::logging::printable::Printable;

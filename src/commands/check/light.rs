@@ -7,7 +7,7 @@ use super::finding::Finding;
 use crate::cli::Part;
 use crate::config::Settings;
 use crate::vision::VisionError;
-use crate::vision::look::{Look, Looker};
+use crate::vision::frame_quality::{Look, Looker};
 use crate::vision::models::ModelStore;
 
 /// Mean luma that is good for finding faces, from 0 to 255.

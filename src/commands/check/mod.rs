@@ -17,7 +17,7 @@ use clap::ValueEnum;
 use serde::Serialize;
 
 use super::STANDARD_OUTPUT;
-use super::reach::Reach;
+use super::detection_range::Reach;
 use crate::cli::{Check, Part};
 use crate::config::Settings;
 use finding::{Finding, Verdict};

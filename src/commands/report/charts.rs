@@ -7,8 +7,8 @@ use plotters::coord::Shift;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
-use super::super::placed;
-use super::division::Division;
+use super::super::atomic_file;
+use super::label_set::Division;
 use super::table::{Lecture, Minute};
 use crate::help::Problem;
 
@@ -135,7 +135,7 @@ pub(super) fn write(charts: &[(String, Chart<'_>)], path: &Path) -> anyhow::Resu
     if !png {
         let mut svg = String::new();
         all(&SVGBackend::with_string(&mut svg, size).into_drawing_area(), charts, WIDTH)?;
-        return placed::write(path, svg.as_bytes());
+        return atomic_file::write(path, svg.as_bytes());
     }
     font()?;
     let mut pixels = vec![0; 3 * size.0 as usize * size.1 as usize];
@@ -144,7 +144,7 @@ pub(super) fn write(charts: &[(String, Chart<'_>)], path: &Path) -> anyhow::Resu
     let mut encoder = png::Encoder::new(&mut file, size.0, size.1);
     encoder.set_color(png::ColorType::Rgb);
     encoder.write_header()?.write_image_data(&pixels)?;
-    placed::write(path, &file)
+    atomic_file::write(path, &file)
 }
 
 fn all<B: DrawingBackend>(

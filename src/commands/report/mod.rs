@@ -1,13 +1,13 @@
 //! `lectern report`: recordings compared, on one page that needs no network and shows nobody.
 //!
-//! `table` reads what `lectern analyze --csv` wrote, `groups` puts a teacher's lectures together, `division` has the 13 kinds and
-//! the 7, `statistics` the intervals, `errors` what the classifier's known errors could make, `charts` draws, and `page` brings all
+//! `table` reads what `lectern analyze --csv` wrote, `groups` puts a teacher's lectures together, `label_set` has the 13 kinds and
+//! the 7, `statistics` the intervals, `confusion` what the classifier's known errors could make, `charts` draws, and `page` brings all
 //! of them together.
 
 mod charts;
-mod division;
-mod errors;
+mod confusion;
 mod groups;
+mod label_set;
 mod page;
 mod statistics;
 mod table;
@@ -18,9 +18,9 @@ use std::path::Path;
 use anyhow::Context;
 
 use self::charts::Chart;
-use self::division::Division;
+use self::label_set::Division;
 use self::table::Lecture;
-use super::{UsageError, outputs, placed};
+use super::{UsageError, atomic_file, outputs};
 use crate::cli::Report;
 use crate::help::Problem;
 
@@ -42,7 +42,7 @@ pub fn run(arguments: &Report) -> anyhow::Result<()> {
             Problem::new("the tables hold no minute").with_help("analyze recordings with --csv first");
         return Err(UsageError::new(problem).into());
     }
-    placed::write(&arguments.out, page::page(&lectures)?.as_bytes())?;
+    atomic_file::write(&arguments.out, page::page(&lectures)?.as_bytes())?;
     arguments.chart.as_deref().map_or(Ok(()), |path| write_chart(&lectures, path))
 }
 

@@ -6,9 +6,9 @@ use minijinja::{AutoEscape, Environment, Value, context};
 use serde::Serialize;
 
 use super::charts::Chart;
-use super::division::Division;
-use super::errors::{Errors, Range};
+use super::confusion::{Errors, Range};
 use super::groups::{rows, teachers, together};
+use super::label_set::Division;
 use super::statistics::{
     BLOCK_SECONDS, DRAWS, LEAST_BLOCKS, SEED, Share, Shares, difference, distance, shares,
 };

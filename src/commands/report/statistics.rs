@@ -4,7 +4,7 @@
 //! circular block bootstrap (Politis and Romano 1992) over blocks of minutes. From it follows how many independent faces would have
 //! varied as much, and with that number the interval has Wilson's form, which also holds for kinds that were hardly seen.
 
-use super::division::Division;
+use super::label_set::Division;
 use super::table::Lecture;
 
 /// Length of a block.

@@ -11,7 +11,7 @@ use std::path::Path;
 use anyhow::Context;
 use serde::Serialize;
 
-use super::{STANDARD_OUTPUT, placed};
+use super::{STANDARD_OUTPUT, atomic_file};
 use crate::cli::Status;
 use crate::clock::SystemClock;
 use crate::help::{Explained, Problem};
@@ -75,12 +75,11 @@ fn tell_prometheus(
     let text = prometheus::metrics(service.as_ref(), board);
     match out {
         // The collector is another user, whatever the mask; it reads `*.prom` alone.
-        Some(file) => {
-            placed::replace(file, text.as_bytes(), Some(Permissions::from_mode(0o644))).map_err(|error| {
-                let problem = Problem::new(placed::cannot_write(file)).caused_by(error);
+        Some(file) => atomic_file::replace(file, text.as_bytes(), Some(Permissions::from_mode(0o644)))
+            .map_err(|error| {
+                let problem = Problem::new(atomic_file::cannot_write(file)).caused_by(error);
                 problem.with_help("name a file in a folder that is there").into()
-            })
-        }
+            }),
         None => std::io::stdout().write_all(text.as_bytes()).context(STANDARD_OUTPUT),
     }
 }

@@ -7,8 +7,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::deadline;
 use super::frame::Frame;
-use super::patience;
 use lectern_record::help::{Help, Problem};
 
 /// Something that shows one picture whenever it is asked.
@@ -123,7 +123,7 @@ fn advice(cause: &io::Error) -> &'static str {
     match cause.raw_os_error() {
         Some(libc::EBUSY) => "another program uses it: `fuser -v` on the device names that program",
         Some(libc::EACCES | libc::EPERM) => "let this user into the group `video`",
-        None if patience::is_over(cause) => "see whether what writes it still runs",
+        None if deadline::is_over(cause) => "see whether what writes it still runs",
         _ => "plug it in again, or name another one in camera.device",
     }
 }

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use zeroize::Zeroize;
 
-use super::child::Decoder;
+use super::deadline;
+use super::ffmpeg::Decoder;
+use super::ffprobe::{Probe, not_started, probe, without_pointers};
 use super::frame::{Chroma, Frame, Layout};
-use super::patience;
-use super::probe::{Probe, not_started, probe, without_pointers};
 use super::source::{CameraError, Capture, FrameSource};
 use super::stills::has_extension;
 use lectern_record::help::Problem;
@@ -135,7 +135,7 @@ impl FrameSource for Video {
             let shown = match decoder.next(frame.bytes_mut()) {
                 Ok(Some(shown)) if shown.is_over => return self.finish(true),
                 Ok(Some(shown)) => shown,
-                Err(e) if patience::is_over(&e) => return Err(CameraError::lost(&self.path, e)),
+                Err(e) if deadline::is_over(&e) => return Err(CameraError::lost(&self.path, e)),
                 Ok(None) | Err(_) => return self.finish(false),
             };
             self.pause(shown.tick)?;

@@ -11,9 +11,9 @@ use std::time::Duration;
 use rustix::fs::{Mode, OFlags};
 use zeroize::{Zeroize, Zeroizing};
 
+use super::deadline::{self, Deadline, Patient, SILENCE};
 use super::decode;
 use super::frame::{Chroma, Frame};
-use super::patience::{self, Deadline, Patient, SILENCE};
 use super::size::{check_size, square};
 use super::source::{CameraError, Capture, FrameSource};
 use lectern_record::clock::Stop;
@@ -141,7 +141,7 @@ impl Y4m {
             deadline.set(Deadline::after(SILENCE));
         }
         let cut_off = |e: io::Error| {
-            if patience::is_over(&e) {
+            if deadline::is_over(&e) {
                 return CameraError::lost(&self.path, e);
             }
             let problem = Problem::new("is cut off").caused_by(e).with_help("what could be read is counted");
@@ -227,7 +227,7 @@ impl BadHeader {
     /// The error of the stream of this name; one that is silent is lost.
     fn of(self, path: &Path) -> CameraError {
         match self {
-            Self::Read(cause) if patience::is_over(&cause) => CameraError::lost(path, cause),
+            Self::Read(cause) if deadline::is_over(&cause) => CameraError::lost(path, cause),
             Self::Read(cause) => CameraError::unreadable(path, cause),
             Self::Form(problem) => CameraError::recording(path, problem),
         }

@@ -7,10 +7,10 @@ use super::boxes::{Candidate, Overlap, suppress};
 use super::resample::{Cut, Resampler};
 use crate::analysis::Region;
 use crate::camera::Frame;
-use crate::engine::Network;
 use crate::error::VisionError;
 use crate::geometry::{BBox, Face, Point, View, to_f32, to_usize};
 use crate::models::ModelStore;
+use crate::network::Network;
 use crate::parameters::{MAX_CELLS, MAX_LEVEL_PIXELS, OUTPUT_WORK, REFINEMENT_WORK};
 
 /// Side of R-Net's input.

@@ -5,8 +5,7 @@
 //! over channels are taken in order, those of a channel's pixels in lanes. All data is f32, NCHW, batch 1. One file an
 //! operator: the rule that finds its place in a graph, and what it computes. What the rules ask of a graph is in `graph`.
 
-mod border;
-mod by_plane;
+mod broadcast_mul;
 mod direct;
 mod graph;
 mod mean_pool;
@@ -14,6 +13,7 @@ mod pool;
 mod prelu;
 mod reduction;
 mod relu;
+mod zero_pad;
 
 use tract_onnx::prelude::{TractResult, TypedModel};
 use tract_onnx::tract_core::model::Rewriter;
@@ -27,8 +27,8 @@ pub(super) fn replace(model: &mut TypedModel) -> TractResult<()> {
         .with_rule_for("prelu-pool", |(), model, node, name, pool| {
             prelu::rule_before_pool(model, node, name, pool)
         })
-        .with_rule_for("border", |(), model, node, name, conv| border::rule(model, node, name, conv))
-        .with_rule_for("by-plane", |(), model, node, name, mul| by_plane::rule(model, node, name, mul))
+        .with_rule_for("border", |(), model, node, name, conv| zero_pad::rule(model, node, name, conv))
+        .with_rule_for("by-plane", |(), model, node, name, mul| broadcast_mul::rule(model, node, name, mul))
         .with_rule_for("mean-pool", |(), model, node, name, pool| mean_pool::rule(model, node, name, pool))
         .with_rule_for("reduce", |(), model, node, name, reduce| reduction::rule(model, node, name, reduce))
         .with_rule_for("reduce-rows", |(), model, node, name, pool| {

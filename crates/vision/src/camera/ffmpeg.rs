@@ -5,8 +5,8 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, ChildStderr, ChildStdout, Command, Stdio};
 
-use super::patience::{Deadline, SILENCE, wait};
-use super::probe::{Probe, file_url, restrictions, take};
+use super::deadline::{Deadline, SILENCE, wait};
+use super::ffprobe::{Probe, file_url, restrictions, take};
 use super::size::MOST_PIXELS;
 use super::timeline::{self, Shown, Start, Timeline};
 

@@ -2,9 +2,9 @@
 
 use tract_onnx::prelude::*;
 
+use super::dequantize;
 use super::error::VisionError;
-use super::fused;
-use super::weights;
+use super::ops;
 
 /// A network, optimised for one input shape.
 pub(super) struct Network {
@@ -21,12 +21,12 @@ impl Network {
     /// [`VisionError::Model`] when the file is no ONNX graph, takes another shape, or tract cannot run it.
     pub(super) fn new(name: &str, bytes: &[u8], shape: Option<&[usize]>) -> Result<Self, VisionError> {
         let build = || -> TractResult<Self> {
-            let mut model = weights::read(bytes)?;
+            let mut model = dequantize::read(bytes)?;
             if let Some(shape) = shape {
                 model = model.with_input_fact(0, f32::fact(shape).into())?;
             }
             let mut model = model.into_typed()?.into_decluttered()?;
-            fused::replace(&mut model)?;
+            ops::replace(&mut model)?;
             let model = model.into_optimized()?;
             let shape = model
                 .input_fact(0)?

@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use serde::{Deserialize, Serialize};
 
-use super::super::{UsageError, placed};
+use super::super::{UsageError, atomic_file};
 use crate::help::Problem;
 
 /// All that one recording comes to.
@@ -50,16 +50,16 @@ impl Unfinished {
             }
             return Ok(Self { folder: None, _lock: None });
         };
-        let folder = placed::unfinished(table);
+        let folder = atomic_file::unfinished(table);
         // What a run left whose first table was another one.
         if folder.symlink_metadata().is_ok_and(|found| !found.is_dir()) {
-            fs::remove_file(&folder).with_context(|| placed::cannot_write(table))?;
+            fs::remove_file(&folder).with_context(|| atomic_file::cannot_write(table))?;
         }
         match fs::create_dir(&folder) {
             Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
-            made => made.with_context(|| placed::cannot_write(table))?,
+            made => made.with_context(|| atomic_file::cannot_write(table))?,
         }
-        let lock = File::create(folder.join("lock")).with_context(|| placed::cannot_write(&folder))?;
+        let lock = File::create(folder.join("lock")).with_context(|| atomic_file::cannot_write(&folder))?;
         match lock.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
@@ -105,7 +105,7 @@ impl Unfinished {
     /// When it cannot be written.
     pub(super) fn put(&self, key: &str, part: Part) -> anyhow::Result<Option<Part>> {
         let Some(folder) = &self.folder else { return Ok(Some(part)) };
-        placed::write(&folder.join(format!("{key}.json")), &serde_json::to_vec(&part)?)?;
+        atomic_file::write(&folder.join(format!("{key}.json")), &serde_json::to_vec(&part)?)?;
         Ok(None)
     }
 

@@ -1,6 +1,6 @@
 //! What the classifier's known errors could make of shares, from the confusion matrix of the model card.
 
-use super::division::Division;
+use super::label_set::Division;
 use crate::expression::Expression;
 
 /// Faces of FER2013Valid, counted by `models/training/confusion.py`.

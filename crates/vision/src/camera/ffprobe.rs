@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::patience::{self, Deadline, wait};
+use super::deadline::{self, Deadline, wait};
 use super::size::{check_size, square};
 use super::source::CameraError;
 use lectern_record::help::Problem;
@@ -219,7 +219,7 @@ fn answer(path: &Path, mut command: Command, patience: Duration) -> Result<(Vec<
     let _ = child.wait();
     match outcome {
         Ok(()) => Ok((outputs.0, String::from_utf8_lossy(&outputs.1).into_owned())),
-        Err(e) if patience::is_over(&e) => Err(CameraError::lost(path, e)),
+        Err(e) if deadline::is_over(&e) => Err(CameraError::lost(path, e)),
         Err(e) => Err(cannot(e)),
     }
 }

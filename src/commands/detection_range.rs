@@ -4,8 +4,8 @@ use std::fmt::{self, Display, Formatter};
 
 use serde::Serialize;
 
+use crate::vision::frame_quality::Look;
 use crate::vision::geometry::to_f32;
-use crate::vision::look::Look;
 
 /// How much a camera is assumed to see across, in degrees: ordinary webcams see 60 to 80.
 const ASSUMED_VIEW: f32 = 70.0;
