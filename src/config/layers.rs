@@ -239,7 +239,7 @@ impl Layers {
 }
 
 /// What a text sets, its mistakes with the bytes they begin at, and whether it is TOML to its end. What is no TOML is
-/// reported alone, for whatever the parser makes of the rest was written by nobody.
+/// reported alone, because the parser's other errors are artefacts of it.
 fn parse(text: &str) -> (Fragment, Vec<(usize, Problem)>, bool) {
     let (table, errors) = DeTable::parse_recoverable(text);
     let mut fragment = Fragment::default();

@@ -25,7 +25,7 @@ pub use window::{MIN_FRAMES, MIN_SECONDS};
 /// What systemd makes of `StateDirectory=lectern`.
 const DEFAULT_SPOOL: &str = "/var/lib/lectern";
 
-/// Width and height of the picture that a camera is asked for where no other is, in pixels.
+/// Default width and height of the picture that is requested from a camera, in pixels.
 pub const DEFAULT_SIZE: (u32, u32) = (1920, 1080);
 
 /// Every key, as `section.key`.
@@ -54,7 +54,7 @@ pub struct Settings {
     pub broker: Broker,
     /// The topics of this device.
     pub topics: Topics,
-    /// `mqtt.discovery`: whether Home Assistant is told of this device.
+    /// `mqtt.discovery`: whether the device publishes discovery messages for Home Assistant.
     pub discovery: bool,
     /// `spool.directory`: where records wait for a broker; none where the default one does not exist.
     pub spool_directory: Option<PathBuf>,
@@ -213,7 +213,7 @@ fn rotation(degrees: u32) -> Result<Rotation, String> {
     Rotation::from_degrees(degrees).ok_or_else(|| format!("must be 0, 90, 180 or 270, not {degrees}"))
 }
 
-/// A recording's size is not known here, so only a camera's is held against it.
+/// A recording's size is not available here, so only a camera's is checked against it.
 fn refuse_faces_larger_than_the_picture(layers: &Layers, camera: &Camera, analysis: &Analysis) {
     let (width, height) = camera.rotate.size_of((camera.width, camera.height));
     let (width, height) = size_of(analysis.region, width, height);

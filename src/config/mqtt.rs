@@ -1,4 +1,4 @@
-//! `mqtt.*`: where the broker is, who asks, and the files that this takes.
+//! `mqtt.*`: the broker's address, the credentials, and the files they need.
 
 use std::path::{Path, PathBuf};
 
@@ -7,7 +7,7 @@ use super::suggest::{CREDENTIAL_STORE, KEY_CREDENTIAL, PASSWORD_CREDENTIAL};
 use crate::delivery::{Address, Broker, MAX_USERNAME_BYTES, Tls, is_open_to_others, open_to_others};
 use crate::help::Problem;
 
-/// What is asked for where no URL is written: a broker on the device itself.
+/// The default URL: a broker on the device itself.
 const DEFAULT_PORT: u16 = 1883;
 
 /// The broker and the login, without a client id, which is the topics'.
@@ -42,8 +42,8 @@ pub(super) fn broker(layers: &Layers) -> Result<Broker, Refused> {
 }
 
 /// The files of `mqtts://`; none for `mqtt://`, which can use none of them.
-fn tls_files(layers: &Layers, wanted: bool) -> Result<Option<Tls>, Refused> {
-    if !wanted {
+fn tls_files(layers: &Layers, enabled: bool) -> Result<Option<Tls>, Refused> {
+    if !enabled {
         let files = [
             ("mqtt.ca", layers.last(|f| &f.mqtt.ca)),
             ("mqtt.client_cert", layers.last(|f| &f.mqtt.client_cert)),
