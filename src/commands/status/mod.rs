@@ -1,4 +1,4 @@
-//! `lectern status`: how the running service does, and the board that it runs on.
+//! `lectern status`: the health of the running service, and the board that it runs on.
 
 mod board;
 mod prometheus;
@@ -19,7 +19,7 @@ use crate::local_status::{LocalStatus, Silent};
 use crate::logging::printable::{Printable, print_error};
 use board::Board;
 
-/// Where the kernel tells of the board.
+/// Where the kernel exposes the board's sensors.
 const SYS: &str = "/sys";
 
 /// What `--json` prints.
@@ -36,12 +36,12 @@ struct Report<'a> {
 /// Prints lines, one JSON object, or metrics.
 ///
 /// # Errors
-/// When no service runs (but for metrics), it may not be looked at, or what was asked for cannot be written.
+/// When no service runs (except for metrics), its status may not be read, or the output cannot be written.
 pub fn run(arguments: &Status) -> anyhow::Result<()> {
     let board = Board::read(Path::new(SYS));
     let service = LocalStatus::read(&arguments.runtime, &SystemClock);
     if arguments.prometheus {
-        return tell_prometheus(service, &board, arguments.out.as_deref());
+        return write_metrics(service, &board, arguments.out.as_deref());
     }
     let mut out = std::io::stdout().lock();
     let text = if arguments.json {
@@ -58,8 +58,8 @@ pub fn run(arguments: &Status) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A service that does not run is a value; one that may not be looked at is none.
-fn tell_prometheus(
+/// A stopped service is a value; a status that may not be read is an error.
+fn write_metrics(
     service: Result<LocalStatus, Silent>,
     board: &Board,
     out: Option<&Path>,
