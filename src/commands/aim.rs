@@ -1,4 +1,4 @@
-//! `lectern aim`: where the face is, how large, how light and how sharp, in words; no picture.
+//! `lectern aim`: position, size, brightness and sharpness of the face as text; no picture.
 
 use std::io::{IsTerminal, Write};
 use std::path::Path;
@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::Context;
 
 use super::check::GOOD_LIGHT;
-use super::detection_range::Reach;
+use super::detection_range::DetectionRange;
 use super::{STANDARD_OUTPUT, open_camera};
 use crate::camera::{CameraError, Capture};
 use crate::cli::Aim;
@@ -20,7 +20,7 @@ use crate::vision::frame_quality::{Look, Looker};
 use crate::vision::geometry::to_f32;
 use crate::vision::models::ModelStore;
 
-/// Time between two looks.
+/// Time between two measurements.
 const EVERY: Duration = Duration::from_millis(500);
 
 /// Below it a face is blurred; measured with the portrait out of focus by ever more.
@@ -32,7 +32,7 @@ const WIDE: usize = 1920;
 /// The middle of a face should lie within this part of the picture's width and height.
 const WELL_PLACED: std::ops::RangeInclusive<f32> = 0.25..=0.75;
 
-/// Looks and tells until it is stopped, or as often as it was asked to.
+/// Measures and prints until stopped, or as often as requested.
 ///
 /// # Errors
 /// When the configuration is wrong, the camera cannot be used, a network cannot be loaded, or standard output
@@ -42,8 +42,8 @@ pub fn run(arguments: &Aim, models: Option<&Path>) -> anyhow::Result<()> {
     let mut looker = Looker::new(&ModelStore::open(models)?, &settings.analysis, 1.0 / EVERY.as_secs_f64())?;
     let mut source = open_camera(&settings)?;
     let mut screen = Screen { in_place: std::io::stdout().is_terminal(), lines: 0 };
-    let mut looks = 0;
-    while arguments.looks.is_none_or(|most| looks < most) {
+    let mut measured = 0;
+    while arguments.looks.is_none_or(|most| measured < most) {
         let began = SystemClock.boot();
         match source.next() {
             Ok(Capture::Frame(frame)) => {
@@ -58,12 +58,12 @@ pub fn run(arguments: &Aim, models: Option<&Path>) -> anyhow::Result<()> {
                 screen.show(&[Explained(&error).to_string()])?;
                 SystemClock.sleep_until(began + EVERY, &Stop::default());
                 looker.forget();
-                // An error shows at the next look.
+                // A failure shows at the next measurement.
                 let _ = source.reopen();
             }
             Err(error) => return Err(error.into()),
         }
-        looks += 1;
+        measured += 1;
         SystemClock.sleep_until(began + EVERY, &Stop::default());
     }
     Ok(())
@@ -95,7 +95,7 @@ impl Screen {
 /// The measurements, one a line, and what to do as the last one.
 fn report(look: &Look, needed: u32, rotate: Rotation) -> Vec<String> {
     let mut lines = Vec::new();
-    let reach = Reach::of(look, needed);
+    let reach = DetectionRange::of(look, needed);
     if let Some(face) = &look.face {
         let (across, down) = place(look);
         lines.push(format!("face      {:.0} pixels high, {needed} are needed", face.bbox.longer_side()));
@@ -200,7 +200,7 @@ mod tests {
     #[test]
     fn the_advice_names_what_to_change_first() {
         let good = look(320.0, 240.0, 100.0);
-        for (look, wanted) in [
+        for (look, expected) in [
             (good, "good"),
             (
                 look(320.0, 240.0, 31.0),
@@ -225,7 +225,7 @@ mod tests {
             (Look { face: good.face.map(|f| FaceLook { sharpness: 0.01, ..f }), ..good }, "focus the camera"),
         ] {
             let given = advice(&look, 60, Rotation::Quarter);
-            assert!(given.starts_with(wanted), "{given}");
+            assert!(given.starts_with(expected), "{given}");
         }
     }
 }

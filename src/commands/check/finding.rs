@@ -5,7 +5,7 @@ use std::fmt::Display;
 use clap::ValueEnum;
 use serde::Serialize;
 
-use super::super::detection_range::Reach;
+use super::super::detection_range::DetectionRange;
 use crate::cli::Part;
 use crate::help::{Causes, Help};
 use crate::logging::printable::Printable;
@@ -31,7 +31,7 @@ pub(super) struct Finding {
     pub(super) advice: Option<String>,
     /// Of the camera: how far away a face is seen.
     #[serde(skip_serializing_if = "Option::is_none")]
-    reach: Option<Reach>,
+    reach: Option<DetectionRange>,
 }
 
 impl Finding {
@@ -77,7 +77,7 @@ impl Finding {
     }
 
     /// The same, with how far away a face is seen.
-    pub(super) fn with_reach(self, reach: Reach) -> Self {
+    pub(super) fn with_range(self, reach: DetectionRange) -> Self {
         let found = format!("{}, {}: up to {reach}", self.found, reach.sizes());
         Self { found, reach: Some(reach), ..self }
     }
