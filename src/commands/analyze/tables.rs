@@ -1,4 +1,4 @@
-//! The rows of the tables: what they say of which recording.
+//! The rows of the tables.
 
 use std::io;
 
@@ -8,7 +8,7 @@ use crate::vision::Seen;
 use crate::watch::At;
 use crate::window::MinuteRecord;
 
-/// Columns that every table begins with: whose rows these are.
+/// The first columns of every table: they identify the recording.
 const NAMES: [&str; 4] = ["device", "boot", "label", "source"];
 
 const COUNTS: [&str; 9] =
@@ -75,8 +75,8 @@ impl Rows {
     }
 }
 
-/// What one recording adds to the tables.
-pub(super) struct Sheets {
+/// One recording's rows in each table.
+pub(super) struct TableRows {
     minutes: Rows,
     frames: Option<Rows>,
     faces: Option<Rows>,
@@ -85,7 +85,7 @@ pub(super) struct Sheets {
     carried: Vec<String>,
 }
 
-impl Sheets {
+impl TableRows {
     /// For a recording with these names (device, boot, label, source) and columns of its manifest.
     pub(super) fn new(
         names: [String; 4],
@@ -133,7 +133,7 @@ impl Sheets {
         match sightings {
             None => write("corrupt"),
             Some([]) => write("no_face"),
-            Some(faces) => faces.iter().try_for_each(|face| write(told(*face))),
+            Some(faces) => faces.iter().try_for_each(|face| write(expression_name(*face))),
         }
     }
 
@@ -144,8 +144,8 @@ impl Sheets {
             row.extend(times(at));
             row.push(number.to_string());
             row.extend([bbox.x1, bbox.y1, bbox.width(), bbox.height()].map(|pixels| format!("{pixels:.1}")));
-            row.extend([format!("{score:.4}"), told(*sighting).to_owned()]);
-            // A face that is too small to be told has none.
+            row.extend([format!("{score:.4}"), expression_name(*sighting).to_owned()]);
+            // A face below the classifiable size has none.
             let cell = |kind: Expression| {
                 probabilities.map_or_else(String::new, |p| format!("{:.4}", p[kind.index()]))
             };
@@ -166,7 +166,7 @@ fn times(at: At) -> [String; 2] {
     [at.tick, at.picture].map(|offset| format!("{:.3}", offset.as_secs_f64()))
 }
 
-fn told(sighting: Sighting) -> &'static str {
+fn expression_name(sighting: Sighting) -> &'static str {
     match sighting {
         Sighting::Certain(kind) => kind.name(),
         Sighting::Uncertain => "uncertain",
