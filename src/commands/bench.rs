@@ -19,7 +19,7 @@ use crate::vision::{Analyzer, Stage};
 /// Frames analysed for each second of a clip, as the daemon does by default.
 const RATE_HZ: f64 = rate::DEFAULT_HZ;
 
-/// How many frames of the staged lecture are analysed: its minute, in which the lecturer leaves once.
+/// How many frames of the staged lecture are analysed: its minute, in which the lecturer is once out of the picture.
 const STAGED_FRAMES: usize = 120;
 
 /// What was measured. Times are milliseconds of this thread's CPU time; means over the analysed frames.
@@ -75,7 +75,7 @@ pub fn run(arguments: &Bench, models: Option<&Path>) -> anyhow::Result<()> {
         };
         let packed = pack(&shown);
         if frames == 0 {
-            // Plans are made for the size of the first picture, and memory is taken; that belongs to the start, not to a
+            // The first picture's size determines plans and allocations; those belong to the start, not to a
             // frame.
             spare = decode::yuyv(&packed, shown.width(), shown.height(), 0, None);
             analyzer.analyze(&shown)?;

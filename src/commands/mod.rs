@@ -28,7 +28,7 @@ use crate::camera::{CameraError, FrameSource, Live, rotated};
 use crate::config::{CameraSource, MIN_FRAMES, MIN_SECONDS, Settings};
 use crate::help::{Help, Problem};
 
-/// What could not be written, for an error's first line.
+/// The context of an error while writing to standard output.
 const STANDARD_OUTPUT: &str = "standard output cannot be written";
 
 /// A progress bar on standard error, hidden where that is no terminal; without a length it counts.
@@ -81,7 +81,7 @@ impl Help for UsageError {
     }
 }
 
-/// How to end what [`short_windows`] warns of.
+/// The advice for the warning of [`short_windows`].
 const REMOVE_ALLOW_SHORT: &str = "remove window.allow_short, unless this is a test";
 
 /// The warning about a camera's windows that are too short to be aggregates.
@@ -94,7 +94,7 @@ fn short_windows(settings: &Settings) -> String {
     )
 }
 
-/// Opens what `camera.device` names. A camera that is away is not an error: the watch waits for it.
+/// Opens what `camera.device` names. An absent camera is not an error: the watch retries it.
 fn open_camera(settings: &Settings) -> Result<Box<dyn FrameSource>, CameraError> {
     let camera = &settings.camera;
     let source: Box<dyn FrameSource> = match &camera.source {
