@@ -411,7 +411,7 @@ fn a_live_source_that_is_silent_is_lost_and_opened_again() {
     assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
     // Nobody writes.
     assert!(matches!(open_recording(&pipe, 2.0, true), Err(CameraError::Lost { .. })));
-    let mut live = lectern::camera::Live::new(&pipe, 2.0);
+    let mut live = lectern::camera::LoopedRecording::new(&pipe, 2.0);
     assert!(matches!(live.next(), Err(CameraError::Lost { .. })));
     // Somebody begins a frame, and stalls.
     let mut writer = std::fs::File::options().read(true).write(true).open(&pipe).unwrap();

@@ -24,7 +24,7 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::camera::v4l2::V4l2;
-use crate::camera::{CameraError, FrameSource, Live, rotated};
+use crate::camera::{CameraError, FrameSource, LoopedRecording, rotated};
 use crate::config::{CameraSource, MIN_FRAMES, MIN_SECONDS, Settings};
 use crate::help::{Help, Problem};
 
@@ -98,7 +98,7 @@ fn short_windows(settings: &Settings) -> String {
 fn open_camera(settings: &Settings) -> Result<Box<dyn FrameSource>, CameraError> {
     let camera = &settings.camera;
     let source: Box<dyn FrameSource> = match &camera.source {
-        CameraSource::Recording(path) => Box::new(Live::new(path, settings.rate_hz)),
+        CameraSource::Recording(path) => Box::new(LoopedRecording::new(path, settings.rate_hz)),
         CameraSource::Device(device) => {
             Box::new(V4l2::new(device, camera.width, camera.height, settings.rate_hz))
         }

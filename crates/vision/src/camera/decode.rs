@@ -133,7 +133,7 @@ struct Rows<'a> {
 
 impl<'a> Rows<'a> {
     fn new(bytes: &'a [u8], used: usize, height: usize, stride: usize) -> Option<Self> {
-        // A driver that leaves the stride at zero means rows without padding.
+        // A stride of zero means rows without padding.
         let stride = stride.max(used);
         let needed = stride.checked_mul(height.checked_sub(1)?)?.checked_add(used)?;
         (bytes.len() >= needed).then_some(Self { bytes, stride, used })

@@ -232,7 +232,7 @@ impl Frame {
 
 impl Zeroize for Frame {
     fn zeroize(&mut self) {
-        // Of the vector only its content, so that the length still tells that nothing was skipped.
+        // Only the vector's content is wiped, so that its length still shows that nothing was skipped.
         self.bytes.as_mut_slice().zeroize();
     }
 }
@@ -243,7 +243,7 @@ impl Drop for Frame {
     }
 }
 
-/// A colour sample that says gray.
+/// The colour sample of gray.
 const NO_COLOUR: u8 = 128;
 
 /// Levels of RGB for one of luma: BT.601 in limited range, as all that follow.

@@ -11,7 +11,7 @@ use super::deadline;
 use super::frame::Frame;
 use lectern_record::help::{Help, Problem};
 
-/// Something that shows one picture whenever it is asked.
+/// A source that returns one picture for each call.
 pub trait FrameSource {
     /// The newest picture there is; blocks until there is one.
     ///
@@ -28,12 +28,12 @@ pub trait FrameSource {
         Ok(())
     }
 
-    /// How many ticks it will have, where that can be known.
+    /// The total number of ticks, if it is available.
     fn ticks(&self) -> Option<u64> {
         None
     }
 
-    /// How long before its tick the last picture was taken: the offset of a recording's frame.
+    /// Age of the last picture at its tick: the offset of a recording's frame.
     fn age(&self) -> Duration {
         Duration::ZERO
     }
@@ -48,7 +48,7 @@ pub trait FrameSource {
         None
     }
 
-    /// Takes back a frame that is no longer needed; one that keeps its memory for the next wipes it first.
+    /// Accepts a frame that is no longer needed; a source that reuses its memory wipes it first.
     fn recycle(&mut self, _frame: Frame) {}
 }
 
@@ -67,11 +67,11 @@ pub enum Capture {
 /// Why there is no picture, by what the caller can do about it.
 #[derive(Debug)]
 pub enum CameraError {
-    /// The camera is away: wait, then [`FrameSource::reopen`].
+    /// The camera is absent: wait, then [`FrameSource::reopen`].
     Lost {
         /// The device as configured.
         device: String,
-        /// What the system said.
+        /// The system's error.
         cause: io::Error,
     },
     /// The camera is there and cannot be used.

@@ -9,12 +9,12 @@ use image::metadata::Orientation;
 use image::{DynamicImage, ImageDecoder, ImageReader};
 
 use super::frame::Frame;
-use super::size::{MOST_PIXELS, check_size};
+use super::size::{MAX_PIXELS, check_size};
 use super::source::{CameraError, Capture, FrameSource};
 use lectern_record::help::{Explained, Problem};
 
-/// The most bytes that a picture may take while it is decoded: some have more than 8 bits a channel, or transparency.
-const MOST_BYTES: u64 = 4 * MOST_PIXELS as u64;
+/// The most bytes that a picture may occupy while it is decoded: some have more than 8 bits a channel, or transparency.
+const MOST_BYTES: u64 = 4 * MAX_PIXELS as u64;
 
 /// The stills of a folder.
 pub struct Stills {

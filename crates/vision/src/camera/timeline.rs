@@ -17,7 +17,7 @@ use std::collections::VecDeque;
 /// A frame stands for at most this long, in seconds, or for twice its recording's interval or one tick where that is longer.
 const HOLD: f64 = 2.0;
 
-/// Units of a second in which times are told: each time of a recording with 24, 25, 30, 50 or 60 frames a second, their
+/// Units of a second in which times are printed: each time of a recording with 24, 25, 30, 50 or 60 frames a second, their
 /// thousand-and-first variants, milliseconds and MPEG's clock is a whole number of them, so that none is moved by rounding.
 const UNITS: u32 = 705_600_000;
 
@@ -66,9 +66,9 @@ fn hold(rate_hz: f64, interval: f64) -> f64 {
     HOLD.max(2.0 * interval).max(1.0 / rate_hz)
 }
 
-/// The chain of filters that turns a recording into ticks, and tells of them as [`Timeline::line`] reads it.
+/// The filter chain that turns a recording into ticks, and prints them for [`Timeline::line`].
 pub(super) fn filters(rate_hz: f64, interval: f64, start: Start) -> String {
-    let tell = |mode: &str, what: &str| {
+    let print = |mode: &str, what: &str| {
         format!("metadata=mode={mode}:key=lectern:value={what},metadata=mode=print:key=lectern:{PIPE}")
     };
     // In units; the registers of the expression outlive a frame. 0: what was taken out so far, 1: time of the last frame,
@@ -88,11 +88,11 @@ pub(super) fn filters(rate_hz: f64, interval: f64, start: Start) -> String {
     );
     [
         format!("settb=1/{UNITS}"),
-        tell("add", "had"),
+        print("add", "had"),
         format!("setpts='{moved}'"),
-        tell("modify", "moved"),
+        print("modify", "moved"),
         format!("fps={rate_hz}:round=up:start_time=0"),
-        tell("modify", "tick"),
+        print("modify", "tick"),
     ]
     .join(",")
 }
@@ -102,7 +102,7 @@ pub(super) fn filters(rate_hz: f64, interval: f64, start: Start) -> String {
 pub(super) struct Shown {
     /// Its tick in the time of the recording, counted from the recording's start.
     pub(super) tick: i64,
-    /// How long before this tick the frame was taken, in seconds.
+    /// Age of the frame at this tick, in seconds.
     pub(super) age: f64,
     /// Whether the recording ended before it: the frame is repeated for longer than it stands.
     pub(super) is_over: bool,
@@ -119,11 +119,11 @@ struct Arrived {
     taken_out: i64,
 }
 
-/// Reads what the filters tell.
+/// Parses the filters' output.
 pub(super) struct Timeline {
     rate_hz: f64,
     hold: f64,
-    /// The time of which the next word says what it is, in units.
+    /// The time that the next line labels, in units.
     time: Option<i64>,
     start: Start,
     /// The zero of time, in units, as soon as there is a frame.
@@ -184,7 +184,7 @@ impl Timeline {
 
     fn ticked(&mut self) {
         let Some(tick) = self.time else { return };
-        // `fps` has two frames: the one it shows, and the next one, of which it knows that it comes later. At the end it has one.
+        // `fps` holds two frames: the one it shows, and the next one, which comes later. At the end it holds one.
         let shown = if self.last.tick <= tick { self.last } else { self.before };
         let age = to_f64(tick) / self.rate_hz - shown.seconds;
         let is_over = age > self.hold + 1.0 / self.rate_hz;
@@ -211,8 +211,8 @@ fn to_f64(count: i64) -> f64 {
 mod tests {
     use super::*;
 
-    /// Times of frames in microseconds and ticks of ffmpeg's, in the order in which they are told.
-    fn told(events: &[(&str, i64)]) -> Vec<i64> {
+    /// Times of frames in microseconds and ticks of ffmpeg's, in the order in which they are printed.
+    fn shown_ticks(events: &[(&str, i64)]) -> Vec<i64> {
         let mut timeline = Timeline::new(2.0, 0.1, Start::Recording(0.0));
         for (word, time) in events {
             let time = if *word == "tick" { *time } else { time * i64::from(UNITS) / 1_000_000 };
@@ -234,7 +234,7 @@ mod tests {
             ("tick", 2),
             ("tick", 3),
         ];
-        assert_eq!(told(&events), [0, 1, 2, 20]);
+        assert_eq!(shown_ticks(&events), [0, 1, 2, 20]);
     }
 
     #[test]
@@ -251,7 +251,7 @@ mod tests {
             ("moved", 1_800_000),
             ("tick", 3),
         ];
-        assert_eq!(told(&events), [3]);
+        assert_eq!(shown_ticks(&events), [3]);
     }
 
     #[test]

@@ -35,7 +35,7 @@ pub struct Video {
     endless: bool,
     probe: Probe,
     decoder: Option<Decoder>,
-    /// Ticks told so far, with a picture or without.
+    /// Ticks returned so far, with a picture or without.
     ticks: i64,
     /// Ticks by which the recording's time fell for good, and which are added to what comes after.
     fallen: i64,
@@ -45,15 +45,15 @@ pub struct Video {
     missed: i64,
     /// A picture that lies beyond a gap.
     waiting: Option<Frame>,
-    /// How long before its tick the last picture was taken.
+    /// Age of the last picture at its tick.
     age: Duration,
-    /// A wiped frame, whose memory the next one takes.
+    /// A wiped frame, whose memory the next one reuses.
     spare: Option<Frame>,
 }
 
 impl Video {
-    /// Starts to decode the video stream of this `number` (from 0) of `path`, sampled at `rate_hz` frames a second; again from its start when `endless`. ffmpeg decodes on so many
-    /// `threads`, or on as many as it likes.
+    /// Starts to decode the video stream of this `number` (from 0) of `path`, sampled at `rate_hz` frames a second; in a loop when
+    /// `endless`. ffmpeg decodes on so many `threads`, or its default.
     ///
     /// # Errors
     /// [`CameraError::Recording`] when ffmpeg is not installed or finds no video in the file; [`CameraError::Lost`] when one that
@@ -84,14 +84,14 @@ impl Video {
         })
     }
 
-    /// Ends the child and tells whether the recording was sound.
+    /// Ends the ffmpeg process; an error if it failed or reported damage.
     fn finish(&mut self, cut: bool) -> Result<Capture, CameraError> {
         let Some(decoder) = self.decoder.take() else { return Ok(Capture::End) };
-        let (sound, complaints) = decoder.finish(cut);
-        if sound && complaints.trim().is_empty() {
+        let (sound, errors) = decoder.finish(cut);
+        if sound && errors.trim().is_empty() {
             return Ok(Capture::End);
         }
-        let said = complaints.lines().find(|line| !line.trim().is_empty()).unwrap_or("it ended early");
+        let said = errors.lines().find(|line| !line.trim().is_empty()).unwrap_or("it ended early");
         let problem =
             Problem::new(format!("is damaged or cut off (ffmpeg: {})", without_pointers(said.trim())));
         Err(CameraError::recording(&self.path, problem.with_help("what could be read is counted")))
