@@ -18,7 +18,7 @@ impl Network {
     /// given.
     ///
     /// # Errors
-    /// [`VisionError::Model`] when the file is no ONNX graph, takes another shape, or tract cannot run it.
+    /// [`VisionError::Model`] when the file is no ONNX graph, expects another shape, or tract cannot run it.
     pub(super) fn new(name: &str, bytes: &[u8], shape: Option<&[usize]>) -> Result<Self, VisionError> {
         let build = || -> TractResult<Self> {
             let mut model = dequantize::read(bytes)?;
@@ -68,7 +68,7 @@ impl Output {
     /// Its numbers, flat and row-major.
     #[must_use]
     pub(super) fn values(&self) -> &[f32] {
-        // `Network::run` has seen that there is such a slice.
+        // `Network::run` has checked that there is such a slice.
         self.0.try_as_plain_ram().and_then(|plain| plain.as_slice()).unwrap_or_default()
     }
 }

@@ -1,9 +1,9 @@
-//! Operators of our own, where tract's go over the same numbers several times or one by one: half of a search and a
-//! quarter of a classification were spent in them, not in convolutions.
+//! Custom operators that replace those of tract which pass over the same numbers several times or one by one: these used
+//! half of a search and a quarter of a classification, more than the convolutions.
 //!
 //! [`replace`] puts them into a decluttered graph. Each computes what the replaced ones did, in the same arithmetic; sums
-//! over channels are taken in order, those of a channel's pixels in lanes. All data is f32, NCHW, batch 1. One file an
-//! operator: the rule that finds its place in a graph, and what it computes. What the rules ask of a graph is in `graph`.
+//! over channels are computed in order, those of a channel's pixels in lanes. All data is f32, NCHW, batch 1. One file an
+//! operator: the rule that finds its place in a graph, and its computation. `graph` has what the rules share.
 
 mod broadcast_mul;
 mod direct;
@@ -18,7 +18,7 @@ mod zero_pad;
 use tract_onnx::prelude::{TractResult, TypedModel};
 use tract_onnx::tract_core::model::Rewriter;
 
-/// Replaces what can be replaced.
+/// Replaces all operators that a rule matches.
 pub(super) fn replace(model: &mut TypedModel) -> TractResult<()> {
     Rewriter::<()>::default()
         .with_rule_for("direct", |(), model, node, name, conv| direct::rule(model, node, name, conv))
