@@ -34,13 +34,13 @@ const BLACK: f32 = 24.0;
 /// Added to every block before its gain is reckoned, so that black has one too.
 const ABOVE_ZERO: f32 = 16.0;
 
-/// So many changed blocks beside one another are somebody; a clock's hand, a lamp on a device and noise are fewer.
+/// So many adjacent changed blocks may be a person; a clock's hand, a lamp on a device and noise are fewer.
 const CLUSTER: usize = 3;
 
-/// How far beside a known face its person may move, in widths of the face; downwards it is to the border.
+/// How far beside a tracked face its person may move, in widths of the face; downwards it is to the border.
 const ASIDE: f32 = 2.0;
 
-/// How far above a known face its person may move, in heights of the face.
+/// How far above a tracked face its person may move, in heights of the face.
 const ABOVE: f32 = 1.0;
 
 type Blocks = [f32; ACROSS * DOWN];
@@ -95,18 +95,18 @@ impl Motion {
         }
     }
 
-    /// Begins anew: what this frame shows is known.
+    /// Resets the reference to this frame.
     pub(super) fn begin(&mut self) {
         self.reference = self.now;
         self.quiet = [0; ACROSS * DOWN];
     }
 
-    /// Where in the picture something has changed since this was last reported of the same block, however slowly, away from the person
-    /// of a `known` face; and whether the block was quiet for `quiet` frames before.
+    /// The blocks that have changed since they were last reported, however slowly, except those of the person of a `tracked` face;
+    /// and whether each was quiet for `quiet` frames before.
     pub(super) fn changed(
         &mut self,
         view: &View<'_>,
-        known: Option<BBox>,
+        tracked: Option<BBox>,
         quiet: f64,
     ) -> impl Iterator<Item = (BBox, bool)> + Clone {
         let (threshold, gains) = difference(&self.now, &self.reference, &mut self.change);
@@ -120,13 +120,13 @@ impl Motion {
                 // In the light of its neighbours, which are still compared with what was reported before.
                 self.reference[at] = (self.now[at] + ABOVE_ZERO) / gain - ABOVE_ZERO;
             }
-            // From here on the sign says whether the block was quiet.
-            self.change[at] = match is_changed && !known.is_some_and(|bbox| belongs(width, height, at, &bbox))
-            {
-                false => 0.0,
-                true if f64::from(self.quiet[at]) >= quiet => 1.0,
-                true => -1.0,
-            };
+            // From here on the sign encodes whether the block was quiet.
+            self.change[at] =
+                match is_changed && !tracked.is_some_and(|bbox| belongs(width, height, at, &bbox)) {
+                    false => 0.0,
+                    true if f64::from(self.quiet[at]) >= quiet => 1.0,
+                    true => -1.0,
+                };
             self.quiet[at] = if is_changed { 0 } else { self.quiet[at].saturating_add(1) };
         }
         let edge = |block: usize, side: usize, blocks: usize| to_f32(block * side / blocks);
@@ -163,7 +163,7 @@ fn difference(now: &Blocks, earlier: &Blocks, change: &mut Blocks) -> (f32, [f32
     ((TIMES_NOISE * noise).clamp(LEAST_CHANGE, MOST_NOISE), gains)
 }
 
-/// Whether block `at` and its neighbours have changed: noise changes single ones, and a reference that was taken of such an outlier
+/// Whether block `at` and its neighbours have changed: noise changes single ones, and a reference from such an outlier
 /// would differ again in the next frame.
 fn is_cluster(exceeds: &[bool; ACROSS * DOWN], at: usize) -> bool {
     let (across, down) = (at % ACROSS, at / ACROSS);
@@ -203,12 +203,12 @@ mod tests {
     }
 
     /// What is fresh in a frame, and what is not.
-    fn see(motion: &mut Motion, frame: &Frame, known: Option<BBox>) -> [Vec<BBox>; 2] {
+    fn see(motion: &mut Motion, frame: &Frame, tracked: Option<BBox>) -> [Vec<BBox>; 2] {
         let view = View::new(frame, Region::WHOLE);
         motion.see(&view);
-        let changed: Vec<_> = motion.changed(&view, known, 4.0).collect();
-        [true, false].map(|wanted| {
-            changed.iter().filter(|(_, fresh)| *fresh == wanted).map(|(bbox, _)| *bbox).collect()
+        let changed: Vec<_> = motion.changed(&view, tracked, 4.0).collect();
+        [true, false].map(|is_fresh| {
+            changed.iter().filter(|(_, fresh)| *fresh == is_fresh).map(|(bbox, _)| *bbox).collect()
         })
     }
 

@@ -1,5 +1,5 @@
 //! The numbers that the search and the tracker are tuned by, each with what chose it. A time is in seconds, work in millions of
-//! instructions of a Cortex-A72 (`benches/insns.py`), a size in pixels of the picture where nothing else is said.
+//! instructions of a Cortex-A72 (`benches/insns.py`), a size in pixels of the picture unless stated otherwise.
 
 /// What P-Net costs for each pixel of a level, R-Net and O-Net for each box, with the resampling before them.
 pub(super) const PROPOSAL_WORK: f32 = 0.0013;
@@ -9,7 +9,7 @@ pub(super) const OUTPUT_WORK: f32 = 7.2;
 /// A level of the pyramid with more pixels is cut into tiles, each of which has 16,384.
 pub(super) const MAX_LEVEL_PIXELS: usize = 20_000;
 
-/// Cells for a face whose size is about known, in parts of its longer side.
+/// Cells for a face of approximately known size, in parts of its longer side.
 pub(super) const NEAR_CELLS: [f32; 3] = [0.85, 0.72, 1.0];
 
 /// The most cells of one area that are compared with one another; noise or a checkerboard may have thousands.
@@ -41,10 +41,10 @@ pub(super) const CERTAIN: f32 = 0.98;
 pub(super) const SAME_FACE: f32 = 0.4;
 pub(super) const CONTAINED: f32 = 0.7;
 
-/// So many times the area of the known face has one that takes its place, where only the largest counts.
+/// Where only the largest face counts: minimum area of a face that replaces the tracked one, over that one's area.
 pub(super) const LARGER: f32 = 1.2;
 
-/// The boxes of P-Net and R-Net are rough: one whose side is less than so much of the known face's is a smaller face.
+/// The boxes of P-Net and R-Net are rough: one whose side is less than this part of the tracked face's is a smaller face.
 pub(super) const LEAST_PROPOSED: f32 = 0.75;
 
 /// The longer side of the largest face that P-Net proposes, in sides of its cell, with what the next coarser level sees.
@@ -60,7 +60,7 @@ pub(super) const VERIFY_AT: f32 = 1.3;
 pub(super) const UNVERIFIED: f64 = 8.0;
 pub(super) const UNVERIFIED_AT: f32 = 2.0;
 
-/// A lost face is looked for around where it was on each frame for a time, and then now and then: whoever turns to the board
+/// A lost face is looked for around where it was on each frame for a time, and then now and then: a lecturer who turns to the board
 /// stays there, and turns back.
 pub(super) const LOST: f64 = 3.0;
 pub(super) const LOST_LONG: f64 = 60.0;
@@ -72,19 +72,19 @@ pub(super) const MAX_STEP: f32 = 3.0;
 /// What changes where nothing did for so long is looked at first; a screen changes all the time.
 pub(super) const QUIET: f64 = 2.0;
 
-/// While a face is known, an area is looked at again no sooner than after so long, unless it was quiet.
-pub(super) const PAUSE_KNOWN: f64 = 3.0;
+/// While a face is tracked, an area is searched again no sooner than after so long, unless it was quiet.
+pub(super) const PAUSE_TRACKING: f64 = 3.0;
 
-/// Time in which all areas are looked at whether anything changed or not; a shorter one while a face is known, as far as so
-/// much work a second does it: in front of a person changes are that person's.
+/// Time in which all areas are searched whether anything changed or not; a shorter one while a face is tracked, within so much
+/// work a second: changes in front of a person are that person's.
 pub(super) const REVISIT: f32 = 30.0;
-pub(super) const REVISIT_KNOWN: f32 = 5.0;
+pub(super) const REVISIT_TRACKING: f32 = 5.0;
 pub(super) const REVISIT_WORK: f32 = 8.0;
 
 /// Time after which a recording is searched as a whole again although a certain face is followed.
 pub(super) const SEARCH_RECORDED: f64 = 2.0;
 
-/// How many pictures without a face are turned, each twice as late as the one before, and how many times the smallest face that
-/// is looked for in them goes into the longer side.
-pub(super) const TURNED_LOOKS: u32 = 8;
+/// How many pictures without a face are tried turned, each twice as late as the one before; and the longer side over the
+/// smallest face to search for in them.
+pub(super) const TURNED_TRIES: u32 = 8;
 pub(super) const TURNED_FACES: usize = 24;

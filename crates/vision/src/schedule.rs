@@ -6,16 +6,16 @@
 use super::geometry::BBox;
 use super::mtcnn::Area;
 use super::parameters::{
-    FRESH_SHARE, PAUSE_KNOWN, RESTLESS, REVISIT, REVISIT_KNOWN, REVISIT_WORK, STEADY_WORK,
+    FRESH_SHARE, PAUSE_TRACKING, RESTLESS, REVISIT, REVISIT_TRACKING, REVISIT_WORK, STEADY_WORK,
 };
 
 /// The turns of the areas of one picture.
 #[derive(Default)]
 pub(super) struct Schedule {
     slots: Vec<Slot>,
-    /// Frames a second, and whether a face is known.
+    /// Frames a second, and whether a face is tracked.
     rate_hz: f64,
-    is_known: bool,
+    is_tracking: bool,
     /// Work that may be spent where something keeps changing, and on areas whose turn it is.
     steady: f32,
     revisit: f32,
@@ -56,7 +56,7 @@ impl Schedule {
         areas: &[Area],
         changed: impl Iterator<Item = (BBox, bool)> + Clone,
         rate_hz: f64,
-        is_known: bool,
+        is_tracking: bool,
         least_cell: f32,
     ) {
         let (mut restless, mut quiet) = (0.0, 0.0);
@@ -73,7 +73,7 @@ impl Schedule {
             if fresh > FRESH_SHARE * area.cell() * area.cell() {
                 slot.priority = Priority::Fresh;
             } else if least_cell > 0.0 && slot.age == u32::MAX {
-                // The rest of a new picture holds no face that is much larger than the known one.
+                // The rest of a new picture holds no face that is much larger than the tracked one.
                 slot.priority = Priority::Revisit;
             }
             if area.cell() >= least_cell {
@@ -84,12 +84,12 @@ impl Schedule {
         let rate = to_f32(rate_hz);
         let per_second = (restless / RESTLESS).max(STEADY_WORK);
         self.steady = (self.steady + per_second / rate).min(per_second.max(per_second / rate));
-        let per_second = match is_known {
-            true => (quiet / REVISIT).max((quiet / REVISIT_KNOWN).min(REVISIT_WORK)),
+        let per_second = match is_tracking {
+            true => (quiet / REVISIT).max((quiet / REVISIT_TRACKING).min(REVISIT_WORK)),
             false => quiet / REVISIT,
         };
         self.revisit = (self.revisit + per_second / rate).min(quiet);
-        (self.rate_hz, self.is_known) = (rate_hz, is_known);
+        (self.rate_hz, self.is_tracking) = (rate_hz, is_tracking);
     }
 
     /// All areas are looked at as if the picture were new.
@@ -104,10 +104,10 @@ impl Schedule {
 
     /// The next area that this frame should look at; those with smaller cells than `least_cell` are left out.
     pub(super) fn next(&mut self, areas: &[Area], least_cell: f32) -> Option<Area> {
-        let Self { slots, steady, revisit, rate_hz, is_known } = self;
+        let Self { slots, steady, revisit, rate_hz, is_tracking } = self;
         let long = f64::from(REVISIT) * *rate_hz;
-        let pause = if *is_known { PAUSE_KNOWN * *rate_hz } else { 0.0 };
-        let wanted = |slot: &Slot| match slot.priority {
+        let pause = if *is_tracking { PAUSE_TRACKING * *rate_hz } else { 0.0 };
+        let is_urgent = |slot: &Slot| match slot.priority {
             Priority::Fresh | Priority::Again => true,
             Priority::Changed => *steady > 0.0,
             Priority::Revisit => false,
@@ -116,9 +116,9 @@ impl Schedule {
             let may_wait = slot.priority < Priority::Fresh && f64::from(slot.age) < pause;
             slot.age > 0 && !may_wait && area.cell() >= least_cell
         };
-        // From the end, because of equal ones the last is taken. Of those that are fresh the one that waits longest, or else has the
+        // From the end, because `max_by` returns the last of equal ones. Of those that are fresh the one that waits longest, or else has the
         // largest faces: who walks on makes large cells fresh in each frame, and small ones would never have their turn.
-        let urgent = slots.iter_mut().zip(areas).rev().filter(eligible).filter(|(slot, _)| wanted(slot));
+        let urgent = slots.iter_mut().zip(areas).rev().filter(eligible).filter(|(slot, _)| is_urgent(slot));
         let key = |(slot, area): &(&mut Slot, &Area)| match slot.priority {
             Priority::Fresh => (slot.priority, slot.waited, area.cell()),
             _ => (slot.priority, slot.age, 0.0),
@@ -176,9 +176,9 @@ mod tests {
         schedule: &mut Schedule,
         areas: &[Area],
         changed: &[(BBox, bool)],
-        is_known: bool,
+        is_tracking: bool,
     ) -> Vec<usize> {
-        schedule.begin_frame(areas, changed.iter().copied(), RATE, is_known, 0.0);
+        schedule.begin_frame(areas, changed.iter().copied(), RATE, is_tracking, 0.0);
         let mut looked_at = Vec::new();
         while let Some(area) = schedule.next(areas, 0.0) {
             looked_at.push(areas.iter().position(|other| *other == area).unwrap());
@@ -241,8 +241,8 @@ mod tests {
         let areas = test_areas(640, 480, 60);
         let mut schedule = begun(&areas);
         let screen = [(place(100.0), false), (place(105.0), false)];
-        let looks = |schedule: &mut Schedule, is_known| {
-            (0..24).map(|_| frame(schedule, &areas, &screen, is_known).len()).sum::<usize>()
+        let looks = |schedule: &mut Schedule, is_tracking| {
+            (0..24).map(|_| frame(schedule, &areas, &screen, is_tracking).len()).sum::<usize>()
         };
         let (alone, beside) = (looks(&mut schedule, false), looks(&mut schedule, true));
         assert!(beside * 2 <= alone + 2, "{beside} {alone}");

@@ -5,7 +5,7 @@ use super::error::VisionError;
 use super::geometry::View;
 use super::models::ModelStore;
 use super::mtcnn::Detector;
-use super::parameters::{CERTAIN, TURNED_FACES, TURNED_LOOKS};
+use super::parameters::{CERTAIN, TURNED_FACES, TURNED_TRIES};
 use crate::camera::Frame;
 use lectern_record::analysis::Rotation;
 
@@ -32,7 +32,7 @@ impl Upright {
     /// A picture in which no face was found.
     pub(super) fn see(&mut self, frame: &Frame) -> Result<(), VisionError> {
         self.seen += 1;
-        if !self.seen.is_power_of_two() || self.seen >= 1 << TURNED_LOOKS {
+        if !self.seen.is_power_of_two() || self.seen >= 1 << TURNED_TRIES {
             return Ok(());
         }
         for (rotation, faces) in Rotation::TURNS.into_iter().zip(&mut self.faces) {

@@ -98,11 +98,11 @@ pub(super) struct Areas {
 impl Areas {
     /// Plans the areas of this view, unless they are planned already; true where they are new.
     pub(super) fn plan(&mut self, view: &View<'_>, min_face_px: u32, factor: f64) -> bool {
-        let wanted = Some((view.width, view.height, min_face_px));
-        if self.made_for == wanted {
+        let requested = Some((view.width, view.height, min_face_px));
+        if self.made_for == requested {
             return false;
         }
-        self.made_for = wanted;
+        self.made_for = requested;
         self.areas.clear();
         for level in levels(view.width, view.height, min_face_px, factor) {
             let side = to_usize((to_f32(TILE) / level.scale).round());

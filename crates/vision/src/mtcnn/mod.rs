@@ -127,13 +127,13 @@ impl Detector {
     ///
     /// # Errors
     /// [`VisionError::Model`] when a network fails.
-    pub fn follow(&mut self, view: &View<'_>, known: &BBox) -> Result<Option<Face>, VisionError> {
-        if let Some(refined) = self.refine(view, &known.square())?
+    pub fn follow(&mut self, view: &View<'_>, tracked: &BBox) -> Result<Option<Face>, VisionError> {
+        if let Some(refined) = self.refine(view, &tracked.square())?
             && let Some(face) = self.finish(view, &refined)?
         {
             return Ok(Some(face));
         }
-        self.finish(view, &known.grown(GROWTH).square())
+        self.finish(view, &tracked.grown(GROWTH).square())
     }
 
     /// Ends a frame: overwrites what is left of it.
