@@ -17,7 +17,7 @@ use crate::clock::{BootTime, Clock, Stop};
 use crate::expression::Sighting;
 use crate::help::{Explained, Help};
 use crate::logging::events;
-use crate::vision::{Analyzer, Seen, VisionError};
+use crate::vision::{Analyzer, FaceResult, VisionError};
 use crate::window::{Grid, MinuteRecord, Window};
 
 /// Pause between two attempts to reopen a lost camera.
@@ -40,7 +40,7 @@ pub trait Observer {
     /// One frame was analysed, or was corrupt (`None`), at this tick.
     fn frame(&mut self, _at: At, _sightings: Option<&[Sighting]>) {}
     /// The faces of the frame that [`Observer::frame`] gets next, in a picture of this width and height.
-    fn faces(&mut self, _at: At, _faces: &[Seen], _size: (usize, usize)) {}
+    fn faces(&mut self, _at: At, _faces: &[FaceResult], _size: (usize, usize)) {}
     /// The recording has no picture for the tick at this offset: a frame is missing that was expected.
     fn missing(&mut self, _offset: Duration) {}
     /// The camera is lost; the next frame means that it is back.

@@ -4,7 +4,7 @@ use std::fmt::{self, Display, Formatter};
 
 use serde::Serialize;
 
-use crate::vision::frame_quality::Look;
+use crate::vision::frame_quality::FrameQuality;
 use crate::vision::geometry::to_f32;
 
 /// Assumed horizontal field of view of a camera, in degrees: ordinary webcams have 60 to 80.
@@ -47,8 +47,8 @@ impl DetectionRange {
     }
 
     /// The range for a measured picture.
-    pub(super) fn of(look: &Look, min_face_px: u32) -> Self {
-        Self::new(look.picture_width, min_face_px, look.face.map(|face| face.bbox.longer_side()))
+    pub(super) fn of(quality: &FrameQuality, min_face_px: u32) -> Self {
+        Self::new(quality.picture_width, min_face_px, quality.face.map(|face| face.bbox.longer_side()))
     }
 
     /// The detected face's size, and the size that is too small.

@@ -15,7 +15,7 @@ use crate::delivery::payload::MAX_BASIS_BYTES;
 use crate::delivery::topics::{Topics, check_level, check_root};
 use crate::help::Problem;
 use crate::vision::geometry::size_of;
-use crate::vision::{Analysis, Baseline, Faces, Region, Rotation, SMALLEST_TOLD_PX};
+use crate::vision::{Analysis, Baseline, Faces, MIN_CLASSIFIABLE_PX, Region, Rotation};
 pub use error::{ConfigError, Mistake};
 use fragment::SECTIONS;
 use layers::{Layers, Refused, within};
@@ -297,7 +297,7 @@ fn basis(layers: &Layers) -> Result<String, Refused> {
 fn analysis(layers: &Layers) -> Result<Analysis, Refused> {
     let default = Analysis::default();
     let min_face_px =
-        layers.key("analysis.min_face_px", |f| &f.analysis.min_face_px, within(SMALLEST_TOLD_PX, 2000));
+        layers.key("analysis.min_face_px", |f| &f.analysis.min_face_px, within(MIN_CLASSIFIABLE_PX, 2000));
     let region = |region| {
         let allowed = "must be [left, top, right, bottom] within 0 and 1 and not empty";
         Region::new(region).ok_or_else(|| format!("{allowed}, not {region:?}"))

@@ -10,7 +10,7 @@ use crate::clock::Stop;
 use crate::delivery::payload::{self, Identity};
 use crate::expression::Sighting;
 use crate::vision::Rotation;
-use crate::vision::{Analysis, Seen};
+use crate::vision::{Analysis, FaceResult};
 use crate::watch::{At, Observer};
 use crate::window::{Counts, MinuteRecord};
 
@@ -132,7 +132,7 @@ fn clock_face(offset: Duration) -> String {
 }
 
 impl Observer for Recorder<'_> {
-    fn faces(&mut self, at: At, faces: &[Seen], size: (usize, usize)) {
+    fn faces(&mut self, at: At, faces: &[FaceResult], size: (usize, usize)) {
         self.summary.size = size;
         for side in faces.iter().map(|face| face.bbox.longer_side()) {
             let (smallest, largest) = self.summary.faces.unwrap_or((side, side));

@@ -4,7 +4,7 @@ use std::io;
 
 use super::super::spreadsheet::as_text;
 use crate::expression::{Expression, Sighting};
-use crate::vision::Seen;
+use crate::vision::FaceResult;
 use crate::watch::At;
 use crate::window::MinuteRecord;
 
@@ -137,9 +137,9 @@ impl TableRows {
         }
     }
 
-    pub(super) fn faces(&mut self, at: At, faces: &[Seen]) -> io::Result<()> {
+    pub(super) fn faces(&mut self, at: At, faces: &[FaceResult]) -> io::Result<()> {
         let Self { faces: Some(table), names, carried, .. } = self else { return Ok(()) };
-        for (number, Seen { bbox, score, probabilities, sighting }) in faces.iter().enumerate() {
+        for (number, FaceResult { bbox, score, probabilities, sighting }) in faces.iter().enumerate() {
             let mut row = names.to_vec();
             row.extend(times(at));
             row.push(number.to_string());

@@ -54,16 +54,16 @@ pub fn run(arguments: &Check, folder: Option<&Path>) -> anyhow::Result<()> {
         findings.push(finding);
         Ok(())
     };
-    let mut looked = None;
-    let look_at = |settings: &Settings| {
-        let mut looker = light::looker(settings, folder);
-        let mut looked = None;
+    let mut measured = None;
+    let measure = |settings: &Settings| {
+        let mut meter = light::meter(settings, folder);
+        let mut measured = None;
         let finding = camera::check(settings, &mut |frame| {
-            if let Ok(looker) = &mut looker {
-                looked = Some(looker.look(frame));
+            if let Ok(meter) = &mut meter {
+                measured = Some(meter.measure(frame));
             }
         });
-        (finding, looked.or(looker.err().map(Err)))
+        (finding, measured.or(meter.err().map(Err)))
     };
     for part in Part::value_variants().iter().copied().filter(|part| included(*part)) {
         match (part, &settings) {
@@ -74,23 +74,23 @@ pub fn run(arguments: &Check, folder: Option<&Path>) -> anyhow::Result<()> {
                 }
             }
             (Part::Camera, Ok(settings)) => {
-                let (finding, seen) = look_at(settings);
+                let (finding, seen) = measure(settings);
                 let finding = match &seen {
-                    Some(Ok(look)) => {
+                    Some(Ok(quality)) => {
                         let finding =
-                            finding.with_range(DetectionRange::of(look, settings.analysis.min_face_px));
-                        camera::judge(finding, look, settings)
+                            finding.with_range(DetectionRange::of(quality, settings.analysis.min_face_px));
+                        camera::judge(finding, quality, settings)
                     }
                     _ => finding,
                 };
-                looked = seen;
+                measured = seen;
                 print(finding)?;
             }
             (Part::Light, Ok(settings)) => {
                 if !included(Part::Camera) {
-                    looked = look_at(settings).1;
+                    measured = measure(settings).1;
                 }
-                print(light::check(looked.take()))?;
+                print(light::check(measured.take()))?;
             }
             (Part::Broker, Ok(settings)) => print(broker::check(settings))?,
             (Part::Disk, Ok(settings)) => print(disk::check(settings.spool_directory.as_deref()))?,
