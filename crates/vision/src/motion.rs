@@ -22,11 +22,11 @@ const EVERY_ROW: usize = 4;
 const TIMES_NOISE: f32 = 6.0;
 
 /// A block whose brightness changed by less (of 255) has not changed, however quiet the picture is.
-const LEAST_CHANGE: f32 = 4.0;
+const MIN_CHANGE: f32 = 4.0;
 
 /// A block whose brightness changed by more (of 255) has changed: where half of the picture moves, what its blocks usually
 /// differ by is no noise.
-const MOST_NOISE: f32 = 12.0;
+const MAX_NOISE: f32 = 12.0;
 
 /// What a row's gain may be wrong by, because a camera's black is not 0: so many levels times the gain's distance from 1.
 const BLACK: f32 = 24.0;
@@ -160,7 +160,7 @@ fn difference(now: &Blocks, earlier: &Blocks, change: &mut Blocks) -> (f32, [f32
     }
     let mut sorted = *change;
     let noise = *sorted.select_nth_unstable_by(ACROSS * DOWN / 2, f32::total_cmp).1;
-    ((TIMES_NOISE * noise).clamp(LEAST_CHANGE, MOST_NOISE), gains)
+    ((TIMES_NOISE * noise).clamp(MIN_CHANGE, MAX_NOISE), gains)
 }
 
 /// Whether block `at` and its neighbours have changed: noise changes single ones, and a reference from such an outlier

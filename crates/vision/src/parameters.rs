@@ -21,7 +21,7 @@ pub(super) const GROWTH: f32 = 1.1;
 /// After so much work nothing more is begun in a frame of a live camera.
 pub(super) const FRAME_WORK: f32 = 330.0;
 
-/// Where something keeps changing, all areas are looked at again in this time, and so much work a second is done there or more.
+/// Areas that keep changing are searched again in this time, with so much work a second or more.
 pub(super) const STEADY_WORK: f32 = 20.0;
 pub(super) const RESTLESS: f32 = 10.0;
 
@@ -31,7 +31,7 @@ pub(super) const FRESH_SHARE: f32 = 1.0;
 /// P-Net's logit from which a candidate goes before further areas.
 pub(super) const STRONG: f32 = 2.2;
 
-/// Candidates that may wait; no further area is looked at before there are fewer.
+/// The most waiting candidates; no further area is searched until there are fewer.
 pub(super) const MAX_WAITING: usize = 256;
 
 /// Probability from which something that was not followed is a face: of so many areas, some hold what looks like one by chance.
@@ -45,7 +45,7 @@ pub(super) const CONTAINED: f32 = 0.7;
 pub(super) const LARGER: f32 = 1.2;
 
 /// The boxes of P-Net and R-Net are rough: one whose side is less than this part of the tracked face's is a smaller face.
-pub(super) const LEAST_PROPOSED: f32 = 0.75;
+pub(super) const MIN_PROPOSED: f32 = 0.75;
 
 /// The longer side of the largest face that P-Net proposes, in sides of its cell, with what the next coarser level sees.
 pub(super) const LARGEST_IN_CELL: f32 = 1.4;
@@ -53,14 +53,14 @@ pub(super) const LARGEST_IN_CELL: f32 = 1.4;
 /// The most faces that are followed.
 pub(super) const MAX_FACES: usize = 32;
 
-/// A followed face is looked for anew after so long, and once its area has changed by such a factor; it is dropped after
+/// A followed face is searched for anew after so long, and once its area has changed by such a factor; it is dropped after
 /// so long, and at such a factor, if it is not found then.
 pub(super) const VERIFY: f64 = 3.0;
 pub(super) const VERIFY_AT: f32 = 1.3;
 pub(super) const UNVERIFIED: f64 = 8.0;
 pub(super) const UNVERIFIED_AT: f32 = 2.0;
 
-/// A lost face is looked for around where it was on each frame for a time, and then now and then: a lecturer who turns to the board
+/// A lost face is searched for near its last position on each frame for a time, and then at intervals: a lecturer who turns to the board
 /// stays there, and turns back.
 pub(super) const LOST: f64 = 3.0;
 pub(super) const LOST_LONG: f64 = 60.0;
@@ -69,7 +69,7 @@ pub(super) const LOST_PAUSE: f64 = 2.0;
 /// A face that is further away from where it was in the frame before than so many of its sides is another one.
 pub(super) const MAX_STEP: f32 = 3.0;
 
-/// What changes where nothing did for so long is looked at first; a screen changes all the time.
+/// Changes after so long without any are searched first; a screen changes all the time.
 pub(super) const QUIET: f64 = 2.0;
 
 /// While a face is tracked, an area is searched again no sooner than after so long, unless it was quiet.

@@ -1,7 +1,7 @@
-//! Which areas of the picture are looked at next: those where something changed soon, and all of them in turn.
+//! The order in which the areas of the picture are searched: soon where something changed, and all of them in turn.
 //!
-//! A face that comes changes the picture, so that what has not changed since it was looked at need not be looked at again, but for
-//! the faces whose coming changed too little: too much like the wall behind them, or turned away until now.
+//! A new face changes the picture, so an unchanged area need not be searched again, except for faces whose arrival changed too
+//! little: too similar to the wall behind them, or turned away until now.
 
 use super::geometry::BBox;
 use super::mtcnn::Area;
@@ -9,48 +9,48 @@ use super::parameters::{
     FRESH_SHARE, PAUSE_TRACKING, RESTLESS, REVISIT, REVISIT_TRACKING, REVISIT_WORK, STEADY_WORK,
 };
 
-/// The turns of the areas of one picture.
+/// The state of the areas of one picture.
 #[derive(Default)]
 pub(super) struct Schedule {
     slots: Vec<Slot>,
     /// Frames a second, and whether a face is tracked.
     rate_hz: f64,
     is_tracking: bool,
-    /// Work that may be spent where something keeps changing, and on areas whose turn it is.
+    /// Work budgets for areas that keep changing, and for areas that are searched in turn.
     steady: f32,
     revisit: f32,
 }
 
 #[derive(Clone, Copy)]
 struct Slot {
-    /// Frames since it was looked at, the most where it never was, and since it is fresh.
+    /// Frames since it was searched, the maximum if it never was; and frames since it became fresh.
     age: u32,
     waited: u32,
     priority: Priority,
 }
 
-/// Why an area should be looked at, the weakest reason first.
+/// Why an area should be searched, the weakest reason first.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Priority {
-    /// Only because its turn comes.
+    /// Only in turn.
     Revisit,
     /// Something keeps changing there.
     Changed,
-    /// It was fresh when it was looked at last: who moves is blurred, and seen at a second look.
+    /// It was fresh at its last search: a moving face is blurred, and found by a second search.
     Again,
-    /// Something changed there after a quiet time, or it was never looked at.
+    /// Something changed there after a quiet time, or it was never searched.
     Fresh,
 }
 
 impl Schedule {
-    /// Begins anew with so many areas, none of which was looked at.
+    /// Resets to so many areas, none of which was searched.
     pub(super) fn begin(&mut self, areas: usize) {
         self.slots.clear();
         self.slots.resize(areas, Slot { age: u32::MAX, waited: 0, priority: Priority::Fresh });
         (self.steady, self.revisit) = (0.0, 0.0);
     }
 
-    /// A frame has come, in which something has changed in these places, each of which was quiet before or not.
+    /// Begins a frame with these changed places, and whether each was quiet before.
     pub(super) fn begin_frame(
         &mut self,
         areas: &[Area],
@@ -92,17 +92,17 @@ impl Schedule {
         (self.rate_hz, self.is_tracking) = (rate_hz, is_tracking);
     }
 
-    /// All areas are looked at as if the picture were new.
+    /// Makes all areas fresh, as in a new picture.
     pub(super) fn renew(&mut self) {
         self.slots.iter_mut().for_each(|slot| slot.priority = Priority::Fresh);
     }
 
-    /// Work was done on candidates.
+    /// Charges work on candidates.
     pub(super) fn spend(&mut self, work: f32) {
         self.steady = (self.steady - work).max(-STEADY_WORK);
     }
 
-    /// The next area that this frame should look at; those with smaller cells than `least_cell` are left out.
+    /// The next area to search in this frame; those with smaller cells than `least_cell` are left out.
     pub(super) fn next(&mut self, areas: &[Area], least_cell: f32) -> Option<Area> {
         let Self { slots, steady, revisit, rate_hz, is_tracking } = self;
         let long = f64::from(REVISIT) * *rate_hz;
@@ -116,8 +116,8 @@ impl Schedule {
             let may_wait = slot.priority < Priority::Fresh && f64::from(slot.age) < pause;
             slot.age > 0 && !may_wait && area.cell() >= least_cell
         };
-        // From the end, because `max_by` returns the last of equal ones. Of those that are fresh the one that waits longest, or else has the
-        // largest faces: who walks on makes large cells fresh in each frame, and small ones would never have their turn.
+        // From the end, because `max_by` returns the last of equal ones. Among fresh ones the longest waiting goes first, then the one
+        // with the largest faces: a walking person makes large cells fresh in each frame, and small ones would never be searched.
         let urgent = slots.iter_mut().zip(areas).rev().filter(eligible).filter(|(slot, _)| is_urgent(slot));
         let key = |(slot, area): &(&mut Slot, &Area)| match slot.priority {
             Priority::Fresh => (slot.priority, slot.waited, area.cell()),
@@ -171,7 +171,7 @@ mod tests {
         BBox { x1: x, y1: 10.0, x2: x + 5.0, y2: 15.0 }
     }
 
-    /// Which areas a frame looks at while its budget is not used up; each costs what P-Net costs there.
+    /// The areas that a frame searches within its budget; each costs P-Net's work there.
     fn frame(
         schedule: &mut Schedule,
         areas: &[Area],

@@ -15,8 +15,8 @@ use super::geometry::{BBox, Face, Point, View, to_f32};
 use super::motion::Motion;
 use super::mtcnn::{Candidate, Detector, Overlap, suppress};
 use super::parameters::{
-    CERTAIN, CONTAINED, FRAME_WORK, LARGER, LARGEST_IN_CELL, LEAST_PROPOSED, LOST, LOST_LONG, LOST_PAUSE,
-    MAX_CELLS, MAX_FACES, MAX_STEP, MAX_WAITING, QUIET, SAME_FACE, SEARCH_RECORDED, STRONG, UNVERIFIED,
+    CERTAIN, CONTAINED, FRAME_WORK, LARGER, LARGEST_IN_CELL, LOST, LOST_LONG, LOST_PAUSE, MAX_CELLS,
+    MAX_FACES, MAX_STEP, MAX_WAITING, MIN_PROPOSED, QUIET, SAME_FACE, SEARCH_RECORDED, STRONG, UNVERIFIED,
     UNVERIFIED_AT, VERIFY, VERIFY_AT,
 };
 use super::schedule::Schedule;
@@ -323,7 +323,7 @@ impl FrameSearch<'_> {
         self.tracker.live().any(|track| Overlap::Union.of(&track.face.bbox.square(), square) > SAME_FACE)
             || self
                 .largest_tracked()
-                .is_some_and(|tracked| square.longer_side() < LEAST_PROPOSED * tracked.longer_side())
+                .is_some_and(|tracked| square.longer_side() < MIN_PROPOSED * tracked.longer_side())
     }
 
     /// Accepts a face that a search has found: it replaces the followed one of the same person, or begins a track.

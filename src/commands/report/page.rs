@@ -10,7 +10,7 @@ use super::confusion::{Confusion, Range};
 use super::groups::{rows, teachers, together};
 use super::label_set::LabelSet;
 use super::statistics::{
-    BLOCK_SECONDS, DRAWS, LEAST_BLOCKS, SEED, Share, Shares, difference, distance, shares,
+    BLOCK_SECONDS, DRAWS, MIN_BLOCKS, SEED, Share, Shares, difference, distance, shares,
 };
 use super::table::Lecture;
 
@@ -131,7 +131,7 @@ pub(super) fn page(lectures: &[Lecture]) -> anyhow::Result<String> {
         left_out => lectures.len() - singles,
         paired => singles,
         block => BLOCK_SECONDS / 60,
-        least => BLOCK_SECONDS / 60 * u32::try_from(LEAST_BLOCKS)?,
+        least => BLOCK_SECONDS / 60 * u32::try_from(MIN_BLOCKS)?,
         draws => DRAWS,
         seed => SEED,
         settings => settings.iter().map(|text| text.split("; ").collect::<Vec<_>>()).collect::<Vec<_>>(),

@@ -11,7 +11,7 @@ use super::table::Lecture;
 pub(super) const BLOCK_SECONDS: u32 = 600;
 
 /// Blocks below which a lecture has no interval.
-pub(super) const LEAST_BLOCKS: usize = 4;
+pub(super) const MIN_BLOCKS: usize = 4;
 
 /// Draws of the bootstrap.
 pub(super) const DRAWS: usize = 1000;
@@ -62,7 +62,7 @@ pub(super) fn shares(lectures: &[&Lecture], label_set: &LabelSet) -> Shares {
     let mean: Vec<f64> = total.iter().map(|count| count / faces).collect();
     let lengths: Vec<usize> = lectures.iter().map(|lecture| block_length(lecture)).collect();
     let blocks: usize = minutes.iter().zip(&lengths).map(|(minutes, length)| minutes.len() / length).sum();
-    if blocks < LEAST_BLOCKS {
+    if blocks < MIN_BLOCKS {
         let of = mean.iter().map(|share| Share { share: *share, interval: None }).collect();
         return Shares { of, draws: Vec::new() };
     }

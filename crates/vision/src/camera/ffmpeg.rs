@@ -178,7 +178,7 @@ impl Drop for Decoder {
 /// Parses the available lines; false at the end.
 fn read_times(times: &mut PipeReader, piece: &mut [u8], line: &mut Vec<u8>, timeline: &mut Timeline) -> bool {
     /// Real lines have less than a hundred bytes.
-    const LONGEST: usize = 1000;
+    const MAX_LINE: usize = 1000;
     match times.read(piece) {
         Ok(0) => false,
         Ok(count) => {
@@ -186,7 +186,7 @@ fn read_times(times: &mut PipeReader, piece: &mut [u8], line: &mut Vec<u8>, time
                 if *byte == b'\n' {
                     timeline.line(&String::from_utf8_lossy(line));
                     line.clear();
-                } else if line.len() < LONGEST {
+                } else if line.len() < MAX_LINE {
                     line.push(*byte);
                 }
             }

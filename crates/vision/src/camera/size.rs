@@ -3,7 +3,7 @@
 use lectern_record::help::Problem;
 
 /// The longest side of a picture in pixels.
-const LONGEST_SIDE: usize = 8192;
+const MAX_SIDE: usize = 8192;
 
 /// The most pixels of a picture from any source. Video of 7680 x 4320 fits, and a photograph of 33 megapixels; a header that
 /// claims more is refused before any memory is allocated for it.
@@ -11,7 +11,7 @@ pub const MAX_PIXELS: usize = 8192 * 4096;
 
 /// Whether a picture is larger than any that is read.
 pub(super) fn is_too_large(width: usize, height: usize) -> bool {
-    width.max(height) > LONGEST_SIDE || width.saturating_mul(height) > MAX_PIXELS
+    width.max(height) > MAX_SIDE || width.saturating_mul(height) > MAX_PIXELS
 }
 
 /// The same as an error; refuses an empty picture too.
@@ -20,8 +20,8 @@ pub(super) fn check_size(width: usize, height: usize) -> Result<(), Problem> {
         Err(format!("says that it is {width} x {height} pixels").into())
     } else if is_too_large(width, height) {
         let what = format!(
-            "is {width} x {height} pixels, and at most {LONGEST_SIDE} x {} are read",
-            MAX_PIXELS / LONGEST_SIDE
+            "is {width} x {height} pixels, and at most {MAX_SIDE} x {} are read",
+            MAX_PIXELS / MAX_SIDE
         );
         Err(Problem::new(what).with_help("scale it down first"))
     } else {

@@ -14,7 +14,7 @@ use super::source::{CameraError, Capture, FrameSource};
 use lectern_record::help::{Explained, Problem};
 
 /// The most bytes that a picture may occupy while it is decoded: some have more than 8 bits a channel, or transparency.
-const MOST_BYTES: u64 = 4 * MAX_PIXELS as u64;
+const MAX_BYTES: u64 = 4 * MAX_PIXELS as u64;
 
 /// The stills of a folder.
 pub struct Stills {
@@ -144,15 +144,15 @@ pub fn read(path: &Path) -> Result<Frame, CameraError> {
         .and_then(ImageReader::with_guessed_format)
         .map_err(|e| unreadable(path, e))?;
     let mut limits = image::Limits::default();
-    limits.max_alloc = Some(MOST_BYTES);
+    limits.max_alloc = Some(MAX_BYTES);
     reader.limits(limits);
     // Reads the header alone.
     let mut decoder = reader.into_decoder().map_err(|e| unreadable(path, e))?;
     let (width, height) = decoder.dimensions();
     check_size(width as usize, height as usize).map_err(|e| CameraError::recording(path, e))?;
-    if decoder.total_bytes() > MOST_BYTES {
+    if decoder.total_bytes() > MAX_BYTES {
         let megabytes = decoder.total_bytes() / 1_000_000;
-        let most = MOST_BYTES / 1_000_000;
+        let most = MAX_BYTES / 1_000_000;
         let problem = Problem::new(format!("takes {megabytes} MB, and at most {most} are read"));
         return Err(CameraError::recording(path, problem.with_help("scale it down first")));
     }

@@ -14,7 +14,7 @@ use super::stills::has_extension;
 use lectern_record::help::Problem;
 
 /// Pauses of more hours than this in all are damage: a timestamp, and no lecture.
-const MOST_HOURS: u32 = 6;
+const MAX_GAP_HOURS: u32 = 6;
 
 /// What the names of videos end in, as cameras, recorders and lecture hall systems write them.
 const ENDINGS: [&str; 25] = [
@@ -109,10 +109,10 @@ impl Video {
         let hours = |ticks: i64| to_f64(ticks) / self.rate_hz / 3600.0;
         // A loop may run for years.
         let paused = if self.endless { self.missing } else { self.missed };
-        if hours(paused) > f64::from(MOST_HOURS) {
+        if hours(paused) > f64::from(MAX_GAP_HOURS) {
             self.decoder = None;
             let what = format!(
-                "is damaged (its time jumps by {:.1} hours, and pauses of {MOST_HOURS} hours in all are read)",
+                "is damaged (its time jumps by {:.1} hours, and pauses of {MAX_GAP_HOURS} hours in all are read)",
                 hours(self.missing)
             );
             let problem = Problem::new(what).with_help("what came before is counted");

@@ -20,7 +20,7 @@ use lectern_record::clock::Stop;
 use lectern_record::help::Problem;
 
 /// The longest header line that is read; real ones have less than a hundred bytes.
-const LONGEST_LINE: u64 = 4096;
+const MAX_LINE: u64 = 4096;
 
 /// Frames a second that a stream may have. A slower one would show a frame for longer than it stands for.
 const RATES: std::ops::RangeInclusive<f64> = 0.1..=1000.0;
@@ -300,7 +300,7 @@ impl Header {
 /// One line without its end; empty at the end of the stream.
 fn read_line(reader: &mut dyn BufRead) -> io::Result<String> {
     let mut line = Vec::new();
-    reader.take(LONGEST_LINE).read_until(b'\n', &mut line)?;
+    reader.take(MAX_LINE).read_until(b'\n', &mut line)?;
     if line.is_empty() {
         return Ok(String::new());
     }

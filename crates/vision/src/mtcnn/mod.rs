@@ -3,7 +3,7 @@
 //! The pyramid, the boxes and the suppression follow facenet-pytorch 2.6.0, whose weights these are, number for
 //! number; `models/training/reference_mtcnn.py` lists its conventions, and `tests/detector.rs` holds them.
 //!
-//! `cascade` has the three stages, `areas` what the first one looks at; `boxes` and `resample` are what both compute with.
+//! `cascade` has the three stages, `areas` the inputs of the first one; `boxes` and `resample` are shared.
 //! [`Detector::search`] is the original's search of a whole picture. The tracker composes its own from the same stages.
 
 mod areas;

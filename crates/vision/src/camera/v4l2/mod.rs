@@ -29,7 +29,7 @@ const FORMATS: [&[u8; 4]; 5] = [b"YUYV", b"NV12", b"RGB3", b"MJPG", b"GREY"];
 const BUFFERS: u32 = 2;
 
 /// As many as a driver may make (VIDEO_MAX_FRAME).
-const MOST_BUFFERS: u32 = 32;
+const MAX_BUFFERS: u32 = 32;
 
 /// A camera that shows nothing for this long is lost. A webcam needs up to two seconds for its first frame.
 const SILENCE: Duration = Duration::from_secs(4);
@@ -317,7 +317,7 @@ impl Running {
     fn newest(&mut self, spare: &mut Option<Frame>) -> io::Result<Capture> {
         if self.started {
             // The driver has filled its buffers long ago and thrown away everything since.
-            for _ in 0..MOST_BUFFERS {
+            for _ in 0..MAX_BUFFERS {
                 if self.stream.handle().poll(libc::POLLIN, 0)? == 0 {
                     break;
                 }
