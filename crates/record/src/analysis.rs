@@ -39,7 +39,7 @@ impl Default for Analysis {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Faces {
-    /// The largest one: the lecturer, who stands nearest to the camera.
+    /// The largest one: the lecturer, nearest to the camera.
     Largest,
     /// All of them.
     All,
@@ -63,7 +63,7 @@ impl FromStr for Faces {
 pub enum Baseline {
     /// From the resting face of the person, learnt while it is watched.
     Person,
-    /// From that of the people whom the classifier was trained on, for everybody.
+    /// From the mean resting face of the training data, for all people.
     None,
 }
 

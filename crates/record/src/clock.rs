@@ -167,7 +167,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_step_of_the_wall_clock_leaves_boot_time_alone() {
+    fn a_step_of_the_wall_clock_keeps_boot_time() {
         let clock = SimulatedClock::starting_at(Timestamp::UNIX_EPOCH, true);
         clock.sleep_until(Duration::from_secs(5), &Stop::default());
         clock.step_wall(jiff::SignedDuration::from_hours(1)).unwrap();

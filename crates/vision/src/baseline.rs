@@ -204,7 +204,7 @@ mod tests {
         BBox { x1: x, y1: 10.0, x2: x + side, y2: 10.0 + side }
     }
 
-    /// Logits of a face that rests, and looks sad.
+    /// Logits of a resting face that resembles a sad one.
     fn sad() -> Logits {
         let mut logits = ZEROS;
         (logits[0], logits[9]) = (4.0, 5.0);
@@ -235,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn no_logit_moves_further_than_the_limit_and_neutral_is_never_raised() {
+    fn corrections_are_limited_and_neutral_never_rises() {
         let mut face = NeutralBaseline::default();
         let mut raw = [-30.0; Expression::COUNT];
         (raw[0], raw[9]) = (60.0, 300.0);

@@ -85,7 +85,7 @@ impl Classifier {
     /// Cuts a face out of a view by its landmarks into `crop`: luma from 0 to 255, of the network's size.
     ///
     /// The crop is the similarity (shift, scale, rotation) that brings the five landmarks nearest to where
-    /// they lie on average in the training images, so that a face looks to the network as those did.
+    /// they lie on average in the training images, so that the network's input resembles them.
     pub fn align(&self, view: &View<'_>, face: &Face, crop: &mut Vec<f32>) {
         Affine::similarity(&self.framing, &face.landmarks).crop_into(view, self.size, crop);
     }
@@ -216,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn strength_follows_the_lead_over_neutral_and_moves_nothing_between_emotions() {
+    fn strength_splits_within_an_emotion_by_its_lead() {
         let intensity_thresholds = [0.0, 0.0, 0.0, 2.0, 0.0, 0.0];
         let strong_share = |neutral: f32| {
             // Happy, as weak as strong.

@@ -92,7 +92,7 @@ impl QualityMeter {
         // Below the counted size, so that a camera too far away differs from an empty room.
         let smallest = (min_face_px * 2 / 3).clamp(MIN_SMALLEST, MAX_SMALLEST);
         let mut seen = self.wider.search(&view, smallest)?;
-        // Below the size that is counted some things look like a face.
+        // Below the counted size, some detections are no faces.
         let counted_px = to_f32(min_face_px as usize);
         seen.retain(|face| face.bbox.longer_side() >= counted_px || face.score >= CERTAIN);
         let face = counted.or_else(|| largest(&seen));

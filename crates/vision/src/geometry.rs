@@ -282,7 +282,7 @@ impl Affine {
         let samples = |dx: f32, dy: f32| to_usize((dx.hypot(dy) * step).round()).clamp(1, 32);
         let (across, down) = (samples(self.a, self.d), samples(self.b, self.e));
         let share = 1.0 / to_f32(across * down);
-        // Reserved at once: a vector that grows leaves copies of its pixels behind.
+        // Reserved at once: a growing vector would leave copies of its pixels in memory.
         crop.clear();
         crop.reserve(size * size);
         for row in 0..size {

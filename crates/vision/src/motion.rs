@@ -221,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn who_enters_a_quiet_place_differs_from_a_screen_that_never_rests() {
+    fn a_person_entering_differs_from_a_restless_screen() {
         let mut motion = begun();
         for number in 0..12 {
             let [fresh, _] = see(&mut motion, &room(number % 2 == 0, None), None);
@@ -241,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn what_changes_at_the_person_of_a_known_face_is_not_reported() {
+    fn changes_at_a_tracked_person_are_not_reported() {
         let mut motion = begun();
         let face = BBox { x1: 400.0, y1: 160.0, x2: 448.0, y2: 220.0 };
         assert_eq!(see(&mut motion, &room(false, Some(400)), Some(face)), [vec![], vec![]]);

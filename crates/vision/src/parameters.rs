@@ -25,16 +25,16 @@ pub(super) const FRAME_WORK: f32 = 330.0;
 pub(super) const STEADY_WORK: f32 = 20.0;
 pub(super) const RESTLESS: f32 = 10.0;
 
-/// A face that comes changes so much of the square of its cell, or more.
+/// A new face changes so much of the square of its cell, or more.
 pub(super) const FRESH_SHARE: f32 = 1.0;
 
-/// P-Net's logit from which a candidate goes before further areas.
+/// P-Net's logit from which a candidate has priority over further areas.
 pub(super) const STRONG: f32 = 2.2;
 
 /// The most waiting candidates; no further area is searched until there are fewer.
 pub(super) const MAX_WAITING: usize = 256;
 
-/// Probability from which something that was not followed is a face: of so many areas, some hold what looks like one by chance.
+/// Probability from which something that was not followed is a face: among so many areas, some resemble a face by chance.
 pub(super) const CERTAIN: f32 = 0.98;
 
 /// Boxes that overlap by more (IoU) are of the same face, and so are those of which one lies in the other by more.

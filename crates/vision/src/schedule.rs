@@ -220,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn what_changed_after_a_quiet_time_goes_first_and_is_looked_at_twice() {
+    fn fresh_changes_go_first_and_are_searched_twice() {
         let areas = test_areas(1280, 720, 24);
         let mut schedule = begun(&areas);
         for _ in 0..60 {
@@ -237,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn beside_a_known_face_a_restless_place_waits() {
+    fn beside_a_tracked_face_a_restless_place_waits() {
         let areas = test_areas(640, 480, 60);
         let mut schedule = begun(&areas);
         let screen = [(place(100.0), false), (place(105.0), false)];

@@ -4,7 +4,7 @@
 //!            areas, by urgency          candidates, by evidence           certain, or of a track
 //! Schedule ─────────────▶ P-Net ─────────────▶ R-Net, O-Net ─────────────▶ Track ──▶ O-Net on each frame
 //!    ▲                                  (what a frame has no time for waits)   │
-//!    └── what Motion reports away from tracks      looked for anew every few seconds, or where it was lost
+//!    └── what Motion reports away from tracks      verified every few seconds, or searched where it was lost
 //! ```
 //!
 //! Each frame follows its tracks first, then searches until its budget is used up. What is left waits for the next frame.

@@ -1,4 +1,4 @@
-//! What a window of time comes to: counts, and nothing else.
+//! The result of a window of time: counts, and nothing else.
 
 use jiff::Timestamp;
 

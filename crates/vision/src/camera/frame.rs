@@ -84,7 +84,7 @@ pub struct Planes<'a> {
 }
 
 /// One picture, 8 bits a sample, rows from top to bottom without padding: as the camera sent it, because most of it is never
-/// looked at in colour.
+/// needed in colour.
 ///
 /// It can be neither cloned, printed nor serialised, and its memory is overwritten when it is dropped.
 pub struct Frame {

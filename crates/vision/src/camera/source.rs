@@ -20,7 +20,7 @@ pub trait FrameSource {
     /// final.
     fn next(&mut self) -> Result<Capture, CameraError>;
 
-    /// Opens a lost source again, with its format negotiated anew.
+    /// Reopens a lost source, and renegotiates its format.
     ///
     /// # Errors
     /// [`CameraError::Lost`] while it is still away; any other kind is final.

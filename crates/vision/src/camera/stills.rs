@@ -97,7 +97,7 @@ fn significant(digits: &[u8]) -> &[u8] {
     &digits[digits.iter().take_while(|digit| **digit == b'0').count()..]
 }
 
-/// Names as people order them: numbers in them by their value, so that 2 comes before 10.
+/// Natural order of names: numbers in them by their value, so that 2 comes before 10.
 fn natural_order(a: &[u8], b: &[u8]) -> Ordering {
     let is_digit = |byte: &u8| byte.is_ascii_digit();
     let split = |text: &[u8]| text.iter().position(|byte| !is_digit(byte)).unwrap_or(text.len());
@@ -126,10 +126,10 @@ pub fn is_still(path: &Path) -> bool {
 }
 
 /// Whether a name ends in one of these, in letters of either case.
-pub(super) fn has_extension(path: &Path, known: &[&str]) -> bool {
+pub(super) fn has_extension(path: &Path, extensions: &[&str]) -> bool {
     path.extension()
         .and_then(|e| e.to_str())
-        .is_some_and(|e| known.iter().any(|known| e.eq_ignore_ascii_case(known)))
+        .is_some_and(|e| extensions.iter().any(|extension| e.eq_ignore_ascii_case(extension)))
 }
 
 /// Reads one picture, gray or colour.

@@ -37,7 +37,7 @@ pub struct Video {
     decoder: Option<Decoder>,
     /// Ticks returned so far, with a picture or without.
     ticks: i64,
-    /// Ticks by which the recording's time fell for good, and which are added to what comes after.
+    /// Ticks by which the recording's time fell permanently; added to all later ticks.
     fallen: i64,
     /// Ticks without a picture that come before `waiting`.
     missing: i64,

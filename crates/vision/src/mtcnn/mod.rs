@@ -113,7 +113,7 @@ impl Detector {
         Ok(())
     }
 
-    /// R-Net on a box; the square that O-Net should look at, or none.
+    /// R-Net on a box; O-Net's input square, or none.
     pub(super) fn refine(&mut self, view: &View<'_>, bbox: &BBox) -> Result<Option<BBox>, VisionError> {
         Ok(self.cascade.refine(view, bbox)?.map(|candidate| candidate.refined()))
     }

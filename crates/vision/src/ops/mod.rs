@@ -42,7 +42,7 @@ mod tests {
     use super::replace;
     use tract_onnx::prelude::*;
 
-    /// What the network gives as tract runs it by itself and with our operators, and the names of the latter's operators
+    /// The network's output from tract alone and with our operators, and the names of the latter's operators
     /// once optimised, where `OptMaxPool` is a `MaxPool`.
     fn both(file: &str, shape: &[usize]) -> (Vec<f32>, Vec<f32>, Vec<String>) {
         let path = std::path::Path::new("../../models").join(file);

@@ -130,7 +130,7 @@ impl V4l2 {
         let Some(mut running) = self.stream.take() else { return };
         match running.stream.stop() {
             Err(e) if e.raw_os_error() != Some(libc::ENODEV) => {
-                // v4l 0.14 panics when it drops a stream that STREAMOFF fails on. The mapping is given up instead.
+                // v4l 0.14 panics when it drops a stream that STREAMOFF fails on. The mapping is leaked instead.
                 log::warn!("{}: STREAMOFF failed ({e}); its buffers are given up", self.device.display());
                 std::mem::forget(running.stream);
                 self.stuck = true;
@@ -251,8 +251,8 @@ impl V4l2 {
         Ok(format)
     }
 
-    /// Asks for the lowest frame rate that still serves the analysis: frames that are never looked at cost bus
-    /// time and power, and a slow camera sees better in a dark room. A driver without that choice is left alone.
+    /// Requests the lowest frame rate that suffices for the analysis: unused frames cost bus time and power, and longer
+    /// exposures help in a dark room. A driver without that choice keeps its rate.
     fn slow_down(&self, device: &Device, format: &Format) -> String {
         let offered =
             device.enum_frameintervals(format.fourcc, format.width, format.height).unwrap_or_default();
@@ -337,7 +337,7 @@ impl Running {
                 Ok((buffer, meta)) => return Ok(read(buffer, meta)),
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => {
                     // The buffer was queued before the wait was interrupted, and `next` would queue it a second
-                    // time: take one out first.
+                    // time: dequeue one first.
                     while let Err(e) = CaptureStream::dequeue(&mut self.stream) {
                         if e.kind() != io::ErrorKind::Interrupted {
                             return Err(e);
@@ -389,7 +389,7 @@ mod tests {
     }
 
     #[test]
-    fn a_raw_format_is_taken_where_it_is_as_large_and_fast_enough() {
+    fn a_raw_format_is_chosen_if_large_and_fast_enough() {
         // As YUYV and as MJPEG, for two frames a second, of which a camera is to give twice as many.
         let first = |yuyv: (f64, u32), mjpeg: (f64, u32)| {
             let [raw, packed] =
