@@ -1,5 +1,5 @@
 //! Lectern counts a lecturer's facial expressions on a classroom device and publishes only the counts of
-//! each minute over MQTT; no picture leaves the thread that saw it.
+//! each minute over MQTT; no picture leaves the watch thread.
 //!
 //! Data flow: [`camera`] → [`vision`] → [`window`] → [`delivery`], driven by [`watch`]. Each stage is a crate, and
 //! the compiler proves that nothing downstream of `vision` can name a pixel type. This crate connects them.

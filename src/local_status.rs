@@ -90,7 +90,7 @@ pub struct SpoolStatus {
     pub waiting: usize,
     /// How many of them are in files that cannot be read at present.
     pub unreadable: u64,
-    /// Windows that were given up.
+    /// Windows that were dropped.
     pub dropped: u64,
     /// Whether what waits can go to the disk, and not only to memory.
     pub on_disk: bool,
@@ -184,7 +184,7 @@ impl LocalStatus {
     }
 }
 
-/// Whether there is a process with this number, whosever it is.
+/// Whether there is a process with this ID, of any user.
 fn process_runs(pid: u32) -> bool {
     let Some(pid) = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw) else { return false };
     rustix::process::test_kill_process(pid) != Err(rustix::io::Errno::SRCH)

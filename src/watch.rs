@@ -84,7 +84,7 @@ pub struct Watch<'a> {
     /// Frames analysed each second.
     pub rate_hz: f64,
     /// Whether each frame of the source lies `1 / rate_hz` seconds after the one before, as a recording's: ticks then go on across
-    /// windows. A camera shows what there is, and ticks begin anew with each window.
+    /// windows. A camera's ticks restart with each window.
     pub evenly: bool,
     /// The `seq` of the first window to end.
     pub first_seq: u64,

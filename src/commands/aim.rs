@@ -26,7 +26,7 @@ const EVERY: Duration = Duration::from_millis(500);
 /// Below it a face is blurred; measured with the portrait out of focus by ever more.
 const SHARP: f32 = 0.08;
 
-/// Width of a picture that most cameras can give; in a smaller one the same face has fewer pixels.
+/// Width of a picture that most cameras support; in a smaller one the same face has fewer pixels.
 const WIDE: usize = 1920;
 
 /// The middle of a face should lie within this part of the picture's width and height.

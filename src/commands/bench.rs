@@ -213,7 +213,7 @@ fn pack(frame: &Frame) -> Vec<u8> {
     packed
 }
 
-/// The most memory held so far, as the kernel says.
+/// The peak memory so far, from the kernel.
 fn peak_rss_mb() -> anyhow::Result<f64> {
     let status = std::fs::read_to_string("/proc/self/status").context("/proc/self/status")?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));

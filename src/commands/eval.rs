@@ -1,5 +1,5 @@
-//! `lectern eval`: what the detector and the classifier say of single pictures, and the tracker of a recording's, one JSON
-//! line each.
+//! `lectern eval`: prints the results of the detector and the classifier for single pictures, and of the tracker for a
+//! recording's, one JSON line each.
 
 use std::borrow::Cow;
 use std::io::Write;
@@ -24,7 +24,7 @@ use crate::vision::models::ModelStore;
 use crate::vision::mtcnn::Detector;
 use crate::vision::{Analyzer, FaceResult, Faces, Region, Stage};
 
-/// The longer side that pictures are scaled to before faces are looked for, in pixels.
+/// The longer side that pictures are scaled to before the search, in pixels.
 const LONGER_SIDE: f64 = 640.0;
 
 /// Seconds from one picture to the next of `--person`.

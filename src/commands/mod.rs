@@ -39,7 +39,7 @@ fn progress_bar(length: Option<u64>, unit: &str) -> ProgressBar {
     bar
 }
 
-/// How a progress bar looks, with a length or without.
+/// The style of a progress bar, with a length or without.
 fn progress_style(has_length: bool, unit: &str) -> ProgressStyle {
     let template = match has_length {
         true => "{msg} {wide_bar} {pos}/{len} UNIT, {eta} left",

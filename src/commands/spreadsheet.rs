@@ -188,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cell_that_would_be_a_formula_becomes_text_and_comes_back() {
+    fn a_formula_cell_becomes_text_and_is_restored() {
         for (cell, written) in [
             ("=1+1", "'=1+1"),
             ("@me", "'@me"),

@@ -62,21 +62,21 @@ pub struct Settings {
     pub keep_days: u32,
 }
 
-/// What to look with.
+/// The camera's settings.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Camera {
     /// Device or recording.
     pub source: CameraSource,
-    /// Wanted width in pixels; the driver may choose the nearest.
+    /// Requested width in pixels; the driver may choose the nearest.
     pub width: u32,
-    /// Wanted height in pixels.
+    /// Requested height in pixels.
     pub height: u32,
-    /// By how much its pictures are turned before they are looked at.
+    /// Rotation of its pictures before the analysis.
     pub rotate: Rotation,
 }
 
 impl CameraSource {
-    /// Whether it shows people as they are now, and not a recording.
+    /// Whether it shows people live, and not a recording.
     #[must_use]
     pub fn is_camera(&self) -> bool {
         match self {

@@ -24,7 +24,7 @@ pub(super) fn broker(layers: &Layers) -> Result<Broker, Refused> {
         let problem = Problem::new("mqtt.password_file is of no use without mqtt.username");
         layers.refuse(&at.place, problem.with_help("set mqtt.username"));
     }
-    // A URL that is wrong does not say whether TLS was meant.
+    // With an invalid URL it is unclear whether TLS is used.
     let tls = match &address {
         Ok(address) => tls_files(layers, address.as_ref().is_some_and(|address| address.tls)),
         Err(refused) => Err(*refused),
@@ -79,8 +79,8 @@ fn tls_files(layers: &Layers, enabled: bool) -> Result<Option<Tls>, Refused> {
     Ok(Some(Tls { ca: ca?.map(PathBuf::from), identity }))
 }
 
-/// The file of a credential that systemd gave to this process, or else the one that it would give to the service:
-/// `lectern check` is run by hand and is to see what the daemon sees.
+/// The file of a credential that systemd passed to this process, or else the one that it would pass to the service: a manual
+/// `lectern check` must use the daemon's credentials.
 fn credential(name: &str) -> Option<PathBuf> {
     let given = std::env::var_os("CREDENTIALS_DIRECTORY").map(|folder| Path::new(&folder).join(name));
     let stored = Path::new(CREDENTIAL_STORE).join(format!("lectern.{name}"));

@@ -3,7 +3,7 @@
 use super::fragment::SECTIONS;
 use crate::help::Problem;
 
-/// Where systemd looks for the credentials of the unit.
+/// systemd's folder for the credentials of the unit.
 pub(super) const CREDENTIAL_STORE: &str = "/etc/credstore";
 
 /// The systemd credential that holds the MQTT password.

@@ -51,7 +51,7 @@ fn later_layers_win() {
 }
 
 #[test]
-fn a_bad_value_is_refused_with_its_place_and_what_is_allowed() {
+fn a_bad_value_is_refused_with_place_and_range() {
     let cases = [
         (
             "[analysis]\nrate_hz = 99.0\n",
@@ -164,7 +164,7 @@ fn a_missing_file_is_reported_and_no_mistake() {
 }
 
 #[test]
-fn what_would_not_fit_a_packet_is_refused_with_its_line_and_what_is_allowed() {
+fn what_exceeds_a_packet_is_refused_with_its_line() {
     let root = |levels: usize| "x/".repeat(levels) + "y";
     let with = |key: &str, value: &str| {
         load(&[("lectern.toml", GOOD), ("lectern.d/x.toml", &format!("[mqtt]\n{key} = \"{value}\"\n"))], &[])
@@ -277,7 +277,7 @@ fn all_mistakes_are_reported_in_the_order_of_the_files() {
 }
 
 #[test]
-fn what_is_no_toml_hides_no_mistake_of_another_file_and_is_no_missing_key() {
+fn broken_toml_hides_no_mistake_of_another_file() {
     let error = load(&[("lectern.toml", "[camera\n"), ("lectern.d/10.toml", "[window]\nseconds = 7\n")], &[]);
     let error = error.unwrap_err();
     assert!(error.starts_with("lectern.toml:1: "), "{error}");

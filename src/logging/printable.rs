@@ -50,7 +50,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nothing_printed_can_break_its_line_or_command_a_terminal() {
+    fn no_output_can_break_its_line_or_control_a_terminal() {
         let outside =
             "broker\nlectern: ok\r\x1b[2J\x7f\u{9b}\u{85}\u{2028}\u{2029}\u{202e}\u{2066}\u{200f}\u{61c}\0";
         let printed = Printable(outside).to_string();

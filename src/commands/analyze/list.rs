@@ -133,7 +133,7 @@ fn parse(text: &[u8], folder: &Path) -> Result<List, Problem> {
         (0..header.len()).filter(|at| !ours.contains(&Some(*at)) && !is_empty(*at)).collect();
     let columns: Vec<String> = carried.iter().map(|i| header[*i].to_owned()).collect();
     for (i, column) in columns.iter().enumerate() {
-        if column.is_empty() || tables::is_taken(column) || columns[..i].contains(column) {
+        if column.is_empty() || tables::is_reserved(column) || columns[..i].contains(column) {
             let problem = Problem::new(format!("has a column `{column}`, which the tables have already"));
             return Err(problem.with_help("give it another name"));
         }
@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn people_name_recordings_as_they_like_and_devices_are_topic_levels() {
+    fn any_label_becomes_a_valid_topic_level() {
         assert_eq!(label_of(Path::new("/lectures/Week 3: Ärger.mp4")), "Week 3: Ärger");
         assert_eq!(label_of(Path::new("-")), "recording");
         assert_eq!(label_of(Path::new("a.b.mkv")), "a.b");
@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn a_manifest_names_files_from_its_own_folder_on_and_carries_the_rest_through() {
+    fn a_manifests_paths_are_relative_and_columns_carried() {
         let comma =
             "file,label,teacher,start\na.mkv,Algebra 1,\"Weiß, Dr.\",2026-11-23T10:15:00Z\n/b/c.mkv,,,\n";
         let list = parse(comma.as_bytes(), Path::new("/lectures")).unwrap();
@@ -234,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn a_manifest_that_cannot_be_used_says_where() {
+    fn a_bad_manifest_is_refused_with_the_place() {
         for (text, expected) in [
             ("", "no column `file`"),
             ("name\nx\n", "no column `file`"),

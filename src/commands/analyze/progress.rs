@@ -39,7 +39,7 @@ impl Progress {
         Self { bars, all }
     }
 
-    /// A bar for one recording of `ticks` frames, if that is known.
+    /// A bar for one recording, of `ticks` frames where available.
     pub(super) fn bar(&self, name: String, ticks: Option<u64>) -> Bar<'_> {
         let bar = ticks.map_or_else(ProgressBar::no_length, ProgressBar::new);
         // Above the overall bar.

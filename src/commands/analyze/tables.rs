@@ -52,7 +52,7 @@ impl Kind {
 }
 
 /// Whether a column of a manifest would stand in a table twice.
-pub(super) fn is_taken(column: &str) -> bool {
+pub(super) fn is_reserved(column: &str) -> bool {
     Kind::ALL.iter().any(|kind| kind.columns().contains(&column))
 }
 

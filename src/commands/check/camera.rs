@@ -1,4 +1,4 @@
-//! Whether there is a camera, and whether it gives pictures.
+//! Whether there is a camera, and whether it delivers pictures.
 
 use super::super::open_camera;
 use super::finding::{Finding, first};

@@ -17,7 +17,7 @@ pub(super) enum Verdict {
     Ok,
     Warning,
     Failed,
-    /// It could not be looked at, because something else is missing.
+    /// Not checked, because something else is missing.
     Skipped,
 }
 
@@ -71,7 +71,7 @@ impl Finding {
         Self { advice: Some(Printable(advice).to_string()), ..self }
     }
 
-    /// The same, with what to do where it does not say that yet.
+    /// The same, with advice if it has none yet.
     pub(super) fn or_advise(self, advice: &str) -> Self {
         if self.advice.is_some() { self } else { self.advise(advice) }
     }

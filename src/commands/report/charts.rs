@@ -360,7 +360,7 @@ fn no_font(what: &str, help: &'static str) -> anyhow::Error {
     Problem::new(format!("the chart cannot be drawn: {what}")).with_help(help).into()
 }
 
-/// Where fonts lie, and those that are looked for.
+/// Font files, in the order in which they are tried.
 const FONTS: [&str; 6] = [
     "/usr/share/fonts/truetype/dejavu/DejaVuSans.ttf",
     "/usr/share/fonts/truetype/liberation/LiberationSans-Regular.ttf",

@@ -82,7 +82,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn seven_kinds_are_the_thirteen_with_weak_and_strong_together() {
+    fn seven_kinds_merge_weak_and_strong_of_thirteen() {
         let (seven, thirteen) = (LabelSet::seven(), LabelSet::thirteen());
         assert_eq!((seven.kinds.len(), thirteen.kinds.len()), (7, 13));
         let counts: [u32; 13] = std::array::from_fn(|i| u32::try_from(i).unwrap());

@@ -1,6 +1,6 @@
 //! Shares with intervals, differences, distances.
 //!
-//! Neighbouring minutes are alike, so that a lecture says less than its number of faces: the variance of a share comes from a
+//! Neighbouring minutes are correlated, so that a lecture has fewer independent faces than its count: the variance of a share comes from a
 //! circular block bootstrap (Politis and Romano 1992) over blocks of minutes. From it follows how many independent faces would have
 //! varied as much, and with that number the interval has Wilson's form, which also holds for kinds that were hardly seen.
 
@@ -16,7 +16,7 @@ pub(super) const MIN_BLOCKS: usize = 4;
 /// Draws of the bootstrap.
 pub(super) const DRAWS: usize = 1000;
 
-/// The same lectures give the same report.
+/// Constant, so that the same lectures produce the same report.
 pub(super) const SEED: u64 = 13;
 
 /// The normal distribution's quantile for intervals of 95 %.
@@ -225,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn true_shares_lie_within_the_intervals_of_nine_lectures_in_ten() {
+    fn intervals_cover_true_shares_in_nine_of_ten_lectures() {
         for (label_set, kept, minutes) in [
             (LabelSet::seven(), 0.6, 50),
             (LabelSet::thirteen(), 0.6, 50),
@@ -265,7 +265,7 @@ mod tests {
 
     /// Among them some of a single block, which a bootstrap of each lecture by itself could only turn round.
     #[test]
-    fn short_lectures_of_one_process_are_not_farther_apart_than_chance_makes_them() {
+    fn short_alike_lectures_differ_by_chance_alone() {
         let label_set = LabelSet::seven();
         for minutes in [10, 15, 20] {
             let mut random = fastrand::Rng::with_seed(3);
@@ -283,7 +283,7 @@ mod tests {
     }
 
     #[test]
-    fn lectures_of_one_process_are_not_farther_apart_than_chance_makes_them() {
+    fn alike_lectures_differ_by_chance_alone() {
         let mut random = fastrand::Rng::with_seed(3);
         let label_set = LabelSet::seven();
         let far = (0..100).filter(|_| {

@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn a_raspberry_pi_tells_its_heat_and_each_reason_to_be_slow() {
+    fn a_raspberry_pi_reports_heat_and_throttling() {
         let sys = sys(&[
             ("class/thermal/thermal_zone0/type", "cpu-thermal\n"),
             ("class/thermal/thermal_zone0/temp", "81234\n"),
