@@ -247,10 +247,10 @@ impl FrameSearch<'_> {
     /// Searches until nothing is left to do, or the frame's budget is used up.
     fn search(&mut self) -> Result<(), VisionError> {
         let rate_hz = self.tracker.rate_hz;
-        let tracked = self.largest_tracked();
+        let largest = self.largest();
         let is_tracking = self.tracker.live().next().is_some();
         let least_cell = self.least_cell();
-        let changed = self.tracker.motion.changed(self.view, tracked, QUIET * rate_hz);
+        let changed = self.tracker.motion.changed(self.view, largest, QUIET * rate_hz);
         self.tracker.schedule.begin_frame(self.detector.areas(), changed, rate_hz, is_tracking, least_cell);
         if self.tracker.pace == Pace::Recorded {
             let age = self.tracker.age.unwrap_or(u32::MAX);
@@ -294,13 +294,13 @@ impl FrameSearch<'_> {
     }
 
     /// Where only the largest face counts: the one that others must exceed.
-    fn largest_tracked(&self) -> Option<BBox> {
+    fn largest(&self) -> Option<BBox> {
         self.tracker.live().next().filter(|_| self.which == Faces::Largest).map(|track| track.face.bbox)
     }
 
     /// The smallest cell for a face that may replace the tracked one.
     fn least_cell(&self) -> f32 {
-        self.largest_tracked().map_or(0.0, |bbox| LARGER.sqrt() * bbox.longer_side() / LARGEST_IN_CELL)
+        self.largest().map_or(0.0, |bbox| LARGER.sqrt() * bbox.longer_side() / LARGEST_IN_CELL)
     }
 
     /// R-Net and O-Net on a candidate, unless a tracked face explains it.
@@ -321,9 +321,7 @@ impl FrameSearch<'_> {
     /// Whether a square is of a tracked face, or smaller than the one that counts.
     fn is_explained(&self, square: &BBox) -> bool {
         self.tracker.live().any(|track| Overlap::Union.of(&track.face.bbox.square(), square) > SAME_FACE)
-            || self
-                .largest_tracked()
-                .is_some_and(|tracked| square.longer_side() < MIN_PROPOSED * tracked.longer_side())
+            || self.largest().is_some_and(|bbox| square.longer_side() < MIN_PROPOSED * bbox.longer_side())
     }
 
     /// Accepts a face that a search has found: it replaces the followed one of the same person, or begins a track.
