@@ -1,7 +1,7 @@
-//! What the service tells of itself on this machine, for `lectern status`: one small JSON file in the runtime directory.
+//! The service's status for `lectern status` on the same machine: one small JSON file in the runtime directory.
 //!
-//! It holds how the device does, never what was seen: of the last window its time and its frames, and no count of faces or
-//! expressions. It lies in memory, is readable by root and the service alone, and is replaced every few seconds.
+//! It holds the device's health and never what was seen: the time and the frames of the last window, but no count of faces
+//! or expressions. It lies in memory, only root and the service can read it, and it is replaced every few seconds.
 
 use std::borrow::Cow;
 use std::io;
@@ -17,26 +17,27 @@ use crate::delivery::payload::{self, State};
 use crate::delivery::spool::{STATUS, read_status};
 use crate::delivery::{Monitor, ROUND, Round};
 use crate::help::Help;
-use crate::systemd::health::{Equipment, Health, Part};
+use crate::systemd::health::{Component, DeviceInfo, Health};
 use crate::window::MinuteRecord;
 
-/// The version of the file's form; a program that knows another one does not guess.
+/// The version of the file format; a program for another version refuses the file.
 const FORM: u32 = 1;
 
-/// A service that has told nothing for so long hangs: it tells at least every [`ROUND`].
+/// A service whose file is older than this hangs: it writes at least every [`ROUND`].
 const STALE: Duration = Duration::from_secs(30);
 
-/// What the service tells of itself.
+/// The content of the status file.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct LocalStatus {
-    /// The version of this form.
+    /// The version of the file format.
     form: u32,
-    /// The version of Lectern that runs.
+    /// The running version of Lectern.
     pub version: String,
-    /// Its process.
+    /// The service's process ID.
     pub pid: u32,
-    /// Boot time in seconds at which this was told.
-    told_at: u64,
+    /// Boot time in seconds at which this was written.
+    #[serde(rename = "told_at")]
+    written_at: u64,
     /// `device.id`.
     pub device: String,
     /// What the device is doing.
@@ -45,9 +46,9 @@ pub struct LocalStatus {
     pub since: String,
     /// Frames a second over the last 10 s or so; none before that, or while the camera is away.
     pub frames_per_second: Option<f64>,
-    /// The camera, the wanted rate, and the networks.
+    /// The camera, the configured rate, and the networks.
     #[serde(flatten)]
-    pub equipment: Equipment,
+    pub device_info: DeviceInfo,
     /// The window that ended last, if one did since the service started or reloaded.
     pub last_window: Option<LastWindow>,
     /// The connection to the broker.
@@ -78,7 +79,7 @@ pub struct BrokerStatus {
     pub address: String,
     /// Whether it has accepted the connection.
     pub connected: bool,
-    /// Why there is no connection, in the journal's words.
+    /// Why there is no connection, as in the journal.
     pub problem: Option<String>,
 }
 
@@ -89,19 +90,19 @@ pub struct SpoolStatus {
     pub waiting: usize,
     /// How many of them are in files that cannot be read at present.
     pub unreadable: u64,
-    /// Windows that were given up.
+    /// Windows that were dropped.
     pub dropped: u64,
     /// Whether what waits can go to the disk, and not only to memory.
     pub on_disk: bool,
 }
 
-/// Why there is nothing to tell of a service.
+/// Why no status of the service is available.
 #[derive(Debug, thiserror::Error)]
 pub enum Silent {
     /// No service runs.
     #[error("the service does not run: {0}")]
     NotRunning(String),
-    /// It has told nothing for so many seconds.
+    /// The file is too old.
     #[error("the service (process {pid}) has told nothing for {seconds} s: it hangs")]
     Stale {
         /// Its process.
@@ -109,7 +110,7 @@ pub enum Silent {
         /// For how long.
         seconds: u64,
     },
-    /// It runs another version, whose file this one does not know.
+    /// The service runs a version with another file format.
     #[error("the service runs version {0}, whose {STATUS} this version does not know")]
     OtherVersion(String),
     /// The file is no status.
@@ -136,10 +137,10 @@ impl Help for Silent {
 }
 
 impl LocalStatus {
-    /// What the service with this runtime directory told last.
+    /// Reads the last status of the service with this runtime directory.
     ///
     /// # Errors
-    /// [`Silent`] when no service runs, or it cannot be known what it does.
+    /// [`Silent`] when no service runs, or its status cannot be determined.
     pub fn read(runtime: &Path, clock: &dyn Clock) -> Result<Self, Silent> {
         let place = || runtime.display().to_string();
         let bytes = read_status(runtime).map_err(|error| match error.kind() {
@@ -173,9 +174,9 @@ impl LocalStatus {
         if !runs(pid) {
             return Err(Silent::NotRunning(format!("its last process, {pid}, has ended")));
         }
-        match now.as_secs().checked_sub(self.told_at) {
+        match now.as_secs().checked_sub(self.written_at) {
             Some(seconds) if seconds <= STALE.as_secs() => Ok(self),
-            // A reload takes a moment; then it says something else.
+            // Not during a reload: the state is another one then.
             Some(_) if self.state == State::Offline => Err(Silent::NotRunning("it has ended".to_owned())),
             Some(seconds) => Err(Silent::Stale { pid, seconds }),
             None => Err(Silent::NotRunning(format!("{STATUS} is of an earlier boot of the machine"))),
@@ -183,63 +184,63 @@ impl LocalStatus {
     }
 }
 
-/// Whether there is a process with this number, whosever it is.
+/// Whether there is a process with this ID, of any user.
 fn process_runs(pid: u32) -> bool {
     let Some(pid) = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw) else { return false };
     rustix::process::test_kill_process(pid) != Err(rustix::io::Errno::SRCH)
 }
 
-/// What the file says, from one configuration to the next.
+/// The state of the status file, which outlives a reload.
 #[derive(Clone, Default)]
-pub struct StatusFile(Arc<Mutex<Teller>>);
+pub struct StatusFile(Arc<Mutex<StatusState>>);
 
-/// Hands on what the deliver thread tells: to the watchdog, and into the file.
+/// Forwards the deliver thread's status to the health and into the file.
 pub struct StatusWriter {
     health: Arc<Health>,
     file: StatusFile,
 }
 
 impl StatusWriter {
-    /// One that tells of this program's health, too, as long as one configuration is in use.
+    /// Creates a writer for the time that one configuration is in use; the file's content includes `health`.
     #[must_use]
     pub fn new(health: Arc<Health>, file: &StatusFile) -> Self {
         Self { health, file: file.clone() }
     }
 
-    fn teller(&self) -> MutexGuard<'_, Teller> {
+    fn state(&self) -> MutexGuard<'_, StatusState> {
         self.file.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Monitor for StatusWriter {
     fn went_round(&self, mut round: Round<'_>) {
-        self.health.progress(Part::Delivery);
+        self.health.progress(Component::Delivery);
         self.health.set_broker_connected(round.connected);
         self.health.set_unreadable(round.unreadable.take());
-        self.teller().tell(&self.health, round);
+        self.state().write(&self.health, round);
     }
 
     fn window_ended(&self, record: &MinuteRecord) {
-        self.teller().window(record);
+        self.state().window(record);
     }
 
     fn broker_away(&self, problem: &str) {
-        self.teller().broker_away(problem);
+        self.state().broker_away(problem);
     }
 }
 
-/// Writes the file.
+/// What is written next, and what was written last.
 #[derive(Default)]
-struct Teller {
+struct StatusState {
     last_window: Option<LastWindow>,
     problem: Option<String>,
-    /// When, and with which state and connection, it was told last.
-    told: Option<(Instant, State, bool)>,
+    /// When the file was last written, and with which state and connection.
+    written: Option<(Instant, State, bool)>,
     failed: bool,
 }
 
-impl Teller {
-    /// A window ended.
+impl StatusState {
+    /// Records a window that ended.
     fn window(&mut self, record: &MinuteRecord) {
         self.last_window = Some(LastWindow {
             start: payload::rfc3339(record.start),
@@ -249,21 +250,21 @@ impl Teller {
         });
     }
 
-    /// Why there is no connection.
+    /// Records why there is no connection.
     fn broker_away(&mut self, problem: &str) {
         self.problem = Some(problem.to_owned());
     }
 
-    /// Tells how it goes, where something changed or the last time is a while ago.
-    fn tell(&mut self, health: &Health, round: Round<'_>) {
+    /// Writes the file when the state or the connection changed, and at least every [`ROUND`].
+    fn write(&mut self, health: &Health, round: Round<'_>) {
         let Round { setup, state: (state, since), connected, backlog, runtime, .. } = round;
         let now = Instant::now();
-        if self.told.is_some_and(|(at, told, was_connected)| {
-            told == state && was_connected == connected && now < at + ROUND
+        if self.written.is_some_and(|(at, old_state, was_connected)| {
+            old_state == state && was_connected == connected && now < at + ROUND
         }) {
             return;
         }
-        self.told = Some((now, state, connected));
+        self.written = Some((now, state, connected));
         if connected {
             self.problem = None;
         }
@@ -271,12 +272,12 @@ impl Teller {
             form: FORM,
             version: env!("CARGO_PKG_VERSION").to_owned(),
             pid: std::process::id(),
-            told_at: setup.clock.boot().as_secs(),
+            written_at: setup.clock.boot().as_secs(),
             device: setup.identity.device.clone(),
             state,
             since: payload::rfc3339(since),
             frames_per_second: health.rate(),
-            equipment: health.equipment().clone(),
+            device_info: health.device_info().clone(),
             last_window: self.last_window.clone(),
             broker: BrokerStatus {
                 address: setup.broker.to_string(),
@@ -313,12 +314,12 @@ mod tests {
             form: FORM,
             version: "0.1.0".to_owned(),
             pid: 7,
-            told_at: 1000,
+            written_at: 1000,
             device: "cam1".to_owned(),
             state: State::Watching,
             since: "2026-11-23T10:15:00Z".to_owned(),
             frames_per_second: Some(2.0),
-            equipment: Equipment::default(),
+            device_info: DeviceInfo::default(),
             last_window: None,
             broker: BrokerStatus { address: "b:1883".to_owned(), connected: true, problem: None },
             spool: SpoolStatus { waiting: 0, unreadable: 0, dropped: 0, on_disk: true },
@@ -327,7 +328,7 @@ mod tests {
     }
 
     #[test]
-    fn a_status_is_believed_while_its_process_lives_and_goes_on_telling() {
+    fn a_status_is_valid_while_its_process_runs_and_updates_it() {
         let at = |seconds| status().judge(Duration::from_secs(seconds), |pid| pid == 7);
         assert!(at(1000).is_ok() && at(1030).is_ok());
         assert!(matches!(at(1031), Err(Silent::Stale { pid: 7, seconds: 31 })));
@@ -339,7 +340,7 @@ mod tests {
     }
 
     #[test]
-    fn a_status_of_another_version_or_a_damaged_one_is_not_guessed_at() {
+    fn a_status_of_another_version_or_a_damaged_one_is_refused() {
         let text = serde_json::to_string(&status()).unwrap();
         assert_eq!(LocalStatus::parse(text.as_bytes()).unwrap(), status());
         let newer = text.replace("\"form\":1", "\"form\":2").replace("0.1.0", "9.0.0");
@@ -352,7 +353,7 @@ mod tests {
     }
 
     #[test]
-    fn it_has_no_place_for_what_was_seen() {
+    fn no_field_can_hold_what_was_seen() {
         let text = serde_json::to_string(&LocalStatus {
             last_window: Some(LastWindow {
                 start: String::new(),

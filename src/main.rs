@@ -9,7 +9,7 @@ use lectern::cli::{Cli, Command};
 use lectern::commands;
 use lectern::config::ConfigError;
 use lectern::delivery::CRATES_WITH_PACKETS;
-use lectern::logging::printable::complain;
+use lectern::logging::printable::print_error;
 
 /// Wrong usage or configuration; clap uses the same.
 const WRONG_USAGE: u8 = 2;
@@ -19,7 +19,7 @@ fn main() -> ExitCode {
     lectern::logging::start(matches!(cli.command, Command::Run(_)), &CRATES_WITH_PACKETS);
     let models = cli.models.as_deref();
     if let Err(error) = lectern::process::hardening::lock_down() {
-        complain(format_args!("core dumps could not be switched off: {error}"));
+        print_error(format_args!("core dumps could not be switched off: {error}"));
         return ExitCode::FAILURE;
     }
     let result = match &cli.command {
@@ -37,7 +37,7 @@ fn main() -> ExitCode {
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
-        // Whoever read the output has seen enough.
+        // The reader closed the pipe: it needs no more output.
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             commands::explain::print(&error);

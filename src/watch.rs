@@ -1,4 +1,4 @@
-//! The watch thread: on each tick one frame is seen and counted, and each window ends in one record.
+//! The watch thread: each tick analyses and counts one frame, and each window ends in one record.
 //!
 //! ```text
 //!            reopen ok                        frame
@@ -17,14 +17,14 @@ use crate::clock::{BootTime, Clock, Stop};
 use crate::expression::Sighting;
 use crate::help::{Explained, Help};
 use crate::logging::events;
-use crate::vision::{Analyzer, Seen, VisionError};
+use crate::vision::{Analyzer, FaceResult, VisionError};
 use crate::window::{Grid, MinuteRecord, Window};
 
-/// How long a lost camera is left alone between two attempts to open it.
+/// Pause between two attempts to reopen a lost camera.
 const REOPEN_EVERY: Duration = Duration::from_secs(2);
 
-/// How often the open window is told of, so that the end of the process costs no more of it.
-const TELL_EVERY: Duration = Duration::from_secs(1);
+/// How often the open window is reported, so that a crash loses no more of it.
+const OPEN_WINDOW_EVERY: Duration = Duration::from_secs(1);
 
 /// A tick and the picture that is shown then, as offsets from the start of the watch.
 #[derive(Debug, Clone, Copy)]
@@ -35,25 +35,25 @@ pub struct At {
     pub picture: Duration,
 }
 
-/// Who is told what the watch saw.
+/// Receives the results of the watch.
 pub trait Observer {
     /// One frame was analysed, or was corrupt (`None`), at this tick.
     fn frame(&mut self, _at: At, _sightings: Option<&[Sighting]>) {}
     /// The faces of the frame that [`Observer::frame`] gets next, in a picture of this width and height.
-    fn faces(&mut self, _at: At, _faces: &[Seen], _size: (usize, usize)) {}
+    fn faces(&mut self, _at: At, _faces: &[FaceResult], _size: (usize, usize)) {}
     /// The recording has no picture for the tick at this offset: a frame is missing that was expected.
     fn missing(&mut self, _offset: Duration) {}
-    /// The camera is lost; the next frame tells that it is back.
+    /// The camera is lost; the next frame means that it is back.
     fn camera_lost(&mut self) {}
-    /// What the open window would come to if it ended now; about once a second.
+    /// The record of the open window as if it ended now; about once a second.
     fn open_window(&mut self, _record: MinuteRecord) {}
-    /// The camera was looked for once more, and is still away.
+    /// Reopening the camera failed once more.
     fn camera_away(&mut self) {}
     /// A window ended.
     fn window(&mut self, record: MinuteRecord);
 }
 
-/// Why a watch ended before it was asked to.
+/// Why a watch ended before a stop was requested.
 #[derive(Debug, thiserror::Error)]
 pub enum WatchError {
     /// The source cannot go on.
@@ -73,7 +73,7 @@ impl Help for WatchError {
     }
 }
 
-/// One watch: what it looks with, and how often.
+/// The parameters of one watch.
 pub struct Watch<'a> {
     /// The clock of both ticks and windows.
     pub clock: &'a dyn Clock,
@@ -84,7 +84,7 @@ pub struct Watch<'a> {
     /// Frames analysed each second.
     pub rate_hz: f64,
     /// Whether each frame of the source lies `1 / rate_hz` seconds after the one before, as a recording's: ticks then go on across
-    /// windows. A camera shows what there is, and ticks begin anew with each window.
+    /// windows. A camera's ticks restart with each window.
     pub evenly: bool,
     /// The `seq` of the first window to end.
     pub first_seq: u64,
@@ -93,10 +93,10 @@ pub struct Watch<'a> {
 impl Watch<'_> {
     /// Watches until the stop is set or the source ends; returns the `seq` of the window that would come next.
     ///
-    /// Windows that ended, and the open one as a partial window, are handed on even when it ends in an error.
+    /// Windows that ended, and the open one as a partial window, are reported even when it ends in an error.
     ///
     /// # Errors
-    /// [`WatchError`] when the source or a network fails for good; a camera that may come back is waited for.
+    /// [`WatchError`] when the source or a network fails permanently; a lost camera is retried.
     pub fn run(
         &self,
         source: &mut dyn FrameSource,
@@ -105,7 +105,7 @@ impl Watch<'_> {
     ) -> Result<u64, WatchError> {
         let began = self.clock.boot();
         analyzer.expect_rate(self.rate_hz);
-        let mut session = Session { watch: self, began, source, analyzer, observer, complaint: None };
+        let mut session = Session { watch: self, began, source, analyzer, observer, problem: None };
         let mut seq = self.first_seq;
         let mut opens = began;
         loop {
@@ -138,8 +138,8 @@ struct Session<'a> {
     source: &'a mut dyn FrameSource,
     analyzer: &'a mut Analyzer,
     observer: &'a mut dyn Observer,
-    /// The last complaint about the camera; the same one is not made again at each attempt.
-    complaint: Option<String>,
+    /// The camera's last problem; an attempt that fails alike is not logged again.
+    problem: Option<String>,
 }
 
 impl Session<'_> {
@@ -149,7 +149,7 @@ impl Session<'_> {
         let Range { start, end } = window.ticks();
         // A window that is over already, because the machine slept, has no tick left.
         let mut number = start.max(window.last_tick(clock.boot()));
-        let mut told = window.opened();
+        let mut reported = window.opened();
         while number < end {
             let tick = window.tick(number);
             clock.sleep_until(tick, stop);
@@ -164,8 +164,8 @@ impl Session<'_> {
                     window.add_frame(self.analyzer.analyze(&frame)?);
                     let size = (frame.width(), frame.height());
                     self.source.recycle(frame);
-                    // Not before: a camera may be there again and give nothing.
-                    if self.complaint.take().is_some() {
+                    // Only now: a camera may reopen and deliver nothing.
+                    if self.problem.take().is_some() {
                         events::camera_back();
                     }
                     self.observer.faces(at, self.analyzer.seen(), size);
@@ -180,20 +180,20 @@ impl Session<'_> {
                     self.analyzer.forget();
                     self.observer.missing(offset);
                 }
-                // A stop reaches ffmpeg too, so what a recording says then is of no interest.
+                // A stop signal also reaches ffmpeg, so an error of the recording is expected then.
                 Ok(Capture::End) => return Ok(Next::Stop),
                 Err(_) if stop.is_set() => return Ok(Next::Stop),
                 Err(lost @ CameraError::Lost { .. }) => {
                     self.observer.camera_lost();
-                    self.complain(&lost);
+                    self.log_problem(&lost);
                     self.wait_for_camera(window.ends())?;
                     self.analyzer.forget();
                 }
                 Err(error) => return Err(error.into()),
             }
             let now = clock.boot();
-            if now >= told + TELL_EVERY {
-                told = now;
+            if now >= reported + OPEN_WINDOW_EVERY {
+                reported = now;
                 self.observer.open_window(window.record_at(now, seq, clock));
             }
             number = (number + 1).max(window.last_tick(now));
@@ -202,7 +202,7 @@ impl Session<'_> {
         Ok(if stop.is_set() { Next::Stop } else { Next::Window })
     }
 
-    /// Tries to open a lost camera until it is back, the window ends, or a stop is asked for.
+    /// Tries to reopen a lost camera until it is back, the window ends, or a stop is requested.
     fn wait_for_camera(&mut self, until: BootTime) -> Result<(), CameraError> {
         let Watch { clock, stop, .. } = *self.watch;
         while !stop.is_set() && clock.boot() < until {
@@ -210,7 +210,7 @@ impl Session<'_> {
                 Ok(()) => break,
                 Err(away @ CameraError::Lost { .. }) => {
                     self.observer.camera_away();
-                    self.complain(&away);
+                    self.log_problem(&away);
                 }
                 Err(error) => return Err(error),
             }
@@ -219,11 +219,11 @@ impl Session<'_> {
         Ok(())
     }
 
-    fn complain(&mut self, lost: &CameraError) {
-        let complaint = Explained(lost).to_string();
-        if self.complaint.as_ref() != Some(&complaint) {
-            events::camera_lost(&complaint);
-            self.complaint = Some(complaint);
+    fn log_problem(&mut self, lost: &CameraError) {
+        let problem = Explained(lost).to_string();
+        if self.problem.as_ref() != Some(&problem) {
+            events::camera_lost(&problem);
+            self.problem = Some(problem);
         }
     }
 }

@@ -14,7 +14,7 @@ use lectern::expression::Sighting;
 use lectern::vision::geometry::{BBox, View};
 use lectern::vision::models::ModelStore;
 use lectern::vision::mtcnn::Detector;
-use lectern::vision::{Analysis, Analyzer, Region, SMALLEST_TOLD_PX};
+use lectern::vision::{Analysis, Analyzer, MIN_CLASSIFIABLE_PX, Region};
 
 const WIDTH: usize = 1920;
 const HEIGHT: usize = 1080;
@@ -160,7 +160,7 @@ fn too_small_face_is_uncertain() {
         assert_eq!(sightings.len(), 1, "{height}");
         assert_eq!(matches!(sightings[0], Sighting::Certain(_)), is_classified, "{height}: {sightings:?}");
         assert_eq!(
-            analyzer.faces()[0].bbox.longer_side() >= f32::from(u8::try_from(SMALLEST_TOLD_PX).unwrap()),
+            analyzer.faces()[0].bbox.longer_side() >= f32::from(u8::try_from(MIN_CLASSIFIABLE_PX).unwrap()),
             is_classified
         );
     }

@@ -419,7 +419,7 @@ fn silent_live_source_is_reopened() {
     assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
     // No writer.
     assert!(matches!(open_recording(&pipe, 2.0, true), Err(CameraError::Lost { .. })));
-    let mut live = lectern::camera::Live::new(&pipe, 2.0);
+    let mut live = lectern::camera::LoopedRecording::new(&pipe, 2.0);
     assert!(matches!(live.next(), Err(CameraError::Lost { .. })));
     // A writer begins a frame, and stalls.
     let mut writer = std::fs::File::options().read(true).write(true).open(&pipe).unwrap();

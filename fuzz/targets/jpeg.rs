@@ -1,7 +1,7 @@
 //! MJPEG: damaged pictures end in none, and a picture's memory is bounded by its size, which is bounded itself.
 #![no_main]
 
-use lectern::camera::{MOST_PIXELS, decode};
+use lectern::camera::{MAX_PIXELS, decode};
 use lectern_fuzz::memory;
 use libfuzzer_sys::fuzz_target;
 
@@ -14,9 +14,9 @@ const BYTES_A_PIXEL: usize = 16;
 fuzz_target!(|bytes: &[u8]| {
     let mut frame = None;
     let held = memory::most_during(|| frame = decode::mjpeg(bytes));
-    let held_for = frame.as_ref().map_or(MOST_PIXELS, |frame| {
+    let held_for = frame.as_ref().map_or(MAX_PIXELS, |frame| {
         let (width, height) = (frame.width(), frame.height());
-        assert!(frame.rgb().len() == width * height * 3 && width * height <= MOST_PIXELS);
+        assert!(frame.rgb().len() == width * height * 3 && width * height <= MAX_PIXELS);
         // A decoder works in whole blocks, of 32 x 32 pixels at most.
         width.next_multiple_of(32) * height.next_multiple_of(32)
     });

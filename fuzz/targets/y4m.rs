@@ -4,7 +4,7 @@
 use std::io::Cursor;
 use std::path::Path;
 
-use lectern::camera::{Capture, FrameSource, MOST_PIXELS, y4m::Y4m};
+use lectern::camera::{Capture, FrameSource, MAX_PIXELS, y4m::Y4m};
 use lectern_fuzz::memory;
 use libfuzzer_sys::fuzz_target;
 
@@ -39,6 +39,6 @@ fuzz_target!(|input: (u8, &[u8])| {
     });
     // The largest frame that a header may claim, at three bytes a pixel, has its place before its bytes are there; a second one
     // comes with the bytes alone.
-    let most = MOST_PIXELS * 3 + bytes.len() * 16 + (1 << 20);
+    let most = MAX_PIXELS * 3 + bytes.len() * 16 + (1 << 20);
     assert!(held <= most, "{held} bytes of memory for {} bytes", bytes.len());
 });

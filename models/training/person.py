@@ -63,7 +63,7 @@ def lowered(resting: np.ndarray, by: float) -> np.ndarray:
 
 
 def adapt(logits: np.ndarray, resting: np.ndarray, constants: Constants) -> np.ndarray:
-    """Logits [lectures, frames, 13] after the baseline, which learns frame by frame; as `RestingFace::adapt`."""
+    """Logits [lectures, frames, 13] after the baseline, which learns frame by frame; as `NeutralBaseline::adapt`."""
     beyond, seconds = np.zeros_like(logits[:, 0]), np.zeros_like(logits[:, 0, :1])
     lowest = np.full(logits.shape[-1], -constants.furthest)
     lowest[0] = 0

@@ -8,7 +8,7 @@ use serde::Serialize;
 use zeroize::Zeroize;
 
 use super::STANDARD_OUTPUT;
-use crate::camera::staged::Staged;
+use crate::camera::synthetic::SyntheticLecture;
 use crate::camera::{Capture, Frame, FrameSource, decode, open_recording};
 use crate::cli::Bench;
 use crate::clock::cpu_time;
@@ -19,8 +19,8 @@ use crate::vision::{Analyzer, Stage};
 /// Frames analysed for each second of a clip, as the daemon does by default.
 const RATE_HZ: f64 = rate::DEFAULT_HZ;
 
-/// How many frames of the staged lecture are analysed: its minute, in which the lecturer leaves once.
-const STAGED_FRAMES: usize = 120;
+/// How many frames of the synthetic lecture are analysed: its minute, in which the lecturer is once out of the picture.
+const SYNTHETIC_FRAMES: usize = 120;
 
 /// What was measured. Times are milliseconds of this thread's CPU time; means over the analysed frames.
 #[derive(Serialize)]
@@ -54,7 +54,7 @@ struct Stages {
     classify_ms: f64,
 }
 
-/// Measures one clip, or the staged lecture.
+/// Measures one clip, or the synthetic lecture.
 ///
 /// # Errors
 /// When the clip or a network cannot be used, or holds no picture.
@@ -62,7 +62,7 @@ pub fn run(arguments: &Bench, models: Option<&Path>) -> anyhow::Result<()> {
     let mut analyzer = Analyzer::new(&ModelStore::open(models)?, None, arguments.looked_for.analysis())?;
     let (clip, mut source, most): (_, Box<dyn FrameSource>, _) = match &arguments.clip {
         Some(clip) => (clip.clone(), open_recording(clip, RATE_HZ, false)?, usize::MAX),
-        None => (PathBuf::from("staged"), Box::new(Staged::new(RATE_HZ)?), STAGED_FRAMES),
+        None => (PathBuf::from("staged"), Box::new(SyntheticLecture::new(RATE_HZ)?), SYNTHETIC_FRAMES),
     };
     let mut stages = Stages::default();
     let (mut frames, mut found, mut worst_ms) = (0, 0, 0.0f64);
@@ -75,7 +75,7 @@ pub fn run(arguments: &Bench, models: Option<&Path>) -> anyhow::Result<()> {
         };
         let packed = pack(&shown);
         if frames == 0 {
-            // Plans are made for the size of the first picture, and memory is taken; that belongs to the start, not to a
+            // The first picture's size determines plans and allocations; those belong to the start, not to a
             // frame.
             spare = decode::yuyv(&packed, shown.width(), shown.height(), 0, None);
             analyzer.analyze(&shown)?;
@@ -213,7 +213,7 @@ fn pack(frame: &Frame) -> Vec<u8> {
     packed
 }
 
-/// The most memory held so far, as the kernel says.
+/// The peak memory so far, from the kernel.
 fn peak_rss_mb() -> anyhow::Result<f64> {
     let status = std::fs::read_to_string("/proc/self/status").context("/proc/self/status")?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));

@@ -1,5 +1,5 @@
-//! `lectern eval`: what the detector and the classifier say of single pictures, and the tracker of a recording's, one JSON
-//! line each.
+//! `lectern eval`: prints the results of the detector and the classifier for single pictures, and of the tracker for a
+//! recording's, one JSON line each.
 
 use std::borrow::Cow;
 use std::io::Write;
@@ -16,15 +16,15 @@ use crate::cli::{Eval, EvalClassify, EvalDetect, EvalTrack};
 use crate::clock::cpu_time;
 use crate::expression::Expression;
 use crate::help::Explained;
-use crate::logging::printable::complain;
-use crate::vision::baseline::RestingFace;
+use crate::logging::printable::print_error;
+use crate::vision::baseline::NeutralBaseline;
 use crate::vision::classifier::{Classifier, Probabilities};
 use crate::vision::geometry::{Face, View};
 use crate::vision::models::ModelStore;
 use crate::vision::mtcnn::Detector;
-use crate::vision::{Analyzer, Faces, Region, Seen, Stage};
+use crate::vision::{Analyzer, FaceResult, Faces, Region, Stage};
 
-/// The longer side that pictures are scaled to before faces are looked for, in pixels.
+/// The longer side that pictures are scaled to before the search, in pixels.
 const LONGER_SIDE: f64 = 640.0;
 
 /// Seconds from one picture to the next of `--person`.
@@ -112,11 +112,11 @@ fn classify(arguments: &EvalClassify, store: &ModelStore) -> anyhow::Result<()> 
         Some(file) => Classifier::from_file(file, store)?,
         None => Classifier::new(store)?,
     };
-    let mut person = arguments.person.then(RestingFace::default);
+    let mut person = arguments.person.then(NeutralBaseline::default);
     for_each_picture(&arguments.images, |file, frame| {
         let mut logits = classifier.logits_of_crop(frame)?;
-        if let Some(resting) = &mut person {
-            resting.adapt(&mut logits, classifier.resting(), PERSON_PERIOD_S);
+        if let Some(baseline) = &mut person {
+            baseline.adapt(&mut logits, classifier.neutral_logits(), PERSON_PERIOD_S);
         }
         let probabilities = classifier.probabilities(&logits);
         Ok(serde_json::to_string(&ClassifyLine {
@@ -188,7 +188,7 @@ fn tracked(analyzer: &mut Analyzer, frame: &Frame, t: f64) -> anyhow::Result<Tra
         }
     })?;
     let ended = cpu_time();
-    let faces = analyzer.seen().iter().map(|Seen { bbox, score, .. }| TrackedFace {
+    let faces = analyzer.seen().iter().map(|FaceResult { bbox, score, .. }| TrackedFace {
         bbox: [bbox.x1, bbox.y1, bbox.x2, bbox.y2],
         score: *score,
     });
@@ -215,7 +215,7 @@ fn for_each_picture(
             Ok(frame) => writeln!(out, "{}", line(file, &frame)?).context(STANDARD_OUTPUT)?,
             Err(error) => {
                 unreadable += 1;
-                bar.suspend(|| complain(Explained(&error)));
+                bar.suspend(|| print_error(Explained(&error)));
             }
         }
         bar.inc(1);

@@ -10,13 +10,13 @@ use crate::config::ConfigError;
 use crate::delivery::ProbeError;
 use crate::help::{Causes, Explained, Help, Problem};
 use crate::local_status::Silent;
-use crate::logging::printable::complain;
+use crate::logging::printable::print_error;
 use crate::vision::VisionError;
 use crate::watch::WatchError;
 
 /// Prints an error: a configuration's mistakes one by one, anything else on one line.
 pub fn print(error: &anyhow::Error) {
-    lines(error).iter().for_each(complain);
+    lines(error).iter().for_each(print_error);
 }
 
 /// The same as text, without the program's name.
@@ -37,7 +37,7 @@ fn line(error: &anyhow::Error) -> String {
     }
 }
 
-/// How to fix an error, if it is of a kind that says so.
+/// How to fix an error, if its type has help.
 fn help<'a>(error: &'a (dyn Error + 'static)) -> Option<Cow<'a, str>> {
     fn of<'a, E: Help + 'static>(error: &'a (dyn Error + 'static)) -> Option<Cow<'a, str>> {
         error.downcast_ref::<E>().and_then(Help::help)
@@ -51,7 +51,7 @@ fn help<'a>(error: &'a (dyn Error + 'static)) -> Option<Cow<'a, str>> {
         .or_else(|| of::<ProbeError>(error))
         .or_else(|| of::<Silent>(error))
         .or_else(|| {
-            // What an I/O error was made of; its `source` is the cause of that.
+            // An I/O error wraps a `Problem`, which its `source` skips.
             error.downcast_ref::<io::Error>()?.get_ref()?.downcast_ref::<Problem>()?.help()
         })
 }

@@ -2,15 +2,15 @@
 
 pub mod aim;
 pub mod analyze;
+mod atomic_file;
 pub mod bench;
 pub mod check;
 #[cfg(feature = "demo")]
 pub mod demo;
+mod detection_range;
 pub mod eval;
 pub mod explain;
 mod outputs;
-mod placed;
-mod reach;
 mod reload;
 pub mod report;
 pub mod run;
@@ -24,11 +24,11 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::camera::v4l2::V4l2;
-use crate::camera::{CameraError, FrameSource, Live, rotated};
+use crate::camera::{CameraError, FrameSource, LoopedRecording, rotated};
 use crate::config::{CameraSource, MIN_FRAMES, MIN_SECONDS, Settings};
 use crate::help::{Help, Problem};
 
-/// What could not be written, for an error's first line.
+/// The context of an error while writing to standard output.
 const STANDARD_OUTPUT: &str = "standard output cannot be written";
 
 /// A progress bar on standard error, hidden where that is no terminal; without a length it counts.
@@ -39,7 +39,7 @@ fn progress_bar(length: Option<u64>, unit: &str) -> ProgressBar {
     bar
 }
 
-/// How a progress bar looks, with a length or without.
+/// The style of a progress bar, with a length or without.
 fn progress_style(has_length: bool, unit: &str) -> ProgressStyle {
     let template = match has_length {
         true => "{msg} {wide_bar} {pos}/{len} UNIT, {eta} left",
@@ -81,7 +81,7 @@ impl Help for UsageError {
     }
 }
 
-/// How to end what [`short_windows`] warns of.
+/// The advice for the warning of [`short_windows`].
 const REMOVE_ALLOW_SHORT: &str = "remove window.allow_short, unless this is a test";
 
 /// The warning about a camera's windows that are too short to be aggregates.
@@ -94,11 +94,11 @@ fn short_windows(settings: &Settings) -> String {
     )
 }
 
-/// Opens what `camera.device` names. A camera that is away is not an error: the watch waits for it.
+/// Opens what `camera.device` names. An absent camera is not an error: the watch retries it.
 fn open_camera(settings: &Settings) -> Result<Box<dyn FrameSource>, CameraError> {
     let camera = &settings.camera;
     let source: Box<dyn FrameSource> = match &camera.source {
-        CameraSource::Recording(path) => Box::new(Live::new(path, settings.rate_hz)),
+        CameraSource::Recording(path) => Box::new(LoopedRecording::new(path, settings.rate_hz)),
         CameraSource::Device(device) => {
             Box::new(V4l2::new(device, camera.width, camera.height, settings.rate_hz))
         }

@@ -9,10 +9,10 @@ use super::UsageError;
 use crate::camera::stills;
 use crate::help::Problem;
 
-/// How many links to links are followed, as the kernel does.
-const MOST_LINKS: usize = 40;
+/// How many nested links are followed, as in the kernel.
+const MAX_LINKS: usize = 40;
 
-/// What a name stands for.
+/// What a path refers to.
 #[derive(PartialEq, Eq)]
 enum Identity {
     /// A file, by device and inode: the same through symbolic and hard links.
@@ -21,7 +21,7 @@ enum Identity {
     Absent(PathBuf, OsString),
 }
 
-/// Looks at all names before anything is opened.
+/// Checks all paths before any of them is opened.
 ///
 /// # Errors
 /// [`UsageError`] when an output is an input, the same file as another output, or no file that can be written.
@@ -32,26 +32,26 @@ pub(super) fn check<'a>(
     let mut known: Vec<(Identity, String)> = Vec::new();
     for (option, path) in outputs {
         let Some(path) = *path else { continue };
-        let told = |what: String, help: &'static str| {
+        let refused = |what: String, help: &'static str| {
             let problem = Problem::new(what).of(format_args!("{option} {}:", path.display()));
             UsageError::new(problem.with_help(help))
         };
         if let Ok(kind) = fs::metadata(path).map(|metadata| metadata.file_type()) {
             if kind.is_dir() {
-                return Err(told("is a folder".to_owned(), "name a file in it"));
+                return Err(refused("is a folder".to_owned(), "name a file in it"));
             }
-            // A terminal, /dev/null or a pipe takes whatever is written.
+            // A terminal, /dev/null or a pipe accepts any output.
             if kind.is_socket() || kind.is_block_device() {
-                return Err(told("is no file".to_owned(), "name one that can be written"));
+                return Err(refused("is no file".to_owned(), "name one that can be written"));
             }
         }
         let Some(identity) = identity(path) else { continue };
         if let Some(input) = inputs.clone().find(|input| reads(input, &identity)) {
             let input = input.display();
-            return Err(told(format!("would overwrite the input {input}"), "name another file"));
+            return Err(refused(format!("would overwrite the input {input}"), "name another file"));
         }
         if let Some((_, other)) = known.iter().find(|(known, _)| *known == identity) {
-            return Err(told(format!("is the same file as {other}"), "name another one"));
+            return Err(refused(format!("is the same file as {other}"), "name another one"));
         }
         known.push((identity, format!("{option} {}", path.display())));
     }
@@ -76,14 +76,14 @@ fn reads(input: &Path, output: &Identity) -> bool {
     }
 }
 
-/// What `path` stands for; none for what is no regular file, or in no folder.
+/// What `path` refers to; none for what is no regular file, or has no existing folder.
 fn identity(path: &Path) -> Option<Identity> {
     match fs::metadata(path) {
         Ok(metadata) => metadata.is_file().then(|| Identity::File(metadata.dev(), metadata.ino())),
         Err(_) => {
             // Perhaps a link to what is not there.
             let mut path = path.to_owned();
-            for _ in 0..MOST_LINKS {
+            for _ in 0..MAX_LINKS {
                 let Ok(target) = fs::read_link(&path) else { break };
                 path = path.parent()?.join(target);
             }

@@ -1,5 +1,5 @@
-//! A reload while the watch goes on: a new configuration is tried first, and only one that everything accepts ends the
-//! watch. The old one is in use until then.
+//! Reloading during the watch: a new configuration is tried first, and ends the watch only when all of it is accepted. The
+//! old one is in use until then.
 //!
 //! ```text
 //! deliver thread: SIGHUP ─▶ read and validate ─▶ load the networks ─▶ Candidate
@@ -18,16 +18,16 @@ use crate::camera::{CameraError, Capture, Frame, FrameSource};
 use crate::clock::Stop;
 use crate::config::{CameraSource, Settings};
 use crate::logging::events;
-use crate::systemd::health::Equipment;
+use crate::systemd::health::DeviceInfo;
 use crate::systemd::notify;
 use crate::vision::models::ModelStore;
 use crate::vision::{Analyzer, VisionError};
 
-/// What a configuration asks for beside the camera, ready for use.
+/// A configuration with its networks loaded; its camera is not open yet.
 pub(super) struct Prepared {
     pub(super) settings: Settings,
     pub(super) analyzer: Analyzer,
-    pub(super) equipment: Equipment,
+    pub(super) device_info: DeviceInfo,
 }
 
 impl Prepared {
@@ -35,25 +35,25 @@ impl Prepared {
     pub(super) fn new(settings: Settings, models: Option<&Path>) -> Result<Self, VisionError> {
         let store = ModelStore::open(models)?;
         let analyzer = Analyzer::new(&store, None, settings.analysis)?;
-        let equipment = Equipment {
+        let device_info = DeviceInfo {
             camera: settings.camera.source.to_string(),
             frames_per_second_wanted: settings.rate_hz,
             models: store.hashes(),
         };
-        Ok(Self { settings, analyzer, equipment })
+        Ok(Self { settings, analyzer, device_info })
     }
 }
 
-/// What signals have asked of the watch.
+/// Requests that signals made of the watch.
 #[derive(Clone, Default)]
-pub(super) struct Requests(Arc<Mutex<Asked>>);
+pub(super) struct Requests(Arc<Mutex<Pending>>);
 
 #[derive(Default)]
-struct Asked {
-    /// Ends the watch that runs now.
+struct Pending {
+    /// Ends the current watch.
     stop: Stop,
-    /// The process is to end; that is not taken back.
-    leave: bool,
+    /// The process is to end; never reset.
+    ends: bool,
     /// A configuration to try.
     candidate: Option<Box<Prepared>>,
     /// A configuration that is to be used from now on.
@@ -61,31 +61,31 @@ struct Asked {
 }
 
 impl Requests {
-    /// A watch begins, which this ends.
+    /// A watch begins, which later requests end through `stop`.
     pub(super) fn begin(&self, stop: &Stop) {
-        let mut asked = self.lock();
-        asked.stop = stop.clone();
-        if asked.leave {
+        let mut pending = self.lock();
+        pending.stop = stop.clone();
+        if pending.ends {
             stop.set();
         }
     }
 
-    /// The process is to end.
-    pub(super) fn leave(&self) {
-        let mut asked = self.lock();
-        asked.leave = true;
-        asked.stop.set();
+    /// Ends the process.
+    pub(super) fn stop(&self) {
+        let mut pending = self.lock();
+        pending.ends = true;
+        pending.stop.set();
     }
 
-    /// A configuration is to be tried. One that was not tried yet is forgotten.
+    /// Offers a configuration to try; replaces one that was not tried yet.
     pub(super) fn try_out(&self, candidate: Prepared) {
         self.lock().candidate = Some(Box::new(candidate));
     }
 
-    /// What the watch ended for, unless the process is to end.
+    /// The configuration for which the watch ended, unless the process is to end.
     pub(super) fn accepted(&self) -> Option<Box<Prepared>> {
-        let mut asked = self.lock();
-        if asked.leave { None } else { asked.accepted.take() }
+        let mut pending = self.lock();
+        if pending.ends { None } else { pending.accepted.take() }
     }
 
     fn candidate(&self) -> Option<Box<Prepared>> {
@@ -94,18 +94,18 @@ impl Requests {
 
     fn accept(&self, candidate: Box<Prepared>) {
         notify::reloading();
-        let mut asked = self.lock();
-        asked.accepted = Some(candidate);
-        asked.stop.set();
+        let mut pending = self.lock();
+        pending.accepted = Some(candidate);
+        pending.stop.set();
     }
 
-    fn lock(&self) -> MutexGuard<'_, Asked> {
+    fn lock(&self) -> MutexGuard<'_, Pending> {
         // Each part is replaced as a whole, so a poisoned lock is still good.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// A camera that another one can take the place of while it is in use.
+/// A camera that can be replaced while it is in use.
 pub(super) struct Exchangeable {
     requests: Requests,
     /// What is in use.
@@ -115,7 +115,7 @@ pub(super) struct Exchangeable {
     next: Option<Box<dyn FrameSource>>,
 }
 
-/// In the place of a camera that was closed so that it can be opened with other settings.
+/// Placeholder for a camera that was closed so that it can be opened with other settings.
 struct Closed;
 
 impl FrameSource for Closed {
@@ -147,7 +147,7 @@ impl Exchangeable {
         }
         let shares_device = is_same_device(&self.settings, &candidate.settings);
         if shares_device {
-            // A driver gives one stream at a time.
+            // A driver provides one stream at a time.
             self.source = Box::new(Closed);
         }
         match open_camera(&candidate.settings) {

@@ -21,29 +21,29 @@ use crate::local_status::{StatusFile, StatusWriter};
 use crate::logging::events;
 use crate::process::hardening;
 use crate::process::signals::{self, OnRequest, Request, Signals};
-use crate::systemd::health::{Equipment, Health, Pulse};
+use crate::systemd::health::{DeviceInfo, Health, Watchdog};
 use crate::systemd::notify;
 use crate::watch::{At, Observer, Watch};
 use crate::window::{Grid, MinuteRecord};
 
-/// Where systemd says that this daemon's runtime directory is.
+/// The variable in which systemd passes the runtime directory.
 const RUNTIME_DIRECTORY: &str = "RUNTIME_DIRECTORY";
 
-/// Watches and publishes until SIGTERM or SIGINT; takes over a new configuration on SIGHUP.
+/// Watches and publishes until SIGTERM or SIGINT; reloads the configuration on SIGHUP.
 ///
 /// # Errors
 /// When the configuration is wrong, the camera cannot be used, a network cannot be loaded, or windows could not
 /// be delivered before the end.
 pub fn run(arguments: &Run, models: Option<&Path>) -> anyhow::Result<()> {
-    // Before anything takes its time, for a SIGHUP that nobody hears would end the process.
-    let (event_loop, signals) = hear_signals().context("no event loop")?;
+    // Before any slow step: an unhandled SIGHUP would end the process.
+    let (event_loop, signals) = listen_for_signals().context("no event loop")?;
     hardening::lock_memory();
     let settings = Settings::load(&arguments.config)?;
     for problem in settings.unreadable_files() {
         log::warn!("{}; looked for again at each connection", Causes(&problem));
     }
     warn_of_short_windows(&settings);
-    let Prepared { mut settings, mut analyzer, equipment } = Prepared::new(settings, models)?;
+    let Prepared { mut settings, mut analyzer, device_info } = Prepared::new(settings, models)?;
     let requests = Requests::default();
     let mut camera = Exchangeable::open(&settings, requests.clone())?;
 
@@ -53,20 +53,20 @@ pub fn run(arguments: &Run, models: Option<&Path>) -> anyhow::Result<()> {
     let mut stop = Stop::default();
     requests.begin(&stop);
     let status = StatusFile::default();
-    let (setup, pulse) = plan(&settings, equipment, &stop, &status);
+    let (setup, watchdog) = plan(&settings, device_info, &stop, &status);
     let setup = Setup { identity: Identity { boot: spool.boot().to_owned(), ..setup.identity }, ..setup };
     let on_request = on_request(arguments.config.clone(), models.map(Path::to_owned), requests.clone());
     let (reports, thread) = setup
-        .start_on(spool, event_loop, signals::heard(signals, on_request))
+        .start_on(spool, event_loop, signals::handle(signals, on_request))
         .context("the deliver thread did not start")?;
-    let mut reporter = Reporter { reports, state: State::Starting, pulse, told_of_pause: false };
+    let mut reporter = Reporter { reports, state: State::Starting, watchdog, pause_logged: false };
     notify::ready();
     let outcome = loop {
         let grid = Grid { seconds: settings.window_seconds, origin: Timestamp::UNIX_EPOCH };
         let (clock, rate_hz) = (&SystemClock, settings.rate_hz);
         let watch = Watch { clock, stop: &stop, grid, rate_hz, evenly: false, first_seq: seq };
         let outcome = watch.run(&mut camera, &mut analyzer, &mut reporter);
-        // An error ends the process, whatever else was asked for.
+        // An error ends the process, whatever else was requested.
         let accepted = if outcome.is_ok() { requests.accepted() } else { None };
         let Some(new) = accepted else { break outcome };
         let old = std::mem::replace(&mut settings, new.settings);
@@ -74,17 +74,17 @@ pub fn run(arguments: &Run, models: Option<&Path>) -> anyhow::Result<()> {
         camera.exchange(&settings);
         stop = Stop::default();
         requests.begin(&stop);
-        let (setup, pulse) = plan(&settings, new.equipment, &stop, &status);
+        let (setup, watchdog) = plan(&settings, new.device_info, &stop, &status);
         let Some(next) = reporter.reports.reload(setup, other_spool(&old, &settings)) else { break outcome };
         seq = next;
-        (reporter.pulse, reporter.told_of_pause) = (pulse, false);
+        (reporter.watchdog, reporter.pause_logged) = (watchdog, false);
         warn_of_short_windows(&settings);
         log_settings(&settings);
         events::reloaded();
         notify::ready();
     };
     notify::stopping();
-    // The camera's light goes out now, not when the broker has everything.
+    // Turns the camera's light off now, not after the delivery.
     drop(camera);
     reporter.enter(State::Stopping);
     drop(reporter);
@@ -101,8 +101,8 @@ pub fn run(arguments: &Run, models: Option<&Path>) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// An event loop that hears SIGTERM, SIGINT and SIGHUP from now on.
-fn hear_signals() -> std::io::Result<(EventLoop, Signals)> {
+/// An event loop that handles SIGTERM, SIGINT and SIGHUP from now on.
+fn listen_for_signals() -> std::io::Result<(EventLoop, Signals)> {
     let event_loop = EventLoop::new()?;
     let signals = event_loop.within(Signals::listen)?;
     Ok((event_loop, signals))
@@ -131,7 +131,7 @@ fn warn_of_short_windows(settings: &Settings) {
     }
 }
 
-/// What of the configuration a spool depends on.
+/// The settings that a spool depends on.
 fn kept_in(settings: &Settings) -> (Option<&Path>, u32, u32) {
     (settings.spool_directory.as_deref(), settings.keep_days, settings.window_seconds)
 }
@@ -141,7 +141,7 @@ fn other_spool(old: &Settings, new: &Settings) -> Option<OpenSpool> {
     if kept_in(old) == kept_in(new) {
         return None;
     }
-    // What waits in a folder that is not named any more stays there.
+    // Records in a folder that is no longer configured stay there.
     if let Some(left) = old.spool_directory.as_deref().filter(|_| old.spool_directory != new.spool_directory)
     {
         log::warn!(
@@ -153,7 +153,7 @@ fn other_spool(old: &Settings, new: &Settings) -> Option<OpenSpool> {
     Some(Box::new(move || open_spool(&settings).map_err(Into::into)))
 }
 
-/// Opens the spool with what an earlier run left in it.
+/// Opens the spool with the records of earlier runs.
 fn open_spool(settings: &Settings) -> anyhow::Result<Spool> {
     let capacity = u64::from(settings.keep_days) * 86_400 / u64::from(settings.window_seconds);
     // systemd gives several, separated by colons, where a unit names several; ours names one.
@@ -163,11 +163,11 @@ fn open_spool(settings: &Settings) -> anyhow::Result<Spool> {
         .context("no random bytes for the boot's name")
 }
 
-/// What a configuration asks of the deliver thread, but for the boot's name, which is the spool's; and the pulse that both
-/// threads keep.
-fn plan(settings: &Settings, equipment: Equipment, stop: &Stop, status: &StatusFile) -> (Setup, Pulse) {
+/// The deliver thread's setup for a configuration, without the boot's name, which is the spool's; and the watchdog over both
+/// threads.
+fn plan(settings: &Settings, device_info: DeviceInfo, stop: &Stop, status: &StatusFile) -> (Setup, Watchdog) {
     let window = Duration::from_secs(settings.window_seconds.into());
-    let health = Arc::new(Health::new(Arc::new(SystemClock), window).with(equipment));
+    let health = Arc::new(Health::new(Arc::new(SystemClock), window).with(device_info));
     let setup = Setup {
         broker: settings.broker.clone(),
         topics: settings.topics.clone(),
@@ -179,16 +179,16 @@ fn plan(settings: &Settings, equipment: Equipment, stop: &Stop, status: &StatusF
         stop: stop.clone(),
         monitor: Arc::new(StatusWriter::new(Arc::clone(&health), status)),
     };
-    (setup, Pulse::new(health, notify::watchdog()))
+    (setup, Watchdog::new(health, notify::watchdog()))
 }
 
-/// SIGTERM and SIGINT end the watch. SIGHUP has a new configuration tried, once everything of it but the camera is known to
-/// work: the deliver thread loads the networks, so that the watch misses no frame meanwhile.
+/// SIGTERM and SIGINT end the watch. On SIGHUP the deliver thread loads the new configuration and its networks, so that the
+/// watch misses no frame; if that succeeds, the watch thread tries the camera.
 fn on_request(file: PathBuf, models: Option<PathBuf>, requests: Requests) -> OnRequest {
     Box::new(move |request| match request {
         Request::Stop => {
             log::info!("asked to stop: publishing the open window, then leaving");
-            requests.leave();
+            requests.stop();
         }
         Request::Reload => match load_again(&file, models.as_deref()) {
             Ok(candidate) => requests.try_out(candidate),
@@ -197,8 +197,8 @@ fn on_request(file: PathBuf, models: Option<PathBuf>, requests: Requests) -> OnR
     })
 }
 
-/// Reads a changed configuration. One whose files are missing is refused, for the old one works; at the start they are
-/// waited for.
+/// Reads a changed configuration. One whose files are missing is refused, because the old one works; at the start the
+/// service retries them instead.
 fn load_again(file: &Path, models: Option<&Path>) -> anyhow::Result<Prepared> {
     let settings = Settings::load(file)?;
     match settings.unreadable_files().into_iter().next() {
@@ -207,13 +207,13 @@ fn load_again(file: &Path, models: Option<&Path>) -> anyhow::Result<Prepared> {
     }
 }
 
-/// Hands what the watch sees to the deliver thread, and tells systemd how it goes.
+/// Sends the watch's results to the deliver thread, and its health to systemd.
 struct Reporter {
     reports: Reports,
     state: State,
-    pulse: Pulse,
-    /// Whether it was said that the recording pauses; it does so again in each round.
-    told_of_pause: bool,
+    watchdog: Watchdog,
+    /// Whether the recording's pause was logged; it recurs in each loop of the recording.
+    pause_logged: bool,
 }
 
 impl Reporter {
@@ -222,7 +222,7 @@ impl Reporter {
             self.state = state;
             self.reports.send(Report::State(state));
         }
-        notify::words(&self.pulse.words(match state {
+        notify::send(&self.watchdog.notification(match state {
             State::Starting => "starting",
             State::Watching => "watching",
             State::CameraLost => "camera lost, it is looked for",
@@ -233,15 +233,15 @@ impl Reporter {
 
 impl Observer for Reporter {
     fn frame(&mut self, _at: At, _sightings: Option<&[Sighting]>) {
-        self.pulse.frame();
+        self.watchdog.frame();
         self.enter(State::Watching);
     }
 
     fn missing(&mut self, _offset: Duration) {
-        // The source answered, if without a picture.
-        self.pulse.camera_away();
+        // The source responded, if without a picture.
+        self.watchdog.camera_away();
         self.enter(State::Watching);
-        if !std::mem::replace(&mut self.told_of_pause, true) {
+        if !std::mem::replace(&mut self.pause_logged, true) {
             log::warn!(
                 "the recording in camera.device has stretches without a picture; their frames are not counted"
             );
@@ -249,12 +249,12 @@ impl Observer for Reporter {
     }
 
     fn camera_lost(&mut self) {
-        // That it is back is told by the next frame.
+        // The next frame reports that it is back.
         self.camera_away();
     }
 
     fn camera_away(&mut self) {
-        self.pulse.camera_away();
+        self.watchdog.camera_away();
         self.enter(State::CameraLost);
     }
 
@@ -263,7 +263,7 @@ impl Observer for Reporter {
     }
 
     fn window(&mut self, record: MinuteRecord) {
-        self.pulse.window();
+        self.watchdog.window();
         self.reports.send(Report::Record(record.as_aggregate()));
     }
 }

@@ -1,4 +1,4 @@
-//! Tables as spreadsheets write them: their encodings, separators, line ends and dates, and cells that they would take for formulas.
+//! Tables as spreadsheets write them: their encodings, separators, line ends and dates, and cells that they would read as formulas.
 
 use csv::StringRecord;
 use jiff::Timestamp;
@@ -9,7 +9,7 @@ use crate::help::Problem;
 /// What may stand between two cells.
 const SEPARATORS: [char; 3] = [',', ';', '\t'];
 
-/// What a cell begins with that a spreadsheet takes for a formula.
+/// The first characters of cells that a spreadsheet reads as formulas.
 const FORMULA: [char; 4] = ['=', '+', '-', '@'];
 
 /// The mark with which a spreadsheet shows a cell as text.
@@ -91,13 +91,13 @@ fn decoded(bytes: &[u8]) -> Result<String, Problem> {
     }
 }
 
-/// A cell that no spreadsheet takes for a formula. Numbers stay numbers.
+/// A cell that no spreadsheet reads as a formula. Numbers stay numbers.
 pub(super) fn as_text(cell: &str) -> String {
     let is_number = cell.parse::<f64>().is_ok_and(f64::is_finite);
     if cell.starts_with(FORMULA) && !is_number { format!("{TEXT}{cell}") } else { cell.to_owned() }
 }
 
-/// What [`as_text`] was given.
+/// The inverse of [`as_text`].
 pub(super) fn from_text(cell: &str) -> &str {
     cell.strip_prefix(TEXT).filter(|rest| rest.starts_with(FORMULA)).unwrap_or(cell)
 }
@@ -188,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cell_that_would_be_a_formula_becomes_text_and_comes_back() {
+    fn a_formula_cell_becomes_text_and_is_restored() {
         for (cell, written) in [
             ("=1+1", "'=1+1"),
             ("@me", "'@me"),

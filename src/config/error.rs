@@ -50,7 +50,7 @@ impl ConfigError {
         Self { mistakes }
     }
 
-    /// Each mistake by itself, for printers that give it a line of its own.
+    /// The single mistakes, to print one a line.
     pub fn mistakes(&self) -> impl Iterator<Item = &Mistake> {
         self.mistakes.iter()
     }

@@ -1,4 +1,4 @@
-//! `lectern.toml` as it is written: every key may be absent, and no other key is known.
+//! `lectern.toml` as it is written: every key is optional, and unknown keys are errors.
 
 use toml::de::DeValue;
 

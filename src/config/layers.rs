@@ -1,4 +1,4 @@
-//! Where configuration comes from: the file, the fragments beside it, the environment; later ones win.
+//! The sources of the configuration: the file, the fragments beside it, the environment; later ones win.
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -126,7 +126,7 @@ impl Layers {
         })
     }
 
-    /// Takes one key through its check, whose error says what is allowed: `must be …`.
+    /// Checks one key; the error of `check` describes what is allowed: `must be …`.
     pub(super) fn key<'a, T: Clone + 'a, U, E: Into<Problem>>(
         &'a self,
         name: &str,
@@ -137,14 +137,14 @@ impl Layers {
         check(value).map(Some).map_err(|problem| self.refuse(&place, problem.into().of(name)))
     }
 
-    /// Notes a mistake.
+    /// Records a mistake.
     pub(super) fn refuse(&self, place: &Place, problem: impl Into<Problem>) -> Refused {
         let Place { layer, byte, name } = place;
         self.mistakes.borrow_mut().push((*layer, *byte, Mistake::at(name, problem)));
         Refused
     }
 
-    /// Notes a mistake that is the whole configuration's; it comes last.
+    /// Records a mistake of the whole configuration; it is listed last.
     pub(super) fn refuse_all(&self, problem: impl Into<Problem>) -> Refused {
         let name = self.file.display().to_string();
         self.refuse(&Place { layer: usize::MAX, byte: 0, name }, problem)
@@ -239,7 +239,7 @@ impl Layers {
 }
 
 /// What a text sets, its mistakes with the bytes they begin at, and whether it is TOML to its end. What is no TOML is
-/// reported alone, for whatever the parser makes of the rest was written by nobody.
+/// reported alone, because the parser's other errors are artefacts of it.
 fn parse(text: &str) -> (Fragment, Vec<(usize, Problem)>, bool) {
     let (table, errors) = DeTable::parse_recoverable(text);
     let mut fragment = Fragment::default();

@@ -15,7 +15,7 @@ use crate::delivery::payload::MAX_BASIS_BYTES;
 use crate::delivery::topics::{Topics, check_level, check_root};
 use crate::help::Problem;
 use crate::vision::geometry::size_of;
-use crate::vision::{Analysis, Baseline, Faces, Region, Rotation, SMALLEST_TOLD_PX};
+use crate::vision::{Analysis, Baseline, Faces, MIN_CLASSIFIABLE_PX, Region, Rotation};
 pub use error::{ConfigError, Mistake};
 use fragment::SECTIONS;
 use layers::{Layers, Refused, within};
@@ -25,7 +25,7 @@ pub use window::{MIN_FRAMES, MIN_SECONDS};
 /// What systemd makes of `StateDirectory=lectern`.
 const DEFAULT_SPOOL: &str = "/var/lib/lectern";
 
-/// Width and height of the picture that a camera is asked for where no other is, in pixels.
+/// Default width and height of the picture that is requested from a camera, in pixels.
 pub const DEFAULT_SIZE: (u32, u32) = (1920, 1080);
 
 /// Every key, as `section.key`.
@@ -54,7 +54,7 @@ pub struct Settings {
     pub broker: Broker,
     /// The topics of this device.
     pub topics: Topics,
-    /// `mqtt.discovery`: whether Home Assistant is told of this device.
+    /// `mqtt.discovery`: whether the device publishes discovery messages for Home Assistant.
     pub discovery: bool,
     /// `spool.directory`: where records wait for a broker; none where the default one does not exist.
     pub spool_directory: Option<PathBuf>,
@@ -62,21 +62,21 @@ pub struct Settings {
     pub keep_days: u32,
 }
 
-/// What to look with.
+/// The camera's settings.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Camera {
     /// Device or recording.
     pub source: CameraSource,
-    /// Wanted width in pixels; the driver may choose the nearest.
+    /// Requested width in pixels; the driver may choose the nearest.
     pub width: u32,
-    /// Wanted height in pixels.
+    /// Requested height in pixels.
     pub height: u32,
-    /// By how much its pictures are turned before they are looked at.
+    /// Rotation of its pictures before the analysis.
     pub rotate: Rotation,
 }
 
 impl CameraSource {
-    /// Whether it shows people as they are now, and not a recording.
+    /// Whether it shows people live, and not a recording.
     #[must_use]
     pub fn is_camera(&self) -> bool {
         match self {
@@ -213,7 +213,7 @@ fn rotation(degrees: u32) -> Result<Rotation, String> {
     Rotation::from_degrees(degrees).ok_or_else(|| format!("must be 0, 90, 180 or 270, not {degrees}"))
 }
 
-/// A recording's size is not known here, so only a camera's is held against it.
+/// A recording's size is not available here, so only a camera's is checked against it.
 fn refuse_faces_larger_than_the_picture(layers: &Layers, camera: &Camera, analysis: &Analysis) {
     let (width, height) = camera.rotate.size_of((camera.width, camera.height));
     let (width, height) = size_of(analysis.region, width, height);
@@ -297,7 +297,7 @@ fn basis(layers: &Layers) -> Result<String, Refused> {
 fn analysis(layers: &Layers) -> Result<Analysis, Refused> {
     let default = Analysis::default();
     let min_face_px =
-        layers.key("analysis.min_face_px", |f| &f.analysis.min_face_px, within(SMALLEST_TOLD_PX, 2000));
+        layers.key("analysis.min_face_px", |f| &f.analysis.min_face_px, within(MIN_CLASSIFIABLE_PX, 2000));
     let region = |region| {
         let allowed = "must be [left, top, right, bottom] within 0 and 1 and not empty";
         Region::new(region).ok_or_else(|| format!("{allowed}, not {region:?}"))

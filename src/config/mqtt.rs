@@ -1,4 +1,4 @@
-//! `mqtt.*`: where the broker is, who asks, and the files that this takes.
+//! `mqtt.*`: the broker's address, the credentials, and the files they need.
 
 use std::path::{Path, PathBuf};
 
@@ -7,7 +7,7 @@ use super::suggest::{CREDENTIAL_STORE, KEY_CREDENTIAL, PASSWORD_CREDENTIAL};
 use crate::delivery::{Address, Broker, MAX_USERNAME_BYTES, Tls, is_open_to_others, open_to_others};
 use crate::help::Problem;
 
-/// What is asked for where no URL is written: a broker on the device itself.
+/// The default URL: a broker on the device itself.
 const DEFAULT_PORT: u16 = 1883;
 
 /// The broker and the login, without a client id, which is the topics'.
@@ -24,7 +24,7 @@ pub(super) fn broker(layers: &Layers) -> Result<Broker, Refused> {
         let problem = Problem::new("mqtt.password_file is of no use without mqtt.username");
         layers.refuse(&at.place, problem.with_help("set mqtt.username"));
     }
-    // A URL that is wrong does not say whether TLS was meant.
+    // With an invalid URL it is unclear whether TLS is used.
     let tls = match &address {
         Ok(address) => tls_files(layers, address.as_ref().is_some_and(|address| address.tls)),
         Err(refused) => Err(*refused),
@@ -42,8 +42,8 @@ pub(super) fn broker(layers: &Layers) -> Result<Broker, Refused> {
 }
 
 /// The files of `mqtts://`; none for `mqtt://`, which can use none of them.
-fn tls_files(layers: &Layers, wanted: bool) -> Result<Option<Tls>, Refused> {
-    if !wanted {
+fn tls_files(layers: &Layers, enabled: bool) -> Result<Option<Tls>, Refused> {
+    if !enabled {
         let files = [
             ("mqtt.ca", layers.last(|f| &f.mqtt.ca)),
             ("mqtt.client_cert", layers.last(|f| &f.mqtt.client_cert)),
@@ -79,8 +79,8 @@ fn tls_files(layers: &Layers, wanted: bool) -> Result<Option<Tls>, Refused> {
     Ok(Some(Tls { ca: ca?.map(PathBuf::from), identity }))
 }
 
-/// The file of a credential that systemd gave to this process, or else the one that it would give to the service:
-/// `lectern check` is run by hand and is to see what the daemon sees.
+/// The file of a credential that systemd passed to this process, or else the one that it would pass to the service: a manual
+/// `lectern check` must use the daemon's credentials.
 fn credential(name: &str) -> Option<PathBuf> {
     let given = std::env::var_os("CREDENTIALS_DIRECTORY").map(|folder| Path::new(&folder).join(name));
     let stored = Path::new(CREDENTIAL_STORE).join(format!("lectern.{name}"));

@@ -1,9 +1,9 @@
-//! What somebody may have meant who wrote a key that there is none of.
+//! Suggestions for unknown keys.
 
 use super::fragment::SECTIONS;
 use crate::help::Problem;
 
-/// Where systemd looks for the credentials of the unit.
+/// systemd's folder for the credentials of the unit.
 pub(super) const CREDENTIAL_STORE: &str = "/etc/credstore";
 
 /// The systemd credential that holds the MQTT password.
@@ -25,7 +25,7 @@ pub(super) fn unknown_section(section: &str) -> Problem {
         return problem;
     }
     let sections = SECTIONS.iter().map(|(name, _)| *name);
-    // Whoever forgot the section wrote a key at the top.
+    // A key at the top level, without its section.
     let known = SECTIONS.iter().find(|(_, keys)| keys.contains(&section));
     match (known, nearest(section, sections.clone())) {
         (Some((name, _)), _) => problem.with_help(format!("did you mean `{name}.{section}`?")),
@@ -80,7 +80,7 @@ fn problem_with_secret(written: &str) -> Problem {
 
 /// Where a secret belongs, if this is the name of one.
 fn secret(key: &str, problem: Problem) -> Option<Problem> {
-    // A mistyped one too, where it is long enough to be told from other words.
+    // A mistyped key too, if it is long enough to be unambiguous.
     if SECRETS.iter().any(|name| *name == key || (name.len() >= 6 && distance(name, key) <= 1)) {
         return Some(problem.with_help(format!(
             "put the password into {CREDENTIAL_STORE}/lectern.{PASSWORD_CREDENTIAL} (owner root, mode 0600), or name a \
@@ -135,20 +135,20 @@ mod tests {
 
     #[test]
     fn distances_count_the_mistakes_of_typing() {
-        for (a, b, wanted) in [
+        for (a, b, expected) in [
             ("", "abc", 3),
             ("rate_hz", "rate_hz", 0),
             ("raet_hz", "rate_hz", 1),
             ("ratehz", "rate_hz", 1),
             ("lead", "deal", 2),
         ] {
-            assert_eq!((distance(a, b), distance(b, a)), (wanted, wanted), "{a} {b}");
+            assert_eq!((distance(a, b), distance(b, a)), (expected, expected), "{a} {b}");
         }
     }
 
     #[test]
     fn what_was_meant_is_suggested() {
-        for (section, key, wanted) in [
+        for (section, key, expected) in [
             ("camera", "devcie", "did you mean `camera.device`?"),
             ("analysis", "rate", "did you mean `analysis.rate_hz`?"),
             ("analysis", "min-face-px", "did you mean `analysis.min_face_px`?"),
@@ -156,14 +156,14 @@ mod tests {
             ("mqtt", "user", "did you mean `mqtt.username`?"),
             ("window", "length", "the keys of [window] are seconds, allow_short"),
         ] {
-            assert_eq!(unknown_key(section, key).help().unwrap(), wanted);
+            assert_eq!(unknown_key(section, key).help().unwrap(), expected);
         }
-        for (section, wanted) in [
+        for (section, expected) in [
             ("windows", "did you mean `window`?"),
             ("rate_hz", "did you mean `analysis.rate_hz`?"),
             ("xyzzy", "the sections are device, deployment, camera, analysis, window, mqtt, spool"),
         ] {
-            assert_eq!(unknown_section(section).help().unwrap(), wanted);
+            assert_eq!(unknown_section(section).help().unwrap(), expected);
         }
         assert_eq!(unknown_variable("CAMRA_WIDTH").help().unwrap(), "did you mean `LECTERN_CAMERA_WIDTH`?");
     }

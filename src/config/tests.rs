@@ -51,7 +51,7 @@ fn later_layers_win() {
 }
 
 #[test]
-fn a_bad_value_is_refused_with_its_place_and_what_is_allowed() {
+fn a_bad_value_is_refused_with_place_and_range() {
     let cases = [
         (
             "[analysis]\nrate_hz = 99.0\n",
@@ -138,21 +138,25 @@ fn a_password_file_open_to_others_is_refused() {
     let text = format!("{GOOD}[mqtt]\nusername = \"u\"\npassword_file = \"{}\"\n", file.path().display());
     let settings = load(&[("lectern.toml", &text)], &[]).unwrap();
     assert_eq!(settings.broker.login, Some(("u".to_owned(), Some(file.path().to_owned()))));
-    let nobody = text.replace("username = \"u\"\n", "");
-    assert!(load(&[("lectern.toml", &nobody)], &[]).unwrap_err().contains("of no use without mqtt.username"));
+    let without_user = text.replace("username = \"u\"\n", "");
+    assert!(
+        load(&[("lectern.toml", &without_user)], &[])
+            .unwrap_err()
+            .contains("of no use without mqtt.username")
+    );
     std::fs::set_permissions(file.path(), std::fs::Permissions::from_mode(0o644)).unwrap();
     assert!(load(&[("lectern.toml", &text)], &[]).unwrap_err().contains("is open to others"));
 }
 
 #[test]
-fn a_file_that_is_not_there_yet_is_told_and_no_mistake() {
+fn a_missing_file_is_reported_and_no_mistake() {
     let text = format!(
         "{GOOD}[mqtt]\nurl = \"mqtts://x\"\nusername = \"u\"\npassword_file = \"/none/password\"\nca = \"/none/ca.pem\"\n\
          client_cert = \"/dev/null\"\nclient_key = \"/none/key\"\n"
     );
     let settings = load(&[("lectern.toml", &text)], &[]).unwrap();
-    let told = settings.unreadable_files();
-    let keys: Vec<_> = told.iter().map(ToString::to_string).collect();
+    let reported = settings.unreadable_files();
+    let keys: Vec<_> = reported.iter().map(ToString::to_string).collect();
     assert_eq!(
         keys,
         ["mqtt.password_file /none/password", "mqtt.ca /none/ca.pem", "mqtt.client_key /none/key"]
@@ -160,7 +164,7 @@ fn a_file_that_is_not_there_yet_is_told_and_no_mistake() {
 }
 
 #[test]
-fn what_would_not_fit_a_packet_is_refused_with_its_line_and_what_is_allowed() {
+fn what_exceeds_a_packet_is_refused_with_its_line() {
     let root = |levels: usize| "x/".repeat(levels) + "y";
     let with = |key: &str, value: &str| {
         load(&[("lectern.toml", GOOD), ("lectern.d/x.toml", &format!("[mqtt]\n{key} = \"{value}\"\n"))], &[])
@@ -215,7 +219,7 @@ fn a_password_at_the_wrong_place_is_never_repeated() {
         ] {
             // A user name that is one is accepted.
             if let Err(error) = load(&[("lectern.toml", &text)], &[]) {
-                // A key is named; whoever writes a password there has it in no error of a value.
+                // The error names the key; a password written there appears in no error of a value.
                 let error = error.replace("mqtt.Xyzzy-42 is not a key", "");
                 assert!(!error.contains(CANARY), "{text}\n{error}");
             }
@@ -250,7 +254,7 @@ fn all_mistakes_are_reported_in_the_order_of_the_files() {
     )
     .unwrap_err();
     let places: Vec<_> = error.lines().map(|line| line.split(" ").next().unwrap()).collect();
-    let wanted = [
+    let expected = [
         "lectern.toml:2:",
         "lectern.toml:4:",
         "lectern.toml:5:",
@@ -262,7 +266,7 @@ fn all_mistakes_are_reported_in_the_order_of_the_files() {
         "lectern.toml:",
         "lectern.toml:",
     ];
-    assert_eq!(places, wanted, "{error}");
+    assert_eq!(places, expected, "{error}");
     assert!(error.contains("camera.devcie is not a key; did you mean `camera.device`?"), "{error}");
     assert!(error.contains("put the password into /etc/credstore/lectern.mqtt-password"), "{error}");
     assert!(error.contains("did you mean `LECTERN_SPOOL_DIRECTORY`?"), "{error}");
@@ -273,7 +277,7 @@ fn all_mistakes_are_reported_in_the_order_of_the_files() {
 }
 
 #[test]
-fn what_is_no_toml_hides_no_mistake_of_another_file_and_is_no_missing_key() {
+fn broken_toml_hides_no_mistake_of_another_file() {
     let error = load(&[("lectern.toml", "[camera\n"), ("lectern.d/10.toml", "[window]\nseconds = 7\n")], &[]);
     let error = error.unwrap_err();
     assert!(error.starts_with("lectern.toml:1: "), "{error}");

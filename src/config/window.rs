@@ -8,7 +8,7 @@ use crate::rate::{DEFAULT_HZ, RANGE_HZ};
 pub const MIN_SECONDS: u32 = 60;
 
 /// The fewest frames that a window of a camera expects without `window.allow_short`. With fewer a record would say how
-/// somebody looked at a moment, and not how often each expression was seen.
+/// a person's expression at one moment, and not how often each expression occurred.
 pub const MIN_FRAMES: u32 = 30;
 
 /// A sum of frames may be off by this, because rates such as 0.1 have no exact binary form.
@@ -16,8 +16,8 @@ const ROUNDING: f64 = 1e-6;
 
 const DEFAULT_SECONDS: u32 = 60;
 
-/// `window.seconds`, `analysis.rate_hz`, and, where it is known whether `camera.device` is a camera, whether a camera's windows are shorter than an aggregate, as
-/// `window.allow_short` permits.
+/// `window.seconds`, `analysis.rate_hz`, and whether a camera's windows are shorter than an aggregate, as `window.allow_short`
+/// permits; the latter only if `camera.device` is valid.
 pub(super) fn window(
     layers: &Layers,
     is_camera: Option<bool>,

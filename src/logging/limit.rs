@@ -10,18 +10,18 @@ use lectern_delivery::outage::{LINES, WINDOW};
 
 use crate::clock::{BootTime, Clock, SystemClock};
 
-/// Events that are counted where they happen, in pairs (see [`lectern_delivery::outage`]): here one line of a pair would be heard
+/// Events whose source limits them in pairs (see [`lectern_delivery::outage`]): a limit here could pass one line of a pair
 /// without the other.
 const COUNTED_ELSEWHERE: [&str; 2] = [BROKER_LOST, BROKER_BACK];
 
-/// A logger that hears no place in the source more than [`LINES`] times in [`WINDOW`], as outages are told. What is asked for with
-/// `debug` or `trace` is not limited.
+/// A logger that passes at most [`LINES`] lines per source line in each [`WINDOW`], the limit for outages too. Lines at `debug`
+/// and `trace` are not limited.
 pub(super) struct Limited<L> {
     inner: L,
     places: Mutex<HashMap<(String, u32), Place>>,
 }
 
-/// What one place has said.
+/// The lines that one place in the source logged in its current window.
 #[derive(Debug, Clone, Copy)]
 struct Place {
     since: BootTime,
@@ -47,7 +47,7 @@ impl<L: Log> Limited<L> {
     }
 
     fn admit(&self, record: &Record<'_>) -> Option<u32> {
-        // Lines of the source, not words, which may hold something new each time. Their number is bounded.
+        // Keyed by source line and not by message, which may differ each time. The number of source lines is bounded.
         let place = (record.target().to_owned(), record.line().unwrap_or_default());
         let now = SystemClock.boot();
         let mut places = self.places.lock().unwrap_or_else(PoisonError::into_inner);
@@ -89,10 +89,10 @@ mod tests {
     use std::time::Duration;
 
     #[test]
-    fn a_place_that_floods_is_heard_ten_times_and_then_told_of() {
+    fn a_flooding_place_logs_ten_lines_and_then_a_summary() {
         let mut place = Place { since: Duration::ZERO, lines: 0 };
-        let heard = (0..500).filter(|second| place.admit(Duration::from_secs(*second)).is_some()).count();
-        assert_eq!(heard, 10);
+        let admitted = (0..500).filter(|second| place.admit(Duration::from_secs(*second)).is_some()).count();
+        assert_eq!(admitted, 10);
         assert_eq!(place.admit(Duration::from_secs(700)), Some(490));
         assert_eq!(place.admit(Duration::from_secs(701)), Some(0));
     }
@@ -109,14 +109,14 @@ mod tests {
     }
 
     #[test]
-    fn the_end_of_an_outage_that_was_told_is_never_swallowed() {
-        let heard = |id: &str| {
+    fn the_end_of_a_logged_outage_is_never_dropped() {
+        let admitted = |id: &str| {
             let limited = Limited::new(Count(0.into()));
             let fields = [("MESSAGE_ID", id)];
             let record = Record::builder().level(Level::Info).line(Some(1)).key_values(&fields).build();
             (0..15).for_each(|_| limited.log(&record));
             limited.inner.0.into_inner()
         };
-        assert_eq!((heard(BROKER_BACK), heard(BROKER_LOST), heard("another")), (15, 15, 10));
+        assert_eq!((admitted(BROKER_BACK), admitted(BROKER_LOST), admitted("another")), (15, 15, 10));
     }
 }

@@ -1,12 +1,12 @@
 //! Logging: to the journal where systemd connected us to it, otherwise to standard error.
 //!
-//! What can be heard. Of Lectern itself: what [`VARIABLE`] asks for. Of other crates: warnings at most, whatever it asks
-//! for. Of rumqttc: nothing ever, for its lines hold the packets that a broker sent, and one that sends our CONNECT back
-//! would have the password printed; what goes wrong there is told in our own words (`lectern_delivery`). Of rumqttd, the
-//! demo's broker: nothing, for it names its tracing spans at level error; what fails there is told by the demo. A panic in
-//! another crate is told by its place alone, for its words may hold anything.
+//! What is logged depends on the crate. Lectern's own: what [`VARIABLE`] selects. Other crates: warnings and errors at most,
+//! whatever it selects. rumqttc: nothing, because its lines hold the packets that a broker sent, and a broker that echoes our
+//! CONNECT would get the password printed; `lectern_delivery` logs its errors instead. rumqttd, the demo's broker: nothing,
+//! because it logs its tracing spans at level error; the demo prints its failures. A panic in another crate is logged by its
+//! location alone, because its message may hold anything.
 //!
-//! What is heard is made [`Printable`], message and fields.
+//! The message and fields of each logged record are made [`Printable`].
 
 pub mod events;
 mod limit;
@@ -20,7 +20,7 @@ use log::{Level, LevelFilter, Log, Metadata, Record};
 use systemd_journal_logger::{JournalLog, connected_to_journal};
 
 use limit::Limited;
-use printable::{Printable, complain};
+use printable::{Printable, print_error};
 
 /// Sets what is logged: a level for Lectern itself, or `MODULE=LEVEL,…` for its modules. Without it a daemon logs from
 /// `info` and a command from `warn`.
@@ -28,18 +28,18 @@ pub const VARIABLE: &str = "LECTERN_LOG";
 
 /// Starts logging. None of our lines holds counts or pixels, and none is repeated without end.
 ///
-/// Of the crates in `unheard` nothing is heard, for their lines may hold packets.
-pub fn start(daemon: bool, unheard: &'static [&'static str]) {
-    std::panic::set_hook(Box::new(|panic| complain(describe(panic))));
-    let wanted = std::env::var(VARIABLE).unwrap_or_default();
-    let filter = filter(if daemon { LevelFilter::Info } else { LevelFilter::Warn }, &wanted);
+/// The crates in `silenced` log nothing, because their lines may hold packets.
+pub fn start(daemon: bool, silenced: &'static [&'static str]) {
+    std::panic::set_hook(Box::new(|panic| print_error(describe(panic))));
+    let spec = std::env::var(VARIABLE).unwrap_or_default();
+    let filter = filter(if daemon { LevelFilter::Info } else { LevelFilter::Warn }, &spec);
     let most = filter.filter();
     let logger: Box<dyn Log> = match connected_to_journal().then(JournalLog::new) {
-        Some(Ok(journal)) => Box::new(Guarded { filter, unheard, inner: Limited::new(journal) }),
+        Some(Ok(journal)) => Box::new(Guarded { filter, silenced, inner: Limited::new(journal) }),
         _ => {
             let terminal =
                 env_logger::Builder::new().filter_level(LevelFilter::Trace).format_target(false).build();
-            Box::new(Guarded { filter, unheard, inner: Limited::new(terminal) })
+            Box::new(Guarded { filter, silenced, inner: Limited::new(terminal) })
         }
     };
     if log::set_boxed_logger(logger).is_ok() {
@@ -47,40 +47,40 @@ pub fn start(daemon: bool, unheard: &'static [&'static str]) {
     }
 }
 
-fn filter(level: LevelFilter, wanted: &str) -> Filter {
+fn filter(level: LevelFilter, spec: &str) -> Filter {
     let mut builder = Builder::new();
     builder.filter_level(LevelFilter::Warn);
-    match wanted.parse() {
+    match spec.parse() {
         Ok(own) => builder.filter_module("lectern", own),
-        Err(_) => builder.filter_module("lectern", level).parse(wanted),
+        Err(_) => builder.filter_module("lectern", level).parse(spec),
     };
     builder.build()
 }
 
-/// What a panic is told as.
+/// The log message of a panic.
 fn describe(panic: &PanicHookInfo<'_>) -> String {
     let place = panic.location().map_or_else(String::new, |at| format!(" at {}:{}", at.file(), at.line()));
     // The compiler writes the paths of our own files from the workspace on.
     let ours =
         panic.location().is_some_and(|at| ["src/", "crates/"].iter().any(|from| at.file().starts_with(from)));
-    let words =
-        panic.payload_as_str().filter(|_| ours).map_or_else(String::new, |words| format!(": {words}"));
-    format!("this is a bug: stopped{place}{words}")
+    let message =
+        panic.payload_as_str().filter(|_| ours).map_or_else(String::new, |message| format!(": {message}"));
+    format!("this is a bug: stopped{place}{message}")
 }
 
-/// A logger that hears what it may, in a form that may be printed.
+/// Drops the records of disallowed crates and levels, and escapes the others.
 struct Guarded<L> {
     filter: Filter,
-    unheard: &'static [&'static str],
+    silenced: &'static [&'static str],
     inner: L,
 }
 
 impl<L> Guarded<L> {
-    fn hears(&self, metadata: &Metadata<'_>) -> bool {
+    fn allows(&self, metadata: &Metadata<'_>) -> bool {
         let name = metadata.target().split("::").next().unwrap_or_default();
         let allowed = match name {
             "lectern" | "lectern_delivery" | "lectern_record" | "lectern_vision" => true,
-            _ => !self.unheard.contains(&name) && metadata.level() <= Level::Warn,
+            _ => !self.silenced.contains(&name) && metadata.level() <= Level::Warn,
         };
         allowed && self.filter.enabled(metadata)
     }
@@ -88,12 +88,12 @@ impl<L> Guarded<L> {
 
 impl<L: Log> Log for Guarded<L> {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        self.hears(metadata) && self.inner.enabled(metadata)
+        self.allows(metadata) && self.inner.enabled(metadata)
     }
 
     fn log(&self, record: &Record<'_>) {
-        // The filter may also ask for words.
-        if !self.hears(record.metadata()) || !self.filter.matches(record) {
+        // The filter may also match on the message.
+        if !self.allows(record.metadata()) || !self.filter.matches(record) {
             return;
         }
         let mut fields = Fields(Vec::new());
@@ -125,40 +125,43 @@ mod tests {
     use super::*;
     use std::sync::Mutex;
 
-    fn heard(wanted: &str, target: &str, level: Level) -> bool {
+    fn is_logged(spec: &str, target: &str, level: Level) -> bool {
         let guarded = Guarded {
-            filter: filter(LevelFilter::Info, wanted),
-            unheard: &crate::delivery::CRATES_WITH_PACKETS,
+            filter: filter(LevelFilter::Info, spec),
+            silenced: &crate::delivery::CRATES_WITH_PACKETS,
             inner: (),
         };
-        guarded.hears(&Metadata::builder().target(target).level(level).build())
+        guarded.allows(&Metadata::builder().target(target).level(level).build())
     }
 
     #[test]
     fn a_bare_level_is_lecterns_own() {
-        assert!(heard("", "lectern::watch", Level::Info) && !heard("", "lectern::watch", Level::Debug));
         assert!(
-            heard("debug", "lectern::watch", Level::Debug) && !heard("debug", "tract_core", Level::Debug)
+            is_logged("", "lectern::watch", Level::Info) && !is_logged("", "lectern::watch", Level::Debug)
         );
-        assert!(!heard("off", "lectern::watch", Level::Error));
-        assert!(heard("lectern::watch=debug", "lectern::watch", Level::Debug));
         assert!(
-            heard("", "lectern_delivery::spool", Level::Info)
-                && heard("trace", "lectern_vision", Level::Trace)
+            is_logged("debug", "lectern::watch", Level::Debug)
+                && !is_logged("debug", "tract_core", Level::Debug)
         );
-        assert!(heard("lectern_delivery=debug", "lectern_delivery::spool", Level::Debug));
-        assert!(!heard("lectern_delivery=debug", "lectern_vision::tracker", Level::Debug));
+        assert!(!is_logged("off", "lectern::watch", Level::Error));
+        assert!(is_logged("lectern::watch=debug", "lectern::watch", Level::Debug));
+        assert!(
+            is_logged("", "lectern_delivery::spool", Level::Info)
+                && is_logged("trace", "lectern_vision", Level::Trace)
+        );
+        assert!(is_logged("lectern_delivery=debug", "lectern_delivery::spool", Level::Debug));
+        assert!(!is_logged("lectern_delivery=debug", "lectern_vision::tracker", Level::Debug));
     }
 
     #[test]
-    fn who_logs_packets_is_never_heard_and_others_only_warn() {
-        for wanted in ["", "trace", "rumqttc=trace", "rumqttc::state=trace,trace", "debug,rumqttc=error"] {
+    fn packet_loggers_are_silenced_and_others_only_warn() {
+        for spec in ["", "trace", "rumqttc=trace", "rumqttc::state=trace,trace", "debug,rumqttc=error"] {
             for level in [Level::Error, Level::Debug, Level::Trace] {
-                assert!(!heard(wanted, "rumqttc::state", level) && !heard(wanted, "rumqttd", level));
+                assert!(!is_logged(spec, "rumqttc::state", level) && !is_logged(spec, "rumqttd", level));
             }
         }
-        assert!(heard("", "tract_core", Level::Warn));
-        assert!(!heard("tract_core=trace,rustls=trace", "rustls::client", Level::Info));
+        assert!(is_logged("", "tract_core", Level::Warn));
+        assert!(!is_logged("tract_core=trace,rustls=trace", "rustls::client", Level::Info));
     }
 
     #[derive(Default)]
@@ -179,7 +182,8 @@ mod tests {
 
     #[test]
     fn words_and_fields_from_outside_are_escaped() {
-        let guarded = Guarded { filter: filter(LevelFilter::Info, ""), unheard: &[], inner: Kept::default() };
+        let guarded =
+            Guarded { filter: filter(LevelFilter::Info, ""), silenced: &[], inner: Kept::default() };
         let fields = [("LECTERN_ERROR", "gone\nPRIORITY=0")];
         guarded.log(
             &Record::builder()

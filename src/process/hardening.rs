@@ -16,7 +16,7 @@ pub fn lock_down() -> std::io::Result<()> {
 /// Keeps every page that is touched from now on out of swap, as far as `RLIMIT_MEMLOCK` allows.
 ///
 /// The unit's `MemorySwapMax=0` does the same where the kernel has the memory controller; on a Raspberry Pi it is
-/// off unless asked for, and the unit's `LimitMEMLOCK` makes this work.
+/// off by default, and the unit's `LimitMEMLOCK` makes this work.
 pub fn lock_memory() {
     // Only pages in use, or the whole of each thread's stack would be made resident.
     if let Err(error) = mlockall(MlockAllFlags::CURRENT | MlockAllFlags::FUTURE | MlockAllFlags::ONFAULT) {

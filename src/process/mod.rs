@@ -1,4 +1,4 @@
-//! This process: the signals that it gets, and what keeps its memory to itself.
+//! This process: its signals, and the protection of its memory.
 
 pub mod hardening;
 pub mod signals;

@@ -1,12 +1,12 @@
 //! SIGTERM, SIGINT and SIGHUP as requests. None is lost between [`Signals::listen`] and the end of the process: one
-//! that comes while nobody waits is there at the next wait.
+//! that arrives between two waits is returned by the next one.
 
 use std::io;
 
 use lectern_delivery::Beside;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// What a signal asks for.
+/// What a signal requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Request {
     /// SIGTERM or SIGINT: end the process.
@@ -27,7 +27,7 @@ impl Signals {
     /// tokio runtime that has its drivers enabled.
     ///
     /// # Errors
-    /// When the system takes no handler.
+    /// When the system refuses a handler.
     pub fn listen() -> io::Result<Self> {
         Ok(Self {
             terminate: signal(SignalKind::terminate())?,
@@ -55,12 +55,12 @@ impl Signals {
     }
 }
 
-/// What is done when a signal comes; called on the deliver thread.
+/// Handler for each signal; called on the deliver thread.
 pub type OnRequest = Box<dyn FnMut(Request) + Send>;
 
-/// Hears signals beside the delivery.
+/// Handles signals concurrently with the delivery.
 #[must_use]
-pub fn heard(mut signals: Signals, mut on_request: OnRequest) -> Beside {
+pub fn handle(mut signals: Signals, mut on_request: OnRequest) -> Beside {
     Box::pin(async move {
         loop {
             on_request(signals.next().await);
@@ -68,7 +68,7 @@ pub fn heard(mut signals: Signals, mut on_request: OnRequest) -> Beside {
     })
 }
 
-/// Whether whoever started this process asked it to ignore a signal, as `nohup` does; one that it listens to is not ignored.
+/// Whether this process inherited an ignored signal, as from `nohup`; a signal with a handler is not ignored.
 #[must_use]
 pub fn is_ignored(number: i32) -> bool {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();

@@ -1,9 +1,9 @@
-//! Whether the daemon makes progress, and what systemd is told of it: the watchdog and the status line.
+//! Tracks the daemon's progress, and derives the systemd watchdog and status line from it.
 //!
-//! Each part says so when it has done something: `Capture` when the camera answered (with a picture, or with the
-//! news that it is still away), `Tally` when a window ended, `Delivery` when the deliver thread went round. The
-//! watch thread feeds the watchdog, and only while none of them is overdue, so that a camera that blocks, windows
-//! that never end, and a deliver thread that hangs each end in a restart.
+//! Each component records its progress: `Capture` when the camera responds (with a picture, or with the error that it is
+//! still absent), `Windows` when a window ends, `Delivery` when the deliver thread completes a round. The watch thread
+//! feeds the watchdog only while no component is overdue, so that a blocked camera, windows that never end and a hanging
+//! deliver thread each cause a restart.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -14,39 +14,39 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock::{BootTime, Clock};
 
-/// How long a part may take beyond its own rhythm. Ticks come every 10 s at most, a lost camera is tried every
-/// 2 s, and the deliver thread goes round every [`ROUND`](lectern_delivery::ROUND); the rest is for a machine under load.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// How long a component may exceed its own period. Ticks come at least every 10 s, a lost camera is retried every
+/// 2 s, and the deliver thread completes a round every [`ROUND`](lectern_delivery::ROUND); the rest allows for a loaded machine.
+const GRACE: Duration = Duration::from_secs(30);
 
-/// How often the status line is written anew.
+/// How often the frame rate in the status line is updated.
 const STATUS_EVERY: Duration = Duration::from_secs(10);
 
-/// What must make progress.
+/// A component that must make progress.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Part {
-    /// The camera answers.
+pub enum Component {
+    /// The camera responds.
     Capture,
     /// Windows end.
-    Tally,
-    /// The deliver thread goes round.
+    Windows,
+    /// The deliver thread completes a round.
     Delivery,
 }
 
-impl Part {
-    const ALL: [Self; 3] = [Self::Capture, Self::Tally, Self::Delivery];
+impl Component {
+    const ALL: [Self; 3] = [Self::Capture, Self::Windows, Self::Delivery];
 
     fn name(self) -> &'static str {
         match self {
             Self::Capture => "the camera",
-            Self::Tally => "counting",
+            Self::Windows => "counting",
             Self::Delivery => "delivery",
         }
     }
 }
 
-/// What the device watches with: fixed while it watches.
+/// The device's camera, rate and models; fixed until the next reload.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub struct Equipment {
+pub struct DeviceInfo {
     /// `camera.device`.
     pub camera: String,
     /// `analysis.rate_hz`.
@@ -55,21 +55,21 @@ pub struct Equipment {
     pub models: BTreeMap<String, String>,
 }
 
-/// What both threads tell of themselves.
+/// Health of both threads, shared between them.
 pub struct Health {
     clock: Arc<dyn Clock>,
     /// Boot time in milliseconds of the last progress of each part.
     progress: [AtomicU64; 3],
     window: Duration,
     broker_connected: AtomicBool,
-    /// The files of the spool that cannot be read, in words.
+    /// The unreadable files of the spool, as text for the status line.
     unreadable: Mutex<Option<String>>,
     rate: Mutex<Option<f64>>,
-    equipment: Equipment,
+    device_info: DeviceInfo,
 }
 
 impl Health {
-    /// Every part has made progress just now, windows last `window`, and no broker is connected.
+    /// Every component has just made progress, windows last `window`, and no broker is connected.
     #[must_use]
     pub fn new(clock: Arc<dyn Clock>, window: Duration) -> Self {
         let now = milliseconds(clock.boot());
@@ -81,23 +81,23 @@ impl Health {
             broker_connected: AtomicBool::new(false),
             unreadable: Mutex::default(),
             rate: Mutex::default(),
-            equipment: Equipment::default(),
+            device_info: DeviceInfo::default(),
         }
     }
 
-    /// The same, with what the device watches with.
+    /// Sets the device info.
     #[must_use]
-    pub fn with(self, equipment: Equipment) -> Self {
-        Self { equipment, ..self }
+    pub fn with(self, device_info: DeviceInfo) -> Self {
+        Self { device_info, ..self }
     }
 
-    /// What the device watches with.
+    /// The device info.
     #[must_use]
-    pub fn equipment(&self) -> &Equipment {
-        &self.equipment
+    pub fn device_info(&self) -> &DeviceInfo {
+        &self.device_info
     }
 
-    /// Frames a second, as far as they were measured.
+    /// Frames a second, once measured.
     #[must_use]
     pub fn rate(&self) -> Option<f64> {
         *self.rate.lock().unwrap_or_else(PoisonError::into_inner)
@@ -107,9 +107,9 @@ impl Health {
         *self.rate.lock().unwrap_or_else(PoisonError::into_inner) = rate;
     }
 
-    /// A part has made progress.
-    pub fn progress(&self, part: Part) {
-        self.progress[part as usize].store(milliseconds(self.clock.boot()), Ordering::Relaxed);
+    /// Records that a component has made progress.
+    pub fn progress(&self, component: Component) {
+        self.progress[component as usize].store(milliseconds(self.clock.boot()), Ordering::Relaxed);
     }
 
     /// Whether the broker has accepted the connection.
@@ -122,13 +122,13 @@ impl Health {
         *self.unreadable.lock().unwrap_or_else(PoisonError::into_inner) = files;
     }
 
-    /// The first part that is overdue, if one is.
+    /// The first overdue component, if any.
     #[must_use]
-    pub fn overdue(&self) -> Option<Part> {
+    pub fn overdue(&self) -> Option<Component> {
         let now = milliseconds(self.clock.boot());
-        Part::ALL.into_iter().find(|part| {
-            let limit = if *part == Part::Tally { self.window + PATIENCE } else { PATIENCE };
-            let silent = now.saturating_sub(self.progress[*part as usize].load(Ordering::Relaxed));
+        Component::ALL.into_iter().find(|component| {
+            let limit = if *component == Component::Windows { self.window + GRACE } else { GRACE };
+            let silent = now.saturating_sub(self.progress[*component as usize].load(Ordering::Relaxed));
             silent > milliseconds(limit)
         })
     }
@@ -138,17 +138,17 @@ fn milliseconds(time: BootTime) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// What systemd is to be told now.
+/// What is due to be sent to systemd.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Words {
-    /// The watchdog is to be fed.
+pub struct Notification {
+    /// Whether to feed the watchdog.
     pub alive: bool,
-    /// The status line has changed.
+    /// The status line, if it has changed.
     pub status: Option<String>,
 }
 
-/// The watch thread's pulse: turns progress into [`Words`].
-pub struct Pulse {
+/// Turns progress into [`Notification`]s; owned by the watch thread.
+pub struct Watchdog {
     health: Arc<Health>,
     /// A fraction of systemd's `WatchdogSec`, or none without a watchdog.
     feed_every: Option<Duration>,
@@ -157,10 +157,11 @@ pub struct Pulse {
     counting_since: Option<BootTime>,
     frames: u32,
     status: String,
-    starving: Option<Part>,
+    /// The overdue component that was logged last.
+    reported: Option<Component>,
 }
 
-impl Pulse {
+impl Watchdog {
     /// `watchdog` is systemd's `WatchdogSec`; it is fed four times as often.
     #[must_use]
     pub fn new(health: Arc<Health>, watchdog: Option<Duration>) -> Self {
@@ -171,39 +172,39 @@ impl Pulse {
             counting_since: None,
             frames: 0,
             status: String::new(),
-            starving: None,
+            reported: None,
         }
     }
 
-    /// A picture was counted.
+    /// Records a counted frame.
     pub fn frame(&mut self) {
         match self.counting_since {
             Some(_) => self.frames = self.frames.saturating_add(1),
             None => self.counting_since = Some(self.health.clock.boot()),
         }
-        self.health.progress(Part::Capture);
+        self.health.progress(Component::Capture);
     }
 
-    /// The camera is away, and was looked for.
+    /// Records that the camera is absent, and that reopening was tried.
     pub fn camera_away(&mut self) {
         (self.frames, self.counting_since) = (0, None);
         self.health.set_rate(None);
-        self.health.progress(Part::Capture);
+        self.health.progress(Component::Capture);
     }
 
-    /// A window ended.
+    /// Records the end of a window.
     pub fn window(&mut self) {
-        self.health.progress(Part::Tally);
+        self.health.progress(Component::Windows);
     }
 
-    /// What is to be told, given what the daemon does in plain words, for example `watching`.
-    pub fn words(&mut self, doing: &str) -> Words {
+    /// The notification that is due; `doing` describes the daemon's activity for people, for example `watching`.
+    pub fn notification(&mut self, doing: &str) -> Notification {
         let now = self.health.clock.boot();
         let overdue = self.health.overdue();
-        if overdue != self.starving {
-            self.starving = overdue;
-            if let Some(part) = overdue {
-                log::error!("{} has made no progress; the watchdog is not fed", part.name());
+        if overdue != self.reported {
+            self.reported = overdue;
+            if let Some(component) = overdue {
+                log::error!("{} has made no progress; the watchdog is not fed", component.name());
             }
         }
         let due = self.feed_every.is_some_and(|every| self.fed.is_none_or(|fed| now >= fed + every));
@@ -211,7 +212,7 @@ impl Pulse {
         if alive {
             self.fed = Some(now);
         }
-        Words { alive, status: self.status(doing, now) }
+        Notification { alive, status: self.status(doing, now) }
     }
 
     fn status(&mut self, doing: &str, now: BootTime) -> Option<String> {
@@ -248,10 +249,10 @@ mod tests {
     struct Machine {
         clock: SimulatedClock,
         health: Arc<Health>,
-        pulse: Pulse,
+        watchdog: Watchdog,
     }
 
-    /// What goes on working in a simulated second.
+    /// The components that keep working in a simulated second.
     struct Works {
         camera: bool,
         windows: bool,
@@ -264,102 +265,102 @@ mod tests {
         fn new() -> Self {
             let clock = SimulatedClock::starting_at(Timestamp::UNIX_EPOCH, true);
             let health = Arc::new(Health::new(Arc::new(clock.clone()), WINDOW));
-            let pulse = Pulse::new(Arc::clone(&health), Some(WATCHDOG));
-            Self { clock, health, pulse }
+            let watchdog = Watchdog::new(Arc::clone(&health), Some(WATCHDOG));
+            Self { clock, health, watchdog }
         }
 
-        /// Lives for so many seconds; returns the longest time in seconds that the watchdog was hungry.
-        fn live(&mut self, seconds: u64, works: &Works) -> u64 {
-            let (mut hungry, mut longest) = (0, 0);
+        /// Simulates so many seconds; returns the longest time in seconds between two feedings of the watchdog.
+        fn run(&mut self, seconds: u64, works: &Works) -> u64 {
+            let (mut since_fed, mut longest) = (0, 0);
             for second in 1..=seconds {
                 self.clock.sleep_until(self.clock.boot() + Duration::from_secs(1), &Stop::default());
                 if works.camera {
-                    self.pulse.frame();
-                    self.pulse.frame();
+                    self.watchdog.frame();
+                    self.watchdog.frame();
                 }
                 if works.windows && second % WINDOW.as_secs() == 0 {
-                    self.pulse.window();
+                    self.watchdog.window();
                 }
                 if works.delivery {
-                    self.health.progress(Part::Delivery);
+                    self.health.progress(Component::Delivery);
                 }
-                hungry = if self.pulse.words("watching").alive { 0 } else { hungry + 1 };
-                longest = longest.max(hungry);
+                since_fed = if self.watchdog.notification("watching").alive { 0 } else { since_fed + 1 };
+                longest = longest.max(since_fed);
             }
             longest
         }
     }
 
     #[test]
-    fn a_daemon_that_makes_progress_feeds_its_watchdog_in_time() {
-        assert!(Machine::new().live(7200, &ALL) < WATCHDOG.as_secs() / 2);
+    fn a_working_daemon_feeds_its_watchdog_in_time() {
+        assert!(Machine::new().run(7200, &ALL) < WATCHDOG.as_secs() / 2);
     }
 
     #[test]
-    fn each_part_that_hangs_starves_the_watchdog() {
+    fn each_hanging_component_stops_the_watchdog() {
         for works in [
             Works { camera: false, ..ALL },
             Works { windows: false, ..ALL },
             Works { delivery: false, ..ALL },
         ] {
             let mut machine = Machine::new();
-            machine.live(300, &ALL);
-            assert!(machine.live(300, &works) > WATCHDOG.as_secs());
+            machine.run(300, &ALL);
+            assert!(machine.run(300, &works) > WATCHDOG.as_secs());
         }
     }
 
     #[test]
-    fn a_camera_that_is_away_is_no_reason_to_restart() {
+    fn an_absent_camera_does_not_cause_a_restart() {
         let mut machine = Machine::new();
         for _ in 0..300 {
-            machine.live(1, &Works { camera: false, ..ALL });
-            machine.pulse.camera_away();
-            machine.health.progress(Part::Tally);
+            machine.run(1, &Works { camera: false, ..ALL });
+            machine.watchdog.camera_away();
+            machine.health.progress(Component::Windows);
             assert_eq!(machine.health.overdue(), None);
         }
     }
 
     #[test]
-    fn a_part_that_goes_on_feeds_the_watchdog_again() {
+    fn a_recovered_component_feeds_the_watchdog_again() {
         let mut machine = Machine::new();
-        machine.live(100, &Works { delivery: false, ..ALL });
-        assert_eq!(machine.health.overdue(), Some(Part::Delivery));
-        machine.live(2, &ALL);
+        machine.run(100, &Works { delivery: false, ..ALL });
+        assert_eq!(machine.health.overdue(), Some(Component::Delivery));
+        machine.run(2, &ALL);
         assert_eq!(machine.health.overdue(), None);
     }
 
     #[test]
-    fn the_status_line_is_for_people() {
+    fn the_status_line_is_readable() {
         let mut machine = Machine::new();
         assert_eq!(
-            machine.pulse.words("starting").status.as_deref(),
+            machine.watchdog.notification("starting").status.as_deref(),
             Some("starting, broker away, minutes wait")
         );
         machine.health.set_broker_connected(true);
-        machine.live(40, &ALL);
-        assert_eq!(machine.pulse.status, "watching, 2.0 frames/s, broker connected");
-        // Nothing new, nothing told.
-        assert_eq!(machine.pulse.words("watching").status, None);
-        machine.pulse.camera_away();
-        let status = machine.pulse.words("camera lost").status;
+        machine.run(40, &ALL);
+        assert_eq!(machine.watchdog.status, "watching, 2.0 frames/s, broker connected");
+        // An unchanged status is not sent again.
+        assert_eq!(machine.watchdog.notification("watching").status, None);
+        machine.watchdog.camera_away();
+        let status = machine.watchdog.notification("camera lost").status;
         assert_eq!(status.as_deref(), Some("camera lost, broker connected"));
     }
 
     #[test]
-    fn the_status_line_names_a_file_that_cannot_be_read() {
+    fn the_status_line_names_an_unreadable_file() {
         let mut machine = Machine::new();
         machine.health.set_unreadable(Some("entries-0000000000000000".to_owned()));
-        let status = machine.pulse.words("watching").status.unwrap();
+        let status = machine.watchdog.notification("watching").status.unwrap();
         assert!(status.contains("entries-0000000000000000 in the spool cannot be read"), "{status}");
         machine.health.set_unreadable(None);
-        let status = machine.pulse.words("watching").status.unwrap();
+        let status = machine.watchdog.notification("watching").status.unwrap();
         assert_eq!(status, "watching, broker away, minutes wait");
     }
 
     #[test]
-    fn without_a_watchdog_nobody_is_fed() {
+    fn without_a_watchdog_none_is_fed() {
         let clock = SimulatedClock::starting_at(Timestamp::UNIX_EPOCH, true);
-        let mut pulse = Pulse::new(Arc::new(Health::new(Arc::new(clock), WINDOW)), None);
-        assert!(!pulse.words("watching").alive);
+        let mut watchdog = Watchdog::new(Arc::new(Health::new(Arc::new(clock), WINDOW)), None);
+        assert!(!watchdog.notification("watching").alive);
     }
 }

@@ -1,4 +1,4 @@
-//! What systemd is told, and when its watchdog is fed.
+//! systemd: service notifications, and health for its watchdog.
 
 pub mod health;
 pub mod notify;

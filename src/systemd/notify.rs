@@ -1,35 +1,35 @@
-//! Words for systemd (`sd_notify(3)`); without systemd they go nowhere.
+//! Notifications to systemd (`sd_notify(3)`); without systemd they are discarded.
 
 use std::time::Duration;
 
 use sd_notify::NotifyState;
 
-use super::health::Words;
+use super::health::Notification;
 
-/// The daemon has started, or has taken over a new configuration.
+/// The daemon has started, or has switched to a new configuration.
 pub fn ready() {
-    tell(&[NotifyState::Ready]);
+    send_states(&[NotifyState::Ready]);
 }
 
-/// A new configuration is being taken over; [`ready`] follows.
+/// The daemon is switching to a new configuration; [`ready`] follows.
 pub fn reloading() {
     match NotifyState::monotonic_usec_now() {
-        Ok(now) => tell(&[NotifyState::Reloading, now]),
-        Err(_) => tell(&[NotifyState::Reloading]),
+        Ok(now) => send_states(&[NotifyState::Reloading, now]),
+        Err(_) => send_states(&[NotifyState::Reloading]),
     }
 }
 
-/// What `systemctl status` shows in its line "Status".
+/// The text of the line "Status" in `systemctl status`.
 pub fn status(text: &str) {
-    tell(&[NotifyState::Status(text)]);
+    send_states(&[NotifyState::Status(text)]);
 }
 
-/// The watchdog and the status line, as far as there is something to tell.
-pub fn words(words: &Words) {
-    if words.alive {
-        tell(&[NotifyState::Watchdog]);
+/// Feeds the watchdog and updates the status line, each only where it is due.
+pub fn send(notification: &Notification) {
+    if notification.alive {
+        send_states(&[NotifyState::Watchdog]);
     }
-    if let Some(text) = &words.status {
+    if let Some(text) = &notification.status {
         status(text);
     }
 }
@@ -40,12 +40,12 @@ pub fn watchdog() -> Option<Duration> {
     sd_notify::watchdog_enabled()
 }
 
-/// The daemon is on its way out.
+/// The daemon is stopping.
 pub fn stopping() {
-    tell(&[NotifyState::Stopping]);
+    send_states(&[NotifyState::Stopping]);
 }
 
-fn tell(states: &[NotifyState<'_>]) {
+fn send_states(states: &[NotifyState<'_>]) {
     if let Err(error) = sd_notify::notify(states) {
         log::debug!("systemd was not told: {error}");
     }

@@ -18,7 +18,7 @@ pub struct LookedFor {
 }
 
 impl LookedFor {
-    /// How the daemon would analyse, but for what was asked.
+    /// The daemon's default analysis, with these settings.
     #[must_use]
     pub fn analysis(&self) -> Analysis {
         Analysis {

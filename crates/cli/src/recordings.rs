@@ -106,7 +106,7 @@ pub struct Analyze {
 }
 
 impl Analyze {
-    /// How the daemon would analyse, but for what was asked.
+    /// The daemon's default analysis, with these settings.
     #[must_use]
     pub fn analysis(&self) -> Analysis {
         Analysis {

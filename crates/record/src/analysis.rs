@@ -1,19 +1,19 @@
-//! What is looked for in a frame: what the configuration and the command line choose.
+//! The analysis settings, from the configuration and the command line.
 
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Serialize, Serializer};
 
-/// Side of the smallest face that is looked for where no other is asked for, in pixels.
+/// Default side of the smallest face to search for, in pixels.
 pub const DEFAULT_MIN_FACE_PX: u32 = 24;
 
-/// What to look for in a frame; serialised, it says how a recording was analysed.
+/// The analysis settings; a recording's results contain them in serialised form.
 #[derive(Debug, Clone, Copy, Serialize)]
 pub struct Analysis {
-    /// Side of the smallest face that is looked for, in pixels.
+    /// Side of the smallest face to search for, in pixels.
     pub min_face_px: u32,
-    /// The part of the picture to look at.
+    /// The part of the picture to analyse.
     pub region: Region,
     /// Which faces are counted.
     pub faces: Faces,
@@ -39,7 +39,7 @@ impl Default for Analysis {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Faces {
-    /// The largest one: the lecturer, who stands nearest to the camera.
+    /// The largest one: the lecturer, nearest to the camera.
     Largest,
     /// All of them.
     All,
@@ -63,7 +63,7 @@ impl FromStr for Faces {
 pub enum Baseline {
     /// From the resting face of the person, learnt while it is watched.
     Person,
-    /// From that of the people whom the classifier was trained on, for everybody.
+    /// From the mean resting face of the training data, for all people.
     None,
 }
 

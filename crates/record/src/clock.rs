@@ -2,7 +2,7 @@
 //!
 //! Boot time (`CLOCK_BOOTTIME`) runs through suspend and is never stepped, so a window measured on it neither
 //! loses nor doubles a second when the wall clock jumps. A Raspberry Pi has no clock battery: until the kernel
-//! says its clock is synchronised, labels carry `clock_synced: false`.
+//! reports its clock as synchronised, labels carry `clock_synced: false`.
 #![expect(clippy::disallowed_methods, reason = "this is the clock")]
 
 mod kernel;
@@ -27,27 +27,27 @@ pub trait Clock: Send + Sync {
     fn sleep_until(&self, deadline: BootTime, stop: &Stop);
 }
 
-/// A request to stop, which wakes whoever sleeps on it.
+/// A request to stop, which wakes all threads that wait on it.
 #[derive(Clone, Default)]
 pub struct Stop(Arc<(Mutex<bool>, Condvar)>);
 
 impl Stop {
-    /// Asks everyone to stop; cannot be taken back.
+    /// Requests the stop; it cannot be reset.
     pub fn set(&self) {
         *self.lock() = true;
         self.0.1.notify_all();
     }
 
-    /// Whether a stop was asked for.
+    /// Whether a stop was requested.
     #[must_use]
     pub fn is_set(&self) -> bool {
         *self.lock()
     }
 
     fn wait(&self, longest: Duration) {
-        let asked = self.lock();
-        if !*asked {
-            drop(self.0.1.wait_timeout(asked, longest));
+        let requested = self.lock();
+        if !*requested {
+            drop(self.0.1.wait_timeout(requested, longest));
         }
     }
 
@@ -100,7 +100,7 @@ impl Clock for SystemClock {
     }
 }
 
-/// Whether it was systemd-timesyncd that synchronised the clock: what the service knows within its sandbox.
+/// Whether systemd-timesyncd synchronised the clock: the only source within the service's sandbox.
 #[must_use]
 pub fn synced_by_timesyncd() -> bool {
     std::path::Path::new(kernel::TIMESYNCD).exists()
@@ -167,7 +167,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_step_of_the_wall_clock_leaves_boot_time_alone() {
+    fn a_step_of_the_wall_clock_keeps_boot_time() {
         let clock = SimulatedClock::starting_at(Timestamp::UNIX_EPOCH, true);
         clock.sleep_until(Duration::from_secs(5), &Stop::default());
         clock.step_wall(jiff::SignedDuration::from_hours(1)).unwrap();

@@ -99,12 +99,12 @@ impl fmt::Display for Expression {
     }
 }
 
-/// One face as it is counted; all that leaves `vision`.
+/// One face as it is counted; the only output of `vision`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Sighting {
     /// The classifier is confident of one kind.
     Certain(Expression),
-    /// A face whose best probability is below `analysis.min_confidence`, or that is too small for an expression to be told.
+    /// A face whose best probability is below `analysis.min_confidence`, or that is too small to be classified.
     Uncertain,
 }
 

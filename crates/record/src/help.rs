@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use std::error::Error;
 use std::fmt::{Display, Formatter, Result};
 
-/// An error that may say how to fix it. Its `Display` is what failed, and its `source` the cause.
+/// An error that may have a fix. Its `Display` is what failed, and its `source` the cause.
 pub trait Help: Error {
     /// What a person can do, as an imperative without a full stop; none where there is nothing to do.
     fn help(&self) -> Option<Cow<'_, str>>;
@@ -25,7 +25,7 @@ impl Problem {
         Self { what: what.to_string(), source: None, help: None }
     }
 
-    /// What another error says that has no cause.
+    /// The message and fix of another error, which has no cause.
     pub fn from_error(error: &impl Help) -> Self {
         let help = error.help().map(|help| Cow::Owned(help.into_owned()));
         Self { what: error.to_string(), source: None, help }
@@ -43,7 +43,7 @@ impl Problem {
         Self { help: Some(help.into()), ..self }
     }
 
-    /// The same, with how to fix it where it does not say that yet.
+    /// The same, with how to fix it if it has no fix yet.
     #[must_use]
     pub fn or_help(self, help: impl Into<Cow<'static, str>>) -> Self {
         Self { help: self.help.or_else(|| Some(help.into())), ..self }

@@ -1,10 +1,10 @@
-//! What all parts of Lectern share: what is looked for and how often, the 13 kinds of expression, windows of time, the clock
-//! that measures them, and errors that say how to fix them.
+//! The types that all parts of Lectern share: analysis settings, the 13 kinds of expression, windows of time, the clock that
+//! measures them, and errors with their fixes.
 //!
-//! Nothing here can name a picture, a file or a network connection; [`clock`] alone asks the system for something.
+//! Nothing here can name a picture, a file or a network connection; only [`clock`] calls the system.
 #![cfg_attr(test, allow(clippy::disallowed_methods, reason = "a test may"))]
 
-pub mod analysis; // what is looked for in a frame
+pub mod analysis; // the analysis settings
 pub mod clock; // boot time and wall time; no other file reads a clock
 pub mod expression; // the 13 kinds, their names and order
 pub mod help; // errors with their cause and how to fix them

@@ -1,9 +1,9 @@
-//! How many frames a second are analysed: said once for the configuration, the commands and the analyzer.
+//! The analysis rate in frames a second: one definition for the configuration, the commands and the analyzer.
 
 use std::ops::RangeInclusive;
 
-/// Where no other rate is asked for.
+/// The default rate.
 pub const DEFAULT_HZ: f64 = 2.0;
 
-/// What may be asked for.
+/// The allowed rates.
 pub const RANGE_HZ: RangeInclusive<f64> = 0.1..=30.0;

@@ -123,7 +123,7 @@ impl Window {
         self.counts.add_corrupt();
     }
 
-    /// What this window comes to if it ends at boot time `at`, at the latest at its own end.
+    /// The record of this window if it ends at boot time `at`, at the latest at its own end.
     #[must_use]
     pub fn record_at(&self, at: BootTime, seq: u64, clock: &dyn Clock) -> MinuteRecord {
         let at = at.min(self.ends);
@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn a_window_says_whether_the_clock_that_labels_it_was_synchronised() {
+    fn a_window_records_whether_its_clock_was_synchronised() {
         for synced in [false, true] {
             let clock = SimulatedClock::starting_at("1970-01-01T00:00:00Z".parse().unwrap(), synced);
             let window = Window::open(MINUTES, 2.0, &clock, clock.boot());
@@ -230,7 +230,7 @@ mod tests {
         /// Whatever the wall clock does and however late the watch wakes, windows follow one another on boot time
         /// without gap or overlap, and none is longer than its nominal length and the slack.
         #[test]
-        fn clock_steps_and_late_wakings_neither_lose_nor_double_a_second(
+        fn clock_steps_and_late_wakings_keep_every_second(
             steps in prop::collection::vec((-400_000i64..400_000, 0u64..100_000), 1..40),
             seconds in prop::sample::select(vec![1u32, 5, 60, 900, 3600]),
         ) {

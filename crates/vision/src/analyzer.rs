@@ -1,11 +1,11 @@
-//! The whole way of a frame: find faces, cut them out, name their expressions.
+//! The pipeline of a frame: find faces, align them, classify their expressions.
 
 use std::path::Path;
 
 use zeroize::{Zeroize, Zeroizing};
 
 use super::analysis::{Analysis, Baseline};
-use super::baseline::RestingFaces;
+use super::baseline::NeutralBaselines;
 use super::classifier::{Classifier, Probabilities, most_likely};
 use super::error::VisionError;
 use super::geometry::{BBox, Face, Point, View, to_f32};
@@ -19,29 +19,29 @@ use lectern_record::expression::Sighting;
 use lectern_record::rate;
 
 /// The longer side of a face's box below which its expression is `uncertain`, in pixels. The classifier's crop is about as
-/// large, and of 20 pixels it names nine tenths as many faces rightly as of 48, of fewer pixels less (the model card's
-/// table, by `models/training/shrink.py` and `distant.py`).
-pub const SMALLEST_TOLD_PX: u32 = 20;
+/// large; at 20 pixels its accuracy is nine tenths of that at 48, and it is lower below (the model card's table, by
+/// `models/training/shrink.py` and `distant.py`).
+pub const MIN_CLASSIFIABLE_PX: u32 = 20;
 
-/// What a frame goes through in the [`Analyzer`].
+/// The stages of a frame in the [`Analyzer`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stage {
     /// Following or searching for faces; once a frame.
     Find,
-    /// Cutting a face out in the classifier's framing; once a face.
+    /// Cropping a face to the classifier's framing; once a face.
     Align,
-    /// Naming its expression; once a face.
+    /// Classifying its expression; once a face.
     Classify,
 }
 
-/// What is known of a face of the last frame.
+/// The result for one face of the last frame.
 #[derive(Debug, Clone, Copy)]
-pub struct Seen {
+pub struct FaceResult {
     /// Where it is, in pixels of the whole picture.
     pub bbox: BBox,
     /// Probability that it is a face.
     pub score: f32,
-    /// Of the 13 kinds; none of a face that is too small ([`SMALLEST_TOLD_PX`]).
+    /// Of the 13 kinds; none for a face below [`MIN_CLASSIFIABLE_PX`].
     pub probabilities: Option<Probabilities>,
     /// As it is counted.
     pub sighting: Sighting,
@@ -55,13 +55,13 @@ pub struct Analyzer {
     /// In recordings.
     upright: Option<Upright>,
     classifier: Classifier,
-    resting: RestingFaces,
+    baselines: NeutralBaselines,
     /// Seconds from one frame to the next.
     period_s: f32,
     // Kept from one frame to the next, so that none allocates.
     crop: Zeroizing<Vec<f32>>,
     sightings: Vec<Sighting>,
-    seen: Vec<Seen>,
+    seen: Vec<FaceResult>,
 }
 
 impl Analyzer {
@@ -83,7 +83,7 @@ impl Analyzer {
                 Some(file) => Classifier::from_file(file, store)?,
                 None => Classifier::new(store)?,
             },
-            resting: RestingFaces::new(),
+            baselines: NeutralBaselines::new(),
             period_s: period_s(rate::DEFAULT_HZ),
             crop: Zeroizing::default(),
             sightings: Vec::new(),
@@ -91,8 +91,8 @@ impl Analyzer {
         })
     }
 
-    /// Analyses recordings, which wait: each picture in which no certain face is followed is searched to the end, and some without a
-    /// face are tried in the three rotations.
+    /// Configures it for recordings, which have no time limit: each picture without a certain tracked face is searched completely,
+    /// and some pictures without a face are tried in the three rotations.
     ///
     /// # Errors
     /// As [`Analyzer::new`].
@@ -108,7 +108,7 @@ impl Analyzer {
         self.upright.as_ref()?.turned(2)
     }
 
-    /// Says how many frames a second will come, from which the analyzer reckons time; [`rate::DEFAULT_HZ`] until it is told.
+    /// Sets the frame rate, from which the analyzer computes times; [`rate::DEFAULT_HZ`] by default.
     pub fn expect_rate(&mut self, rate_hz: f64) {
         self.tracker.set_rate(rate_hz);
         self.period_s = period_s(rate_hz);
@@ -140,25 +140,25 @@ impl Analyzer {
         ended(Stage::Find);
         self.sightings.clear();
         self.seen.clear();
-        self.resting.pass(self.period_s);
+        self.baselines.pass(self.period_s);
         if baseline == Baseline::Person {
-            self.resting.assign(faces.iter().map(|face| face.bbox));
+            self.baselines.assign(faces.iter().map(|face| face.bbox));
         }
         let (left, top) = view.origin();
         for (number, face) in faces.iter().enumerate() {
             let bbox = face.bbox.moved(Point { x: left, y: top });
             let (probabilities, sighting) = (None, Sighting::Uncertain);
-            let mut seen = Seen { bbox, score: face.score, probabilities, sighting };
-            if face.bbox.longer_side() >= to_f32(SMALLEST_TOLD_PX as usize) {
+            let mut seen = FaceResult { bbox, score: face.score, probabilities, sighting };
+            if face.bbox.longer_side() >= to_f32(MIN_CLASSIFIABLE_PX as usize) {
                 self.classifier.align(&view, face, &mut self.crop);
                 ended(Stage::Align);
                 let mut logits = self.classifier.logits(&self.crop)?;
-                let resting = match baseline {
-                    Baseline::Person => self.resting.of(number),
+                let neutral = match baseline {
+                    Baseline::Person => self.baselines.of(number),
                     Baseline::None => None,
                 };
-                if let Some(resting) = resting {
-                    resting.adapt(&mut logits, self.classifier.resting(), self.period_s);
+                if let Some(neutral) = neutral {
+                    neutral.adapt(&mut logits, self.classifier.neutral_logits(), self.period_s);
                 }
                 let probabilities = self.classifier.probabilities(&logits);
                 let (kind, probability) = most_likely(&probabilities);
@@ -175,7 +175,7 @@ impl Analyzer {
         Ok(&self.sightings)
     }
 
-    /// What [`Analyzer::analyze`] answered last.
+    /// The last result of [`Analyzer::analyze`].
     #[must_use]
     pub fn sightings(&self) -> &[Sighting] {
         &self.sightings
@@ -187,28 +187,27 @@ impl Analyzer {
         self.tracker.faces()
     }
 
-    /// The same faces in the whole picture, with what the classifier said of them.
+    /// The same faces in the whole picture, with the classifier's results.
     #[must_use]
-    pub fn seen(&self) -> &[Seen] {
+    pub fn seen(&self) -> &[FaceResult] {
         &self.seen
     }
 
-    /// How many frames were searched from border to border so far; in the others known faces were followed, or
-    /// nothing had moved.
+    /// How many frames were searched so far; in the others only tracked faces were followed, or nothing had moved.
     #[must_use]
     pub fn searches(&self) -> u64 {
         self.tracker.searches()
     }
 
-    /// A frame came that cannot be read: time has passed for those who are known.
+    /// Skips an unreadable frame: only time passes for the tracked faces.
     pub fn skip(&mut self) {
-        self.resting.pass(self.period_s);
+        self.baselines.pass(self.period_s);
     }
 
-    /// Forgets where faces were, and how they look at rest; to be called when the picture jumps.
+    /// Drops the tracks and baselines; call it when the picture jumps.
     pub fn forget(&mut self) {
         self.tracker.forget();
-        self.resting.forget();
+        self.baselines.forget();
         self.upright.iter_mut().for_each(Upright::forget);
     }
 }

@@ -5,17 +5,17 @@ use std::path::Path;
 use zeroize::Zeroizing;
 
 use super::analysis::Region;
-use super::engine::Network;
 use super::error::VisionError;
 use super::geometry::{Affine, Face, Point, View};
 use super::models::ModelStore;
+use super::network::Network;
 use crate::camera::Frame;
 use lectern_record::expression::Expression;
 
 /// Probabilities of the 13 kinds, by [`Expression::index`]; they sum to 1.
 pub type Probabilities = [f32; Expression::COUNT];
 
-/// What the network says of the 13 kinds, by [`Expression::index`]: logarithms of probabilities, up to a constant.
+/// The network's output for the 13 kinds, by [`Expression::index`]: logarithms of probabilities, up to a constant.
 pub type Logits = [f32; Expression::COUNT];
 
 /// How much of an emotion's lead over neutral counts for its strength (`models/training/grade.py`).
@@ -23,7 +23,7 @@ const LEAD: f32 = 0.5;
 
 /// The classifier and its framing.
 ///
-/// The network takes `[1, C, S, S]` with C = 1 (luma) or 3 (the luma three times), 0 to 255, and gives 13
+/// The network's input is `[1, C, S, S]` with C = 1 (luma) or 3 (the luma three times), 0 to 255, and its output 13
 /// logits; what else a network needs (normalisation, temperature) is part of its graph.
 pub struct Classifier {
     network: Network,
@@ -32,9 +32,9 @@ pub struct Classifier {
     /// Where the landmarks lie in a crop, in fractions of its side.
     framing: [Point; 5],
     /// Logits of a resting face of the population.
-    resting: Logits,
+    neutral_logits: Logits,
     /// The strength from which each emotion is strong; none where the larger of its two logits decides.
-    borders: Option<[f32; 6]>,
+    intensity_thresholds: Option<[f32; 6]>,
 }
 
 impl Classifier {
@@ -45,12 +45,12 @@ impl Classifier {
     pub fn new(store: &ModelStore) -> Result<Self, VisionError> {
         let manifest = &store.manifest.classifier;
         let model = &manifest.network;
-        let borders = Some(manifest.borders);
-        Ok(Self { borders, ..Self::from_bytes(&model.file, &store.bytes(model)?, store)? })
+        let intensity_thresholds = Some(manifest.borders);
+        Ok(Self { intensity_thresholds, ..Self::from_bytes(&model.file, &store.bytes(model)?, store)? })
     }
 
     /// Loads another classifier from an ONNX file with a fixed input shape. Of weak and strong the more probable one counts, for the
-    /// manifest's borders belong to its own network.
+    /// manifest's thresholds belong to its own network.
     ///
     /// # Errors
     /// [`VisionError::Model`] when it is missing or has another shape.
@@ -69,8 +69,14 @@ impl Classifier {
         }
         let manifest = &store.manifest.classifier;
         let framing = manifest.landmarks.map(|[x, y]| Point { x, y });
-        let mut classifier =
-            Self { network, channels, size, framing, resting: manifest.resting, borders: None };
+        let mut classifier = Self {
+            network,
+            channels,
+            size,
+            framing,
+            neutral_logits: manifest.resting,
+            intensity_thresholds: None,
+        };
         // One run at load time finds a wrong output before the first lecture does.
         classifier.classify(&vec![0.0; size * size])?;
         Ok(classifier)
@@ -79,7 +85,7 @@ impl Classifier {
     /// Cuts a face out of a view by its landmarks into `crop`: luma from 0 to 255, of the network's size.
     ///
     /// The crop is the similarity (shift, scale, rotation) that brings the five landmarks nearest to where
-    /// they lie on average in the training images, so that a face looks to the network as those did.
+    /// they lie on average in the training images, so that the network's input resembles them.
     pub fn align(&self, view: &View<'_>, face: &Face, crop: &mut Vec<f32>) {
         Affine::similarity(&self.framing, &face.landmarks).crop_into(view, self.size, crop);
     }
@@ -141,33 +147,33 @@ impl Classifier {
 
     /// The logits of a resting face of the population; their mean is 0.
     #[must_use]
-    pub fn resting(&self) -> &Logits {
-        &self.resting
+    pub fn neutral_logits(&self) -> &Logits {
+        &self.neutral_logits
     }
 
     /// Probabilities of the kinds, with each emotion divided into weak and strong.
     #[must_use]
     pub fn probabilities(&self, logits: &Logits) -> Probabilities {
         let mut probabilities = softmax(*logits);
-        if let Some(borders) = &self.borders {
-            grade(logits, borders, &mut probabilities);
+        if let Some(intensity_thresholds) = &self.intensity_thresholds {
+            split_intensity(logits, intensity_thresholds, &mut probabilities);
         }
         probabilities
     }
 }
 
-/// Divides the probability of each emotion anew into weak and strong, so that the division follows how intense people find an
-/// expression: by its strength, which is how much more probable than weak strong is, and half of how much more probable than
-/// neutral the emotion is (in logarithms), against the emotion's border.
-fn grade(logits: &Logits, borders: &[f32; 6], probabilities: &mut Probabilities) {
+/// Splits the probability of each emotion into weak and strong so that the split follows the intensity that people perceive. An
+/// emotion's strength is the log ratio of strong to weak plus half the log ratio of the emotion to neutral; the split compares it
+/// with the emotion's threshold.
+fn split_intensity(logits: &Logits, intensity_thresholds: &[f32; 6], probabilities: &mut Probabilities) {
     let neutral = logits[Expression::Neutral.index()];
     let pairs = logits[1..].chunks_exact(2).zip(probabilities[1..].chunks_exact_mut(2));
-    for ((logits, pair), border) in pairs.zip(borders) {
+    for ((logits, pair), threshold) in pairs.zip(intensity_thresholds) {
         let (weak, strong) = (logits[0], logits[1]);
         let higher = weak.max(strong);
         let either = higher + ((weak - higher).exp() + (strong - higher).exp()).ln();
         let strength = LEAD * (either - neutral) + strong - weak;
-        let share = 1.0 / (1.0 + (border - strength).exp());
+        let share = 1.0 / (1.0 + (threshold - strength).exp());
         let both = pair[0] + pair[1];
         (pair[0], pair[1]) = (both * (1.0 - share), both * share);
     }
@@ -210,25 +216,25 @@ mod tests {
     }
 
     #[test]
-    fn strength_follows_the_lead_over_neutral_and_moves_nothing_between_emotions() {
-        let borders = [0.0, 0.0, 0.0, 2.0, 0.0, 0.0];
-        let graded = |neutral: f32| {
+    fn strength_splits_within_an_emotion_by_its_lead() {
+        let intensity_thresholds = [0.0, 0.0, 0.0, 2.0, 0.0, 0.0];
+        let strong_share = |neutral: f32| {
             // Happy, as weak as strong.
             let mut logits = [0.0; Expression::COUNT];
             (logits[0], logits[7], logits[8]) = (neutral, 6.0, 6.0);
             let mut probabilities = softmax(logits);
             let before = probabilities;
-            grade(&logits, &borders, &mut probabilities);
+            split_intensity(&logits, &intensity_thresholds, &mut probabilities);
             for pair in (1..Expression::COUNT).step_by(2) {
                 let sum = |of: &Probabilities| of[pair] + of[pair + 1];
                 assert!((sum(&before) - sum(&probabilities)).abs() < 1e-6);
             }
             probabilities[8] / (probabilities[7] + probabilities[8])
         };
-        // The border lies where happy, with probability e^6.69 of both kinds, leads by 4.
-        let on_border = 6.0 + 2f32.ln() - 4.0;
-        assert!((graded(on_border) - 0.5).abs() < 1e-3);
-        assert!(graded(on_border + 1.0) < 0.4 && graded(on_border - 1.0) > 0.6);
-        assert!(graded(-30.0) > 0.999 && graded(30.0) < 0.001);
+        // The threshold lies where happy, with probability e^6.69 of both kinds, leads by 4.
+        let at_threshold = 6.0 + 2f32.ln() - 4.0;
+        assert!((strong_share(at_threshold) - 0.5).abs() < 1e-3);
+        assert!(strong_share(at_threshold + 1.0) < 0.4 && strong_share(at_threshold - 1.0) > 0.6);
+        assert!(strong_share(-30.0) > 0.999 && strong_share(30.0) < 0.001);
     }
 }

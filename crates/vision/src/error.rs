@@ -1,4 +1,4 @@
-//! What may go wrong in every room of vision.
+//! The errors of this crate's modules.
 
 use std::borrow::Cow;
 use std::fmt::Display;

@@ -232,7 +232,7 @@ impl Affine {
         Self { a: bbox.width(), b: 0.0, c: bbox.x1, d: 0.0, e: bbox.height(), f: bbox.y1 }
     }
 
-    /// The similarity (rotation, scale, shift) that takes `from` onto `to` with the least squared error
+    /// The similarity (rotation, scale, shift) that maps `from` onto `to` with the least squared error
     /// (Umeyama 1991, without reflection).
     #[must_use]
     pub fn similarity(from: &[Point; 5], to: &[Point; 5]) -> Self {
@@ -260,13 +260,13 @@ impl Affine {
         }
     }
 
-    /// Where the map takes a point.
+    /// The image of a point.
     #[must_use]
     pub fn apply(&self, p: Point) -> Point {
         Point { x: self.a * p.x + self.b * p.y + self.c, y: self.d * p.x + self.e * p.y + self.f }
     }
 
-    /// The crop of `size` x `size` luma values, 0 to 255, whose unit square this map takes into `view`.
+    /// The crop of `size` x `size` luma values, 0 to 255, whose unit square this map sends into `view`.
     ///
     /// Where the crop has fewer pixels than the picture, each is the mean of as many samples as it covers.
     #[must_use]
@@ -282,7 +282,7 @@ impl Affine {
         let samples = |dx: f32, dy: f32| to_usize((dx.hypot(dy) * step).round()).clamp(1, 32);
         let (across, down) = (samples(self.a, self.d), samples(self.b, self.e));
         let share = 1.0 / to_f32(across * down);
-        // Reserved at once: a vector that grows leaves copies of its pixels behind.
+        // Reserved at once: a growing vector would leave copies of its pixels in memory.
         crop.clear();
         crop.reserve(size * size);
         for row in 0..size {

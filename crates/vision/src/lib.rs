@@ -1,11 +1,13 @@
 //! From a camera to sightings: capture, detect, track, align, classify.
 //!
-//! Of Lectern it knows `lectern_record` alone: nothing here can name a topic or a connection, and nothing that reaches the network can
-//! name what is here. What is counted holds no pixels: a [`Sighting`](lectern_record::expression::Sighting) is one of 13 kinds, or uncertain.
+//! This crate depends only on `lectern_record` of Lectern: nothing here can name a topic or a connection, and nothing that
+//! reaches the network can name what is here. Results hold no pixels: a
+//! [`Sighting`](lectern_record::expression::Sighting) is one of 13 kinds, or uncertain.
 //!
-//! From the ground to the roof, each room uses only those before it: [`camera`], which makes frames; `error`, `analysis` and [`geometry`]; [`models`], the checked files;
-//! `weights`, `fused` and `engine`, which run them; [`mtcnn`] and [`classifier`], what their numbers mean; [`baseline`], from whose resting face; `parameters`, `motion`, `schedule` and `tracker`, which
-//! search and follow; and on top `analyzer`, for whoever counts, and [`look`], for whoever aims a camera.
+//! Each module uses only those before it: [`camera`] makes frames; `error`, `analysis` and [`geometry`] are shared; [`models`]
+//! checks the files; `dequantize`, `ops` and `network` run them; [`mtcnn`] and [`classifier`] interpret the networks' output;
+//! [`baseline`] adapts it to a person; `parameters`, `motion`, `schedule` and `tracker` search and follow; and on top,
+//! `analyzer` serves the counting, and [`frame_quality`] the installation of a camera.
 #![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::disallowed_methods, reason = "a test may"))]
 
@@ -13,22 +15,22 @@ mod analyzer;
 pub mod baseline;
 pub mod camera;
 pub mod classifier;
-mod engine;
+mod dequantize;
 mod error;
-mod fused;
+pub mod frame_quality;
 pub mod geometry;
-pub mod look;
 pub mod models;
 mod motion;
 pub mod mtcnn;
+mod network;
+mod ops;
 mod parameters;
 mod schedule;
 mod tracker;
 mod upright;
-mod weights;
 
 use lectern_record::analysis;
 
 pub use analysis::{Analysis, Baseline, DEFAULT_MIN_FACE_PX, Faces, Region, Rotation};
-pub use analyzer::{Analyzer, SMALLEST_TOLD_PX, Seen, Stage};
+pub use analyzer::{Analyzer, FaceResult, MIN_CLASSIFIABLE_PX, Stage};
 pub use error::VisionError;

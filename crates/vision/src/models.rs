@@ -90,7 +90,7 @@ pub struct ClassifierManifest {
 /// The manifest's text and the files beside it.
 pub struct ModelStore {
     folder: Option<PathBuf>,
-    /// What the manifest says.
+    /// The parsed manifest.
     pub manifest: Manifest,
 }
 
@@ -123,7 +123,7 @@ impl ModelStore {
         Ok(Self { folder: folder.map(Path::to_owned), manifest })
     }
 
-    /// The SHA-256 of each network, by its file's name, as the manifest says and [`ModelStore::bytes`] checks.
+    /// The SHA-256 of each network, by its file's name, from the manifest; [`ModelStore::bytes`] verifies it.
     #[must_use]
     pub fn hashes(&self) -> BTreeMap<String, String> {
         let Manifest { detector, classifier } = &self.manifest;

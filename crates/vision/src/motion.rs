@@ -22,11 +22,11 @@ const EVERY_ROW: usize = 4;
 const TIMES_NOISE: f32 = 6.0;
 
 /// A block whose brightness changed by less (of 255) has not changed, however quiet the picture is.
-const LEAST_CHANGE: f32 = 4.0;
+const MIN_CHANGE: f32 = 4.0;
 
 /// A block whose brightness changed by more (of 255) has changed: where half of the picture moves, what its blocks usually
 /// differ by is no noise.
-const MOST_NOISE: f32 = 12.0;
+const MAX_NOISE: f32 = 12.0;
 
 /// What a row's gain may be wrong by, because a camera's black is not 0: so many levels times the gain's distance from 1.
 const BLACK: f32 = 24.0;
@@ -34,13 +34,13 @@ const BLACK: f32 = 24.0;
 /// Added to every block before its gain is reckoned, so that black has one too.
 const ABOVE_ZERO: f32 = 16.0;
 
-/// So many changed blocks beside one another are somebody; a clock's hand, a lamp on a device and noise are fewer.
+/// So many adjacent changed blocks may be a person; a clock's hand, a lamp on a device and noise are fewer.
 const CLUSTER: usize = 3;
 
-/// How far beside a known face its person may move, in widths of the face; downwards it is to the border.
+/// How far beside a tracked face its person may move, in widths of the face; downwards it is to the border.
 const ASIDE: f32 = 2.0;
 
-/// How far above a known face its person may move, in heights of the face.
+/// How far above a tracked face its person may move, in heights of the face.
 const ABOVE: f32 = 1.0;
 
 type Blocks = [f32; ACROSS * DOWN];
@@ -95,18 +95,18 @@ impl Motion {
         }
     }
 
-    /// Begins anew: what this frame shows is known.
+    /// Resets the reference to this frame.
     pub(super) fn begin(&mut self) {
         self.reference = self.now;
         self.quiet = [0; ACROSS * DOWN];
     }
 
-    /// Where in the picture something has changed since this was last reported of the same block, however slowly, away from the person
-    /// of a `known` face; and whether the block was quiet for `quiet` frames before.
+    /// The blocks that have changed since they were last reported, however slowly, except those of the person of a `tracked` face;
+    /// and whether each was quiet for `quiet` frames before.
     pub(super) fn changed(
         &mut self,
         view: &View<'_>,
-        known: Option<BBox>,
+        tracked: Option<BBox>,
         quiet: f64,
     ) -> impl Iterator<Item = (BBox, bool)> + Clone {
         let (threshold, gains) = difference(&self.now, &self.reference, &mut self.change);
@@ -120,13 +120,13 @@ impl Motion {
                 // In the light of its neighbours, which are still compared with what was reported before.
                 self.reference[at] = (self.now[at] + ABOVE_ZERO) / gain - ABOVE_ZERO;
             }
-            // From here on the sign says whether the block was quiet.
-            self.change[at] = match is_changed && !known.is_some_and(|bbox| belongs(width, height, at, &bbox))
-            {
-                false => 0.0,
-                true if f64::from(self.quiet[at]) >= quiet => 1.0,
-                true => -1.0,
-            };
+            // From here on the sign encodes whether the block was quiet.
+            self.change[at] =
+                match is_changed && !tracked.is_some_and(|bbox| belongs(width, height, at, &bbox)) {
+                    false => 0.0,
+                    true if f64::from(self.quiet[at]) >= quiet => 1.0,
+                    true => -1.0,
+                };
             self.quiet[at] = if is_changed { 0 } else { self.quiet[at].saturating_add(1) };
         }
         let edge = |block: usize, side: usize, blocks: usize| to_f32(block * side / blocks);
@@ -160,10 +160,10 @@ fn difference(now: &Blocks, earlier: &Blocks, change: &mut Blocks) -> (f32, [f32
     }
     let mut sorted = *change;
     let noise = *sorted.select_nth_unstable_by(ACROSS * DOWN / 2, f32::total_cmp).1;
-    ((TIMES_NOISE * noise).clamp(LEAST_CHANGE, MOST_NOISE), gains)
+    ((TIMES_NOISE * noise).clamp(MIN_CHANGE, MAX_NOISE), gains)
 }
 
-/// Whether block `at` and its neighbours have changed: noise changes single ones, and a reference that was taken of such an outlier
+/// Whether block `at` and its neighbours have changed: noise changes single ones, and a reference from such an outlier
 /// would differ again in the next frame.
 fn is_cluster(exceeds: &[bool; ACROSS * DOWN], at: usize) -> bool {
     let (across, down) = (at % ACROSS, at / ACROSS);
@@ -203,12 +203,12 @@ mod tests {
     }
 
     /// What is fresh in a frame, and what is not.
-    fn see(motion: &mut Motion, frame: &Frame, known: Option<BBox>) -> [Vec<BBox>; 2] {
+    fn see(motion: &mut Motion, frame: &Frame, tracked: Option<BBox>) -> [Vec<BBox>; 2] {
         let view = View::new(frame, Region::WHOLE);
         motion.see(&view);
-        let changed: Vec<_> = motion.changed(&view, known, 4.0).collect();
-        [true, false].map(|wanted| {
-            changed.iter().filter(|(_, fresh)| *fresh == wanted).map(|(bbox, _)| *bbox).collect()
+        let changed: Vec<_> = motion.changed(&view, tracked, 4.0).collect();
+        [true, false].map(|is_fresh| {
+            changed.iter().filter(|(_, fresh)| *fresh == is_fresh).map(|(bbox, _)| *bbox).collect()
         })
     }
 
@@ -221,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn who_enters_a_quiet_place_differs_from_a_screen_that_never_rests() {
+    fn a_person_entering_differs_from_a_restless_screen() {
         let mut motion = begun();
         for number in 0..12 {
             let [fresh, _] = see(&mut motion, &room(number % 2 == 0, None), None);
@@ -241,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn what_changes_at_the_person_of_a_known_face_is_not_reported() {
+    fn changes_at_a_tracked_person_are_not_reported() {
         let mut motion = begun();
         let face = BBox { x1: 400.0, y1: 160.0, x2: 448.0, y2: 220.0 };
         assert_eq!(see(&mut motion, &room(false, Some(400)), Some(face)), [vec![], vec![]]);

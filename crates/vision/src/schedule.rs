@@ -1,62 +1,62 @@
-//! Which areas of the picture are looked at next: those where something changed soon, and all of them in turn.
+//! The order in which the areas of the picture are searched: soon where something changed, and all of them in turn.
 //!
-//! A face that comes changes the picture, so that what has not changed since it was looked at need not be looked at again, but for
-//! the faces whose coming changed too little: too much like the wall behind them, or turned away until now.
+//! A new face changes the picture, so an unchanged area need not be searched again, except for faces whose arrival changed too
+//! little: too similar to the wall behind them, or turned away until now.
 
 use super::geometry::BBox;
 use super::mtcnn::Area;
 use super::parameters::{
-    FRESH_SHARE, PAUSE_KNOWN, RESTLESS, REVISIT, REVISIT_KNOWN, REVISIT_WORK, STEADY_WORK,
+    FRESH_SHARE, PAUSE_TRACKING, RESTLESS, REVISIT, REVISIT_TRACKING, REVISIT_WORK, STEADY_WORK,
 };
 
-/// The turns of the areas of one picture.
+/// The state of the areas of one picture.
 #[derive(Default)]
 pub(super) struct Schedule {
     slots: Vec<Slot>,
-    /// Frames a second, and whether a face is known.
+    /// Frames a second, and whether a face is tracked.
     rate_hz: f64,
-    is_known: bool,
-    /// Work that may be spent where something keeps changing, and on areas whose turn it is.
+    is_tracking: bool,
+    /// Work budgets for areas that keep changing, and for areas that are searched in turn.
     steady: f32,
     revisit: f32,
 }
 
 #[derive(Clone, Copy)]
 struct Slot {
-    /// Frames since it was looked at, the most where it never was, and since it is fresh.
+    /// Frames since it was searched, the maximum if it never was; and frames since it became fresh.
     age: u32,
     waited: u32,
     priority: Priority,
 }
 
-/// Why an area should be looked at, the weakest reason first.
+/// Why an area should be searched, the weakest reason first.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Priority {
-    /// Only because its turn comes.
+    /// Only in turn.
     Revisit,
     /// Something keeps changing there.
     Changed,
-    /// It was fresh when it was looked at last: who moves is blurred, and seen at a second look.
+    /// It was fresh at its last search: a moving face is blurred, and found by a second search.
     Again,
-    /// Something changed there after a quiet time, or it was never looked at.
+    /// Something changed there after a quiet time, or it was never searched.
     Fresh,
 }
 
 impl Schedule {
-    /// Begins anew with so many areas, none of which was looked at.
+    /// Resets to so many areas, none of which was searched.
     pub(super) fn begin(&mut self, areas: usize) {
         self.slots.clear();
         self.slots.resize(areas, Slot { age: u32::MAX, waited: 0, priority: Priority::Fresh });
         (self.steady, self.revisit) = (0.0, 0.0);
     }
 
-    /// A frame has come, in which something has changed in these places, each of which was quiet before or not.
+    /// Begins a frame with these changed places, and whether each was quiet before.
     pub(super) fn begin_frame(
         &mut self,
         areas: &[Area],
         changed: impl Iterator<Item = (BBox, bool)> + Clone,
         rate_hz: f64,
-        is_known: bool,
+        is_tracking: bool,
         least_cell: f32,
     ) {
         let (mut restless, mut quiet) = (0.0, 0.0);
@@ -73,7 +73,7 @@ impl Schedule {
             if fresh > FRESH_SHARE * area.cell() * area.cell() {
                 slot.priority = Priority::Fresh;
             } else if least_cell > 0.0 && slot.age == u32::MAX {
-                // The rest of a new picture holds no face that is much larger than the known one.
+                // The rest of a new picture holds no face that is much larger than the tracked one.
                 slot.priority = Priority::Revisit;
             }
             if area.cell() >= least_cell {
@@ -84,30 +84,30 @@ impl Schedule {
         let rate = to_f32(rate_hz);
         let per_second = (restless / RESTLESS).max(STEADY_WORK);
         self.steady = (self.steady + per_second / rate).min(per_second.max(per_second / rate));
-        let per_second = match is_known {
-            true => (quiet / REVISIT).max((quiet / REVISIT_KNOWN).min(REVISIT_WORK)),
+        let per_second = match is_tracking {
+            true => (quiet / REVISIT).max((quiet / REVISIT_TRACKING).min(REVISIT_WORK)),
             false => quiet / REVISIT,
         };
         self.revisit = (self.revisit + per_second / rate).min(quiet);
-        (self.rate_hz, self.is_known) = (rate_hz, is_known);
+        (self.rate_hz, self.is_tracking) = (rate_hz, is_tracking);
     }
 
-    /// All areas are looked at as if the picture were new.
+    /// Makes all areas fresh, as in a new picture.
     pub(super) fn renew(&mut self) {
         self.slots.iter_mut().for_each(|slot| slot.priority = Priority::Fresh);
     }
 
-    /// Work was done on candidates.
+    /// Charges work on candidates.
     pub(super) fn spend(&mut self, work: f32) {
         self.steady = (self.steady - work).max(-STEADY_WORK);
     }
 
-    /// The next area that this frame should look at; those with smaller cells than `least_cell` are left out.
+    /// The next area to search in this frame; those with smaller cells than `least_cell` are left out.
     pub(super) fn next(&mut self, areas: &[Area], least_cell: f32) -> Option<Area> {
-        let Self { slots, steady, revisit, rate_hz, is_known } = self;
+        let Self { slots, steady, revisit, rate_hz, is_tracking } = self;
         let long = f64::from(REVISIT) * *rate_hz;
-        let pause = if *is_known { PAUSE_KNOWN * *rate_hz } else { 0.0 };
-        let wanted = |slot: &Slot| match slot.priority {
+        let pause = if *is_tracking { PAUSE_TRACKING * *rate_hz } else { 0.0 };
+        let is_urgent = |slot: &Slot| match slot.priority {
             Priority::Fresh | Priority::Again => true,
             Priority::Changed => *steady > 0.0,
             Priority::Revisit => false,
@@ -116,9 +116,9 @@ impl Schedule {
             let may_wait = slot.priority < Priority::Fresh && f64::from(slot.age) < pause;
             slot.age > 0 && !may_wait && area.cell() >= least_cell
         };
-        // From the end, because of equal ones the last is taken. Of those that are fresh the one that waits longest, or else has the
-        // largest faces: who walks on makes large cells fresh in each frame, and small ones would never have their turn.
-        let urgent = slots.iter_mut().zip(areas).rev().filter(eligible).filter(|(slot, _)| wanted(slot));
+        // From the end, because `max_by` returns the last of equal ones. Among fresh ones the longest waiting goes first, then the one
+        // with the largest faces: a walking person makes large cells fresh in each frame, and small ones would never be searched.
+        let urgent = slots.iter_mut().zip(areas).rev().filter(eligible).filter(|(slot, _)| is_urgent(slot));
         let key = |(slot, area): &(&mut Slot, &Area)| match slot.priority {
             Priority::Fresh => (slot.priority, slot.waited, area.cell()),
             _ => (slot.priority, slot.age, 0.0),
@@ -171,14 +171,14 @@ mod tests {
         BBox { x1: x, y1: 10.0, x2: x + 5.0, y2: 15.0 }
     }
 
-    /// Which areas a frame looks at while its budget is not used up; each costs what P-Net costs there.
+    /// The areas that a frame searches within its budget; each costs P-Net's work there.
     fn frame(
         schedule: &mut Schedule,
         areas: &[Area],
         changed: &[(BBox, bool)],
-        is_known: bool,
+        is_tracking: bool,
     ) -> Vec<usize> {
-        schedule.begin_frame(areas, changed.iter().copied(), RATE, is_known, 0.0);
+        schedule.begin_frame(areas, changed.iter().copied(), RATE, is_tracking, 0.0);
         let mut looked_at = Vec::new();
         while let Some(area) = schedule.next(areas, 0.0) {
             looked_at.push(areas.iter().position(|other| *other == area).unwrap());
@@ -220,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn what_changed_after_a_quiet_time_goes_first_and_is_looked_at_twice() {
+    fn fresh_changes_go_first_and_are_searched_twice() {
         let areas = test_areas(1280, 720, 24);
         let mut schedule = begun(&areas);
         for _ in 0..60 {
@@ -237,12 +237,12 @@ mod tests {
     }
 
     #[test]
-    fn beside_a_known_face_a_restless_place_waits() {
+    fn beside_a_tracked_face_a_restless_place_waits() {
         let areas = test_areas(640, 480, 60);
         let mut schedule = begun(&areas);
         let screen = [(place(100.0), false), (place(105.0), false)];
-        let looks = |schedule: &mut Schedule, is_known| {
-            (0..24).map(|_| frame(schedule, &areas, &screen, is_known).len()).sum::<usize>()
+        let looks = |schedule: &mut Schedule, is_tracking| {
+            (0..24).map(|_| frame(schedule, &areas, &screen, is_tracking).len()).sum::<usize>()
         };
         let (alone, beside) = (looks(&mut schedule, false), looks(&mut schedule, true));
         assert!(beside * 2 <= alone + 2, "{beside} {alone}");

@@ -4,7 +4,7 @@
 //!            areas, by urgency          candidates, by evidence           certain, or of a track
 //! Schedule ─────────────▶ P-Net ─────────────▶ R-Net, O-Net ─────────────▶ Track ──▶ O-Net on each frame
 //!    ▲                                  (what a frame has no time for waits)   │
-//!    └── what Motion reports away from tracks      looked for anew every few seconds, or where it was lost
+//!    └── what Motion reports away from tracks      verified every few seconds, or searched where it was lost
 //! ```
 //!
 //! Each frame follows its tracks first, then searches until its budget is used up. What is left waits for the next frame.
@@ -15,8 +15,8 @@ use super::geometry::{BBox, Face, Point, View, to_f32};
 use super::motion::Motion;
 use super::mtcnn::{Candidate, Detector, Overlap, suppress};
 use super::parameters::{
-    CERTAIN, CONTAINED, FRAME_WORK, LARGER, LARGEST_IN_CELL, LEAST_PROPOSED, LOST, LOST_LONG, LOST_PAUSE,
-    MAX_CELLS, MAX_FACES, MAX_STEP, MAX_WAITING, QUIET, SAME_FACE, SEARCH_RECORDED, STRONG, UNVERIFIED,
+    CERTAIN, CONTAINED, FRAME_WORK, LARGER, LARGEST_IN_CELL, LOST, LOST_LONG, LOST_PAUSE, MAX_CELLS,
+    MAX_FACES, MAX_STEP, MAX_WAITING, MIN_PROPOSED, QUIET, SAME_FACE, SEARCH_RECORDED, STRONG, UNVERIFIED,
     UNVERIFIED_AT, VERIFY, VERIFY_AT,
 };
 use super::schedule::Schedule;
@@ -36,22 +36,22 @@ struct Track {
 /// Where the frames come from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Pace {
-    /// A camera: no frame may take longer than the next one takes to come.
+    /// A camera: each frame has a time budget.
     Live,
-    /// A recording, which waits.
+    /// A recording: without a time budget.
     Recorded,
 }
 
-/// The tracks, and what the search has not come to yet.
+/// The tracks, and the pending work of the search.
 pub(super) struct Tracker {
     pace: Pace,
     /// Frames a second.
     rate_hz: f64,
     motion: Motion,
     schedule: Schedule,
-    /// What P-Net has proposed and R-Net has not seen.
+    /// P-Net's proposals that R-Net has not examined yet.
     waiting: Vec<Candidate>,
-    /// What it has proposed about a track.
+    /// P-Net's proposals near a track.
     near: Vec<Candidate>,
     tracks: Vec<Track>,
     /// The faces of the last frame.
@@ -62,7 +62,7 @@ pub(super) struct Tracker {
 }
 
 impl Tracker {
-    /// A tracker that knows no face and sees `rate_hz` frames a second.
+    /// A tracker without any face, for `rate_hz` frames a second.
     pub(super) fn new(rate_hz: f64) -> Self {
         Self {
             pace: Pace::Live,
@@ -88,7 +88,7 @@ impl Tracker {
         self.rate_hz = rate_hz;
     }
 
-    /// Forgets all that it has seen: the next frame is a new picture.
+    /// Drops all state: the next frame is a new picture.
     pub(super) fn forget(&mut self) {
         self.motion = Motion::default();
         self.waiting.clear();
@@ -152,7 +152,7 @@ impl FrameSearch<'_> {
         f64::from(frames) / self.tracker.rate_hz
     }
 
-    /// Looks for every track where it was.
+    /// Follows every track from its last position.
     fn follow(&mut self) -> Result<(), VisionError> {
         for track in &mut self.tracker.tracks {
             track.age = track.age.saturating_add(1);
@@ -161,7 +161,7 @@ impl FrameSearch<'_> {
                 continue;
             }
             let before = track.face.bbox;
-            // Who walks goes on walking, further in half a second than a small face is wide.
+            // A walking person moves further in half a second than a small face is wide.
             let ahead = track.step.map(|step| before.moved(step));
             let (first, second) = match ahead {
                 Some(ahead) if Overlap::Union.of(&before, &ahead) < SAME_FACE => (ahead, Some(before)),
@@ -184,7 +184,7 @@ impl FrameSearch<'_> {
         Ok(())
     }
 
-    /// Looks anew for tracks that were only followed for long or changed much, and for lost ones around where they were.
+    /// Verifies tracks that were only followed for long or changed much, and searches for lost ones near their last position.
     fn verify(&mut self) -> Result<(), VisionError> {
         for at in 0..self.tracker.tracks.len() {
             let Some(track) = self.tracker.tracks.get(at) else { break };
@@ -198,7 +198,7 @@ impl FrameSearch<'_> {
             if !is_due || !self.may_go_on() {
                 continue;
             }
-            self.look_near(at, &bbox)?;
+            self.search_near(at, &bbox)?;
             let rate_hz = self.tracker.rate_hz;
             // Another one stands there where lost tracks before it were removed.
             let Some(track) = self.tracker.tracks.get_mut(at).filter(|track| track.face.bbox == bbox) else {
@@ -218,7 +218,7 @@ impl FrameSearch<'_> {
     }
 
     /// Searches for the face of a track about where it was, until it is certain.
-    fn look_near(&mut self, at: usize, bbox: &BBox) -> Result<(), VisionError> {
+    fn search_near(&mut self, at: usize, bbox: &BBox) -> Result<(), VisionError> {
         let is_lost = self.tracker.tracks[at].lost.is_some();
         for area in self.detector.near(self.view, bbox, is_lost) {
             self.tracker.near.clear();
@@ -233,7 +233,7 @@ impl FrameSearch<'_> {
                 if let Some(refined) = self.detector.refine(self.view, &candidate.bbox)?
                     && let Some(face) = self.detector.finish(self.view, &refined)?
                 {
-                    self.take(face);
+                    self.accept(face);
                     // A face that was found may have removed lost tracks.
                     if self.tracker.tracks.get(at).is_none_or(|track| track.age == 0) {
                         return Ok(());
@@ -247,11 +247,11 @@ impl FrameSearch<'_> {
     /// Searches until nothing is left to do, or the frame's budget is used up.
     fn search(&mut self) -> Result<(), VisionError> {
         let rate_hz = self.tracker.rate_hz;
-        let known = self.known();
-        let is_known = self.tracker.live().next().is_some();
+        let largest = self.largest();
+        let is_tracking = self.tracker.live().next().is_some();
         let least_cell = self.least_cell();
-        let changed = self.tracker.motion.changed(self.view, known, QUIET * rate_hz);
-        self.tracker.schedule.begin_frame(self.detector.areas(), changed, rate_hz, is_known, least_cell);
+        let changed = self.tracker.motion.changed(self.view, largest, QUIET * rate_hz);
+        self.tracker.schedule.begin_frame(self.detector.areas(), changed, rate_hz, is_tracking, least_cell);
         if self.tracker.pace == Pace::Recorded {
             let age = self.tracker.age.unwrap_or(u32::MAX);
             let is_certain = self.tracker.live().any(|track| track.face.score >= CERTAIN);
@@ -294,16 +294,16 @@ impl FrameSearch<'_> {
     }
 
     /// Where only the largest face counts: the one that others must exceed.
-    fn known(&self) -> Option<BBox> {
+    fn largest(&self) -> Option<BBox> {
         self.tracker.live().next().filter(|_| self.which == Faces::Largest).map(|track| track.face.bbox)
     }
 
-    /// The smallest cell in which a face may be that takes the place of the known one.
+    /// The smallest cell for a face that may replace the tracked one.
     fn least_cell(&self) -> f32 {
-        self.known().map_or(0.0, |bbox| LARGER.sqrt() * bbox.longer_side() / LARGEST_IN_CELL)
+        self.largest().map_or(0.0, |bbox| LARGER.sqrt() * bbox.longer_side() / LARGEST_IN_CELL)
     }
 
-    /// R-Net and O-Net on a candidate, unless a known face explains it.
+    /// R-Net and O-Net on a candidate, unless a tracked face explains it.
     fn examine(&mut self, candidate: &Candidate) -> Result<(), VisionError> {
         if self.is_explained(&candidate.bbox) {
             return Ok(());
@@ -313,19 +313,19 @@ impl FrameSearch<'_> {
             return Ok(());
         }
         if let Some(face) = self.detector.finish(self.view, &refined)? {
-            self.take(face);
+            self.accept(face);
         }
         Ok(())
     }
 
-    /// Whether a square is of a known face, or smaller than the one that counts.
+    /// Whether a square is of a tracked face, or smaller than the one that counts.
     fn is_explained(&self, square: &BBox) -> bool {
         self.tracker.live().any(|track| Overlap::Union.of(&track.face.bbox.square(), square) > SAME_FACE)
-            || self.known().is_some_and(|known| square.longer_side() < LEAST_PROPOSED * known.longer_side())
+            || self.largest().is_some_and(|bbox| square.longer_side() < MIN_PROPOSED * bbox.longer_side())
     }
 
-    /// Takes a face that a search has found: it replaces what following has made of the same one, or begins a track.
-    fn take(&mut self, face: Face) {
+    /// Accepts a face that a search has found: it replaces the followed one of the same person, or begins a track.
+    fn accept(&mut self, face: Face) {
         let face = within(self.view, face);
         let area = face.bbox.area();
         let tracks = &mut self.tracker.tracks;
@@ -383,7 +383,7 @@ fn is_near(lost: &BBox, face: &BBox) -> bool {
     step(lost, face).is_some()
 }
 
-/// The face with a box that does not leave the picture.
+/// The face with its box clipped to the picture.
 fn within(view: &View<'_>, mut face: Face) -> Face {
     let BBox { x1, y1, x2, y2 } = face.bbox;
     let (width, height) = (to_f32(view.width), to_f32(view.height));

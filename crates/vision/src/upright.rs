@@ -1,15 +1,15 @@
-//! Whether pictures without a face show some once they are turned: a camera that hangs upside down or lies on its side.
+//! Detects a rotated camera, upside down or on its side: whether pictures without a face show some once they are turned.
 
 use super::analysis::Region;
 use super::error::VisionError;
 use super::geometry::View;
 use super::models::ModelStore;
 use super::mtcnn::Detector;
-use super::parameters::{CERTAIN, TURNED_FACES, TURNED_LOOKS};
+use super::parameters::{CERTAIN, TURNED_FACES, TURNED_TRIES};
 use crate::camera::Frame;
 use lectern_record::analysis::Rotation;
 
-/// Tries the three rotations on some of the pictures that it is given.
+/// Tries the three rotations on some of its pictures.
 pub(super) struct Upright {
     detector: Detector,
     /// Pictures without a face so far; those of which the number is a power of two are tried.
@@ -24,15 +24,15 @@ impl Upright {
         Ok(Self { detector: Detector::new(store)?, seen: 0, faces: [0; 3] })
     }
 
-    /// Forgets all pictures.
+    /// Resets the counts.
     pub(super) fn forget(&mut self) {
         (self.seen, self.faces) = (0, [0; 3]);
     }
 
-    /// A picture in which no face was found.
+    /// Counts a picture without a face, and tries some turned.
     pub(super) fn see(&mut self, frame: &Frame) -> Result<(), VisionError> {
         self.seen += 1;
-        if !self.seen.is_power_of_two() || self.seen >= 1 << TURNED_LOOKS {
+        if !self.seen.is_power_of_two() || self.seen >= 1 << TURNED_TRIES {
             return Ok(());
         }
         for (rotation, faces) in Rotation::TURNS.into_iter().zip(&mut self.faces) {

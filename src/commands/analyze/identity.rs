@@ -1,4 +1,4 @@
-//! What a recording is called by machines: `boot`, of its content and of how it was analysed.
+//! A recording's identifier for machines: `boot`, a hash of its content and of the analysis settings.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -16,7 +16,7 @@ use crate::cli::Analyze;
 use crate::vision::Analysis;
 use crate::vision::models::{ModelFile, ModelStore, hex};
 
-/// How recordings are analysed; what is not in it changes no count.
+/// The analysis settings that affect the counts.
 #[derive(Serialize)]
 struct Settings {
     version: &'static str,
@@ -37,7 +37,7 @@ struct Settings {
 /// How many hexadecimal digits name a network.
 const DIGITS: usize = 16;
 
-/// The settings as the tables tell them: `name=value`, with `; ` between them.
+/// The settings as written in the tables: `name=value`, with `; ` between them.
 ///
 /// # Errors
 /// When the classifier cannot be read.
@@ -64,14 +64,15 @@ pub(super) fn settings(arguments: &Analyze, store: &ModelStore) -> anyhow::Resul
         classifier: classifier[..DIGITS].to_owned(),
         detector: hex(&networks.finalize())[..DIGITS].to_owned(),
     };
-    // By way of text, in which a number has the digits that it was given with.
+    // Through text, which keeps a number's digits as given.
     let settings: BTreeMap<String, Value> = serde_json::from_str(&serde_json::to_string(&settings)?)?;
-    let told = settings.iter().map(|(name, value)| format!("{name}={}", value.to_string().trim_matches('"')));
-    Ok(told.collect::<Vec<_>>().join("; "))
+    let pairs =
+        settings.iter().map(|(name, value)| format!("{name}={}", value.to_string().trim_matches('"')));
+    Ok(pairs.collect::<Vec<_>>().join("; "))
 }
 
-/// Names each recording; `alike` tells how many before it have the same device and the same length, which alone could have the
-/// same content.
+/// Computes each recording's `boot`. `alike` is the number of earlier recordings with the same device and length: only those can
+/// have the same content.
 pub(super) struct Namer<'a> {
     settings: &'a str,
     alike: Vec<u64>,
@@ -79,15 +80,15 @@ pub(super) struct Namer<'a> {
 
 impl<'a> Namer<'a> {
     pub(super) fn new(settings: &'a str, recordings: &[Recording]) -> Self {
-        let looks: Vec<_> = recordings.iter().map(|it| (it.device(), length(&it.path))).collect();
-        let alike =
-            (0..looks.len()).map(|i| looks[..i].iter().filter(|other| **other == looks[i]).count() as u64);
+        let same_key: Vec<_> = recordings.iter().map(|it| (it.device(), length(&it.path))).collect();
+        let alike = (0..same_key.len())
+            .map(|i| same_key[..i].iter().filter(|other| **other == same_key[i]).count() as u64);
         Self { settings, alike: alike.collect() }
     }
 
     /// The `boot` of the recording at `index`: 32 hexadecimal digits.
     ///
-    /// A pipe can be read once only, so that its name is of its label instead of its content.
+    /// A pipe can be read only once, so its label is hashed instead of its content.
     ///
     /// # Errors
     /// When it cannot be read.
@@ -106,7 +107,7 @@ impl<'a> Namer<'a> {
     }
 }
 
-/// The name of all that the rows of a recording depend on.
+/// A hash of all that the rows of a recording depend on.
 pub(super) fn key(parts: &[&str]) -> String {
     let mut hash = Sha256::new();
     for part in parts {

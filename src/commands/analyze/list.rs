@@ -19,12 +19,12 @@ use crate::help::Problem;
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Recording {
     pub(super) path: PathBuf,
-    /// The file as it was named.
+    /// The path as given.
     pub(super) source: String,
-    /// What people call it.
+    /// Its label for people.
     pub(super) label: String,
     pub(super) start: Option<Timestamp>,
-    /// What the manifest says of it beside that, one for each of [`List::columns`].
+    /// Its other cells in the manifest, one for each of [`List::columns`].
     pub(super) carried: Vec<String>,
 }
 
@@ -41,7 +41,7 @@ pub(super) struct List {
 impl Recording {
     /// The label as a topic level: what does not fit is replaced by `_`.
     pub(super) fn device(&self) -> String {
-        // A spreadsheet takes what begins with a minus for a formula.
+        // A spreadsheet reads a leading minus as a formula.
         let fits = |(i, c): (usize, char)| may_be_in_level(c) && !(i == 0 && c == '-');
         let level = self.label.chars().enumerate().map(|it| if fits(it) { it.1 } else { '_' });
         level.take(MAX_LEVEL_BYTES).collect()
@@ -105,7 +105,7 @@ fn folder_of_videos(path: &Path, left_out: &mut Vec<String>) -> Option<Vec<PathB
     Some(videos)
 }
 
-/// What a recording is called where nobody said: its file's name without the ending.
+/// The default label: the file's name without its extension.
 fn label_of(path: &Path) -> String {
     let stem = path.file_stem().unwrap_or_default().to_string_lossy();
     if stem.is_empty() || stem == "-" { "recording".to_owned() } else { stem.into_owned() }
@@ -133,7 +133,7 @@ fn parse(text: &[u8], folder: &Path) -> Result<List, Problem> {
         (0..header.len()).filter(|at| !ours.contains(&Some(*at)) && !is_empty(*at)).collect();
     let columns: Vec<String> = carried.iter().map(|i| header[*i].to_owned()).collect();
     for (i, column) in columns.iter().enumerate() {
-        if column.is_empty() || tables::is_taken(column) || columns[..i].contains(column) {
+        if column.is_empty() || tables::is_reserved(column) || columns[..i].contains(column) {
             let problem = Problem::new(format!("has a column `{column}`, which the tables have already"));
             return Err(problem.with_help("give it another name"));
         }
@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn people_name_recordings_as_they_like_and_devices_are_topic_levels() {
+    fn any_label_becomes_a_valid_topic_level() {
         assert_eq!(label_of(Path::new("/lectures/Week 3: Ärger.mp4")), "Week 3: Ärger");
         assert_eq!(label_of(Path::new("-")), "recording");
         assert_eq!(label_of(Path::new("a.b.mkv")), "a.b");
@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn a_manifest_names_files_from_its_own_folder_on_and_carries_the_rest_through() {
+    fn a_manifests_paths_are_relative_and_columns_carried() {
         let comma =
             "file,label,teacher,start\na.mkv,Algebra 1,\"Weiß, Dr.\",2026-11-23T10:15:00Z\n/b/c.mkv,,,\n";
         let list = parse(comma.as_bytes(), Path::new("/lectures")).unwrap();
@@ -234,8 +234,8 @@ mod tests {
     }
 
     #[test]
-    fn a_manifest_that_cannot_be_used_says_where() {
-        for (text, told) in [
+    fn a_bad_manifest_is_refused_with_the_place() {
+        for (text, expected) in [
             ("", "no column `file`"),
             ("name\nx\n", "no column `file`"),
             ("file\n", "lists no recording"),
@@ -249,7 +249,7 @@ mod tests {
             ("file,start\na,10/11/2026 10:15\n", "line 2: start `10/11/2026 10:15` can be two days"),
         ] {
             let problem = parse(text.as_bytes(), Path::new("")).unwrap_err();
-            assert!(problem.to_string().contains(told), "{text:?}: {problem}");
+            assert!(problem.to_string().contains(expected), "{text:?}: {problem}");
         }
     }
 }

@@ -1,15 +1,15 @@
 //! `lectern analyze`: recorded lectures into minutes, the paper's use without its identities.
 //!
-//! `list` says which recordings, `identity` what each is called by machines, `recorder` writes down what the watch sees of one in
-//! the rows of `tables`, and `results` brings all of them together, with `unfinished` for what an earlier run has finished.
+//! `list` selects the recordings, `identity` computes their identifiers, `recorder` writes the watch's results as the rows of
+//! `tables`, and `results` combines all recordings, with `checkpoint` for those that an earlier run finished.
 
+mod checkpoint;
 mod identity;
 mod list;
 mod progress;
 mod recorder;
 mod results;
 mod tables;
-mod unfinished;
 
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -18,20 +18,20 @@ use std::thread;
 use jiff::Timestamp;
 use tokio::sync::mpsc;
 
+use self::checkpoint::RecordingResult;
 use self::identity::Namer;
 use self::list::{List, Recording};
 use self::progress::Progress;
-use self::recorder::{Notes, Recorder};
+use self::recorder::{Recorder, Summary};
 use self::results::{End, Results};
-use self::tables::Sheets;
-use self::unfinished::Part;
+use self::tables::TableRows;
 use super::{Interrupted, UsageError, explain, outputs};
 use crate::camera::{CameraError, open_recording_among, rotated};
 use crate::cli::Analyze;
 use crate::clock::{SimulatedClock, Stop};
 use crate::delivery::payload::Identity;
 use crate::help::{Explained, Problem};
-use crate::logging::printable::complain;
+use crate::logging::printable::print_error;
 use crate::process::signals::{Signals, is_ignored};
 use crate::vision::Analyzer;
 use crate::vision::models::ModelStore;
@@ -41,12 +41,12 @@ use crate::window::Grid;
 /// The number of SIGHUP.
 const HANGUP: i32 = 1;
 
-/// Analyses all recordings, several side by side.
+/// Analyses all recordings, several in parallel.
 ///
 /// # Errors
-/// [`UsageError`] when no frame falls into a window, when the list cannot be used, or when an output would overwrite an input, another output, or what an
-/// earlier run has finished; [`Interrupted`] after a signal; when a network cannot be used or an output cannot be written; when a
-/// recording is missing, damaged or without a single picture, after all others are analysed.
+/// [`UsageError`] when no frame falls into a window, when the list cannot be used, or when an output would overwrite an input,
+/// another output or an earlier run's results; [`Interrupted`] after a signal; when a network cannot be used or an output cannot be
+/// written; when a recording is missing, damaged or without a single picture, after all others are analysed.
 pub fn run(arguments: &Analyze, models: Option<&Path>) -> anyhow::Result<()> {
     let Analyze { rate, window, .. } = arguments;
     if rate * f64::from(*window) < 1.0 {
@@ -54,16 +54,16 @@ pub fn run(arguments: &Analyze, models: Option<&Path>) -> anyhow::Result<()> {
         return Err(UsageError::new(problem.with_help("give a longer window or a higher rate")).into());
     }
     let list = List::of(arguments)?;
-    list.left_out.iter().for_each(complain);
+    list.left_out.iter().for_each(print_error);
     let inputs = list.recordings.iter().map(|it| it.path.as_path());
     let inputs = inputs.chain(arguments.classifier.as_deref()).chain(arguments.manifest.as_deref());
-    let asked = [
+    let requested = [
         ("--csv", arguments.csv.as_deref()),
         ("--frames-csv", arguments.frames_csv.as_deref()),
         ("--faces-csv", arguments.faces_csv.as_deref()),
         ("--chart", arguments.chart.as_deref()),
     ];
-    outputs::check(&asked, inputs)?;
+    outputs::check(&requested, inputs)?;
     let store = ModelStore::open(models)?;
     let settings = identity::settings(arguments, &store)?;
     let cores =
@@ -72,7 +72,7 @@ pub fn run(arguments: &Analyze, models: Option<&Path>) -> anyhow::Result<()> {
     let job = Job {
         arguments,
         jobs,
-        // Several threads of one decoder cost more than one: worth it only where cores would be idle.
+        // Several threads of one decoder cost more than one: only worth it where cores would be idle.
         decoder_threads: cores / jobs.max(1),
         list: &list,
         namer: Namer::new(&settings, &list.recordings),
@@ -103,12 +103,12 @@ pub fn run(arguments: &Analyze, models: Option<&Path>) -> anyhow::Result<()> {
     Err(last)
 }
 
-/// What the threads share.
+/// The state that the threads share.
 struct Job<'a> {
     arguments: &'a Analyze,
-    /// Recordings that are analysed side by side.
+    /// Recordings that are analysed in parallel.
     jobs: usize,
-    /// Threads on which each of them is decoded.
+    /// Decoder threads for each of them.
     decoder_threads: usize,
     list: &'a List,
     namer: Namer<'a>,
@@ -116,17 +116,17 @@ struct Job<'a> {
     results: Results,
     progress: Progress,
     stop: Stop,
-    /// The recording that is taken next.
+    /// The index of the next recording.
     next: AtomicUsize,
     store: &'a ModelStore,
 }
 
 impl Job<'_> {
-    /// Starts the threads and waits for their end, or for a signal first, whose number it answers.
+    /// Starts the threads and waits for their end; returns the number of the first signal, if one arrived.
     #[expect(clippy::disallowed_methods, reason = "one thread for each recording that is analysed at a time")]
     fn work(&self) -> anyhow::Result<Option<i32>> {
-        // `nohup` asked for that.
-        let stays = is_ignored(HANGUP);
+        // `nohup` ignores SIGHUP.
+        let ignores_hangup = is_ignored(HANGUP);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let mut signals = {
             let _inside = runtime.enter();
@@ -151,8 +151,8 @@ impl Job<'_> {
                     tokio::select! {
                         _ = all_ended.recv() => return first,
                         number = signals.number() => match first {
-                            _ if stays && number == HANGUP => {}
-                            // Asked twice: a source that never answers is left alone.
+                            _ if ignores_hangup && number == HANGUP => {}
+                            // The second signal: a source may block forever, so exit at once.
                             Some(_) => std::process::exit(128 + number),
                             None => {
                                 self.stop.set();
@@ -169,7 +169,7 @@ impl Job<'_> {
         })
     }
 
-    /// One thread: takes recordings until there are no more.
+    /// One thread: analyses recordings until none is left.
     fn work_on(&self) -> anyhow::Result<()> {
         let mut analyzer = None;
         while !self.stop.is_set() {
@@ -177,7 +177,7 @@ impl Job<'_> {
             let Some(recording) = self.list.recordings.get(index) else { break };
             let outcome = self.analyze(index, recording, &mut analyzer);
             if outcome.is_err() {
-                // The others cannot do better.
+                // The other recordings would fail alike.
                 self.stop.set();
                 return outcome;
             }
@@ -201,9 +201,9 @@ impl Job<'_> {
         let identity = Identity { device: recording.device(), boot };
         let (frames, faces) = (arguments.frames_csv.is_some(), arguments.faces_csv.is_some());
         let key = self.key(recording, &identity);
-        if let Some(part) = results.earlier(&key) {
+        if let Some(result) = results.earlier(&key) {
             progress.skip();
-            results.lines(index, &part.lines)?;
+            results.lines(index, &result.lines)?;
             return results.end(index, End::Kept(key));
         }
         let analyzer = match analyzer {
@@ -227,12 +227,12 @@ impl Job<'_> {
         if let Some(streams) = source.other_streams() {
             let (named, number) = (&recording.source, arguments.video_stream);
             let hint = "--video-stream N analyses another one";
-            progress.complain(format_args!("{named}: has {streams}; {number} is analysed, {hint}"));
+            progress.print_error(format_args!("{named}: has {streams}; {number} is analysed, {hint}"));
         }
         if let Some(left_out) = source.left_out() {
-            progress.complain(format_args!("{}: {left_out}", recording.source));
+            progress.print_error(format_args!("{}: {left_out}", recording.source));
         }
-        // Without a time of day the labels are only offsets, so the clock is not a synchronised one.
+        // Without a start time the labels are offsets, so the clock does not count as synchronised.
         let start = recording.start.unwrap_or(Timestamp::UNIX_EPOCH);
         let clock = SimulatedClock::starting_at(start, recording.start.is_some());
         let grid = Grid { seconds: arguments.window, origin: start };
@@ -240,7 +240,7 @@ impl Job<'_> {
         let Recording { label, source: named, carried, .. } = recording;
         let names = [identity.device.clone(), identity.boot.clone(), label.clone(), named.clone()];
         let mut recorder = Recorder {
-            sheets: Sheets::new(names, settings, carried, frames, faces),
+            table_rows: TableRows::new(names, settings, carried, frames, faces),
             identity,
             results,
             index,
@@ -248,7 +248,7 @@ impl Job<'_> {
             progress,
             bar: progress.bar(recording.name(), source.ticks()),
             source: named,
-            notes: Notes::default(),
+            summary: Summary::default(),
             result: Ok(()),
         };
         analyzer.forget();
@@ -262,20 +262,20 @@ impl Job<'_> {
         }
         let failure = match outcome {
             Err(error) => Some(Explained(&error).to_string()),
-            Ok(_) if recorder.notes.is_blank() && !cut_short => {
+            Ok(_) if recorder.summary.is_blank() && !cut_short => {
                 let problem = Problem::new("not one picture of it could be read");
                 let problem = problem.with_help("play it, and record or convert it again");
                 Some(Explained(&CameraError::recording(&recording.path, problem)).to_string())
             }
             Ok(_) => None,
         };
-        let Recorder { sheets, notes, .. } = recorder;
-        let rows = sheets.into_bytes()?.map(|rows| String::from_utf8_lossy(&rows).into_owned());
-        let part = Part { lines: notes.lines, rows, failure };
-        if cut_short { results.end(index, End::Here(part)) } else { results.keep(index, key, part) }
+        let Recorder { table_rows, summary, .. } = recorder;
+        let rows = table_rows.into_bytes()?.map(|rows| String::from_utf8_lossy(&rows).into_owned());
+        let result = RecordingResult { lines: summary.lines, rows, failure };
+        if cut_short { results.end(index, End::Here(result)) } else { results.keep(index, key, result) }
     }
 
-    /// The name of all that a recording's rows depend on.
+    /// A hash of all that a recording's rows depend on.
     fn key(&self, recording: &Recording, identity: &Identity) -> String {
         let Analyze { frames_csv, faces_csv, .. } = self.arguments;
         let tables = format!("{} {}", frames_csv.is_some(), faces_csv.is_some());

@@ -1,4 +1,4 @@
-//! How far each recording is, and all of them, on a terminal.
+//! Progress bars on a terminal: one for each recording, and one overall.
 
 use std::fmt::Display;
 use std::time::Duration;
@@ -6,9 +6,9 @@ use std::time::Duration;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 use super::super::progress_style;
-use crate::logging::printable::complain;
+use crate::logging::printable::print_error;
 
-/// Parts of a recording that the bar of all of them counts.
+/// Parts of a recording in the overall bar.
 const PARTS: u64 = 1000;
 
 /// The bars of all recordings.
@@ -22,8 +22,8 @@ pub(super) struct Progress {
 pub(super) struct Bar<'a> {
     progress: &'a Progress,
     bar: ProgressBar,
-    /// Parts that the bar of all has counted.
-    told: u64,
+    /// Parts of this recording that the overall bar has counted.
+    counted: u64,
 }
 
 impl Progress {
@@ -39,28 +39,28 @@ impl Progress {
         Self { bars, all }
     }
 
-    /// A bar for one recording of `ticks` frames, if that is known.
+    /// A bar for one recording, of `ticks` frames where available.
     pub(super) fn bar(&self, name: String, ticks: Option<u64>) -> Bar<'_> {
         let bar = ticks.map_or_else(ProgressBar::no_length, ProgressBar::new);
-        // Above the one of all.
+        // Above the overall bar.
         let bar = self.bars.insert(0, bar);
         bar.set_style(progress_style(ticks.is_some(), "frames"));
         bar.set_message(name);
-        Bar { progress: self, bar, told: 0 }
+        Bar { progress: self, bar, counted: 0 }
     }
 
-    /// A recording that was finished by an earlier run.
+    /// Counts a recording that an earlier run finished.
     pub(super) fn skip(&self) {
         self.all.inc(PARTS);
     }
 
-    /// Does something that writes to the terminal.
+    /// Hides the bars while `write` writes to the terminal.
     pub(super) fn suspend<T>(&self, write: impl FnOnce() -> T) -> T {
         self.bars.suspend(write)
     }
 
-    pub(super) fn complain(&self, words: impl Display) {
-        self.suspend(|| complain(words));
+    pub(super) fn print_error(&self, message: impl Display) {
+        self.suspend(|| print_error(message));
     }
 
     pub(super) fn clear(&self) {
@@ -73,14 +73,14 @@ impl Bar<'_> {
         self.bar.inc(1);
         let Some(length) = self.bar.length().filter(|length| *length > 0) else { return };
         let parts = (self.bar.position() * PARTS / length).min(PARTS);
-        self.progress.all.inc(parts.saturating_sub(self.told));
-        self.told = self.told.max(parts);
+        self.progress.all.inc(parts.saturating_sub(self.counted));
+        self.counted = self.counted.max(parts);
     }
 }
 
 impl Drop for Bar<'_> {
     fn drop(&mut self) {
-        self.progress.all.inc(PARTS - self.told);
+        self.progress.all.inc(PARTS - self.counted);
         self.bar.finish_and_clear();
     }
 }

@@ -1,53 +1,53 @@
-//! Writes down what the watch sees of one recording.
+//! Records the watch's results for one recording.
 
 use std::fmt::Write;
 use std::time::Duration;
 
 use super::progress::{Bar, Progress};
 use super::results::Results;
-use super::tables::Sheets;
+use super::tables::TableRows;
 use crate::clock::Stop;
 use crate::delivery::payload::{self, Identity};
 use crate::expression::Sighting;
 use crate::vision::Rotation;
-use crate::vision::{Analysis, Seen};
+use crate::vision::{Analysis, FaceResult};
 use crate::watch::{At, Observer};
 use crate::window::{Counts, MinuteRecord};
 
-/// Stretches without a picture that are told of, for each recording; of the others only how many there are.
-const TOLD_PAUSES: u32 = 10;
+/// Gaps that are printed for each recording; the others are only counted.
+const MAX_PRINTED_GAPS: u32 = 10;
 
-/// Frames below which a recording without a face has no hint.
-const FEWEST_HINTED: u32 = 12;
+/// Recordings with fewer frames get no hint.
+const MIN_FRAMES_FOR_HINT: u32 = 12;
 
-/// What is written down of one recording.
+/// Collects the results of one recording.
 pub(super) struct Recorder<'a> {
     pub(super) identity: Identity,
-    pub(super) sheets: Sheets,
+    pub(super) table_rows: TableRows,
     pub(super) results: &'a Results,
     /// Its position in the list.
     pub(super) index: usize,
     pub(super) stop: &'a Stop,
     pub(super) progress: &'a Progress,
     pub(super) bar: Bar<'a>,
-    /// As it was named, for messages.
+    /// The path as given, for messages.
     pub(super) source: &'a str,
-    pub(super) notes: Notes,
+    pub(super) summary: Summary,
     pub(super) result: anyhow::Result<()>,
 }
 
-/// What is remembered of a recording beside its rows.
+/// The state of a recording besides its rows.
 #[derive(Default)]
-pub(super) struct Notes {
+pub(super) struct Summary {
     pub(super) lines: String,
     total: Counts,
     /// Width and height of the pictures.
     size: (usize, usize),
     /// The smallest and the largest face, by the longer side in pixels.
     faces: Option<(f32, f32)>,
-    /// Where the stretch without a picture began that is on.
-    pause_began: Option<Duration>,
-    pauses: u32,
+    /// Where the current gap began.
+    gap_began: Option<Duration>,
+    gaps: u32,
 }
 
 impl Recorder<'_> {
@@ -58,43 +58,43 @@ impl Recorder<'_> {
         }
     }
 
-    /// Tells of the stretch without a picture that ends at this offset.
-    fn end_pause(&mut self, offset: Duration) {
-        let Some(began) = self.notes.pause_began.take() else { return };
-        self.notes.pauses += 1;
-        if self.notes.pauses <= TOLD_PAUSES {
+    /// Prints the gap that ends at this offset.
+    fn end_gap(&mut self, offset: Duration) {
+        let Some(began) = self.summary.gap_began.take() else { return };
+        self.summary.gaps += 1;
+        if self.summary.gaps <= MAX_PRINTED_GAPS {
             let (source, began, ended) = (self.source, clock_face(began), clock_face(offset));
-            self.progress.complain(format_args!(
+            self.progress.print_error(format_args!(
                 "{source}: no picture from {began} to {ended}; these frames are expected, not counted"
             ));
         }
     }
 
-    /// Tells what is left to tell at the end.
+    /// Prints the final messages.
     ///
     /// `turned` is the rotation in which pictures without a face showed some.
     pub(super) fn end(&self, analysis: &Analysis, turned: Option<Rotation>) {
-        if let Some(untold) = self.notes.pauses.checked_sub(TOLD_PAUSES).filter(|untold| *untold > 0) {
+        if let Some(more) = self.summary.gaps.checked_sub(MAX_PRINTED_GAPS).filter(|more| *more > 0) {
             self.progress
-                .complain(format_args!("{}: {untold} more stretches without a picture", self.source));
+                .print_error(format_args!("{}: {more} more stretches without a picture", self.source));
         }
-        if let Some(hint) = self.notes.hint(analysis, turned) {
-            self.progress.complain(format_args!("{}: {hint}", self.source));
+        if let Some(hint) = self.summary.hint(analysis, turned) {
+            self.progress.print_error(format_args!("{}: {hint}", self.source));
         }
     }
 }
 
-impl Notes {
+impl Summary {
     /// Whether not one picture could be read.
     pub(super) fn is_blank(&self) -> bool {
         self.total.frames == 0
     }
 
-    /// What to try when nearly nobody was seen.
+    /// The hint for a recording in which nearly no face was found.
     fn hint(&self, analysis: &Analysis, turned: Option<Rotation>) -> Option<String> {
         let Counts { frames, no_face, .. } = self.total;
-        // A few pictures are no lecture.
-        if frames < FEWEST_HINTED || u64::from(no_face) * 10 < u64::from(frames) * 9 {
+        // Too few pictures for a lecture.
+        if frames < MIN_FRAMES_FOR_HINT || u64::from(no_face) * 10 < u64::from(frames) * 9 {
             return None;
         }
         if let Some(turned) = turned {
@@ -132,35 +132,35 @@ fn clock_face(offset: Duration) -> String {
 }
 
 impl Observer for Recorder<'_> {
-    fn faces(&mut self, at: At, faces: &[Seen], size: (usize, usize)) {
-        self.notes.size = size;
+    fn faces(&mut self, at: At, faces: &[FaceResult], size: (usize, usize)) {
+        self.summary.size = size;
         for side in faces.iter().map(|face| face.bbox.longer_side()) {
-            let (smallest, largest) = self.notes.faces.unwrap_or((side, side));
-            self.notes.faces = Some((smallest.min(side), largest.max(side)));
+            let (smallest, largest) = self.summary.faces.unwrap_or((side, side));
+            self.summary.faces = Some((smallest.min(side), largest.max(side)));
         }
-        let result = self.sheets.faces(at, faces);
+        let result = self.table_rows.faces(at, faces);
         self.keep(result.map_err(Into::into));
     }
 
     fn frame(&mut self, at: At, sightings: Option<&[Sighting]>) {
         self.bar.step();
-        self.end_pause(at.tick);
-        let result = self.sheets.frame(at, sightings);
+        self.end_gap(at.tick);
+        let result = self.table_rows.frame(at, sightings);
         self.keep(result.map_err(Into::into));
     }
 
     fn missing(&mut self, offset: Duration) {
         self.bar.step();
-        self.notes.pause_began.get_or_insert(offset);
+        self.summary.gap_began.get_or_insert(offset);
     }
 
     fn window(&mut self, record: MinuteRecord) {
-        self.notes.total.add(&record.counts);
+        self.summary.total.add(&record.counts);
         let json = payload::minute(&self.identity, &record, false);
-        let _ = writeln!(self.notes.lines, "{json}");
-        let told = self.progress.suspend(|| self.results.line(self.index, &json));
-        self.keep(told);
-        let result = self.sheets.minute(&record);
+        let _ = writeln!(self.summary.lines, "{json}");
+        let result = self.progress.suspend(|| self.results.line(self.index, &json));
+        self.keep(result);
+        let result = self.table_rows.minute(&record);
         self.keep(result.map_err(Into::into));
     }
 }

@@ -1,4 +1,4 @@
-//! What all recordings come to: lines in the order of the list, and tables that are put in place when they are whole.
+//! The results of all recordings: lines in the order of the list, and tables that are put in place once complete.
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -6,20 +6,20 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use anyhow::Context;
 
-use super::super::{STANDARD_OUTPUT, placed};
+use super::super::{STANDARD_OUTPUT, atomic_file};
+use super::checkpoint::{Checkpoint, RecordingResult};
 use super::tables::Kind;
-use super::unfinished::{Part, Unfinished};
 use crate::cli::Analyze;
 use crate::commands::report;
 
-/// By which Excel recognises UTF-8.
+/// Excel detects UTF-8 by it.
 const BYTE_ORDER_MARK: &str = "\u{feff}";
 
-/// The results of all recordings, which are analysed side by side.
+/// The results of all recordings, which are analysed in parallel.
 pub(super) struct Results {
-    unfinished: Unfinished,
-    /// Tables as they were asked for, each opened beside its place, so that one that cannot be written is known at the start.
-    tables: Vec<(Kind, PathBuf, placed::Placed)>,
+    checkpoint: Checkpoint,
+    /// The requested tables; each is opened at the start, so that one that cannot be written fails early.
+    tables: Vec<(Kind, PathBuf, atomic_file::AtomicFile)>,
     chart: Option<PathBuf>,
     /// Whether tables begin with a byte order mark.
     byte_order_mark: bool,
@@ -27,42 +27,43 @@ pub(super) struct Results {
     ends: Mutex<Vec<End>>,
 }
 
-/// JSON lines, each recording's when its turn comes.
+/// JSON lines, printed in the order of the recordings.
 struct Lines {
     /// The recording whose lines are printed as they come.
     turn: usize,
     /// Those of later ones.
     waiting: Vec<String>,
     done: Vec<bool>,
-    /// Whether nobody reads any more; the tables are made all the same.
+    /// Whether the reader closed the pipe; the tables are still written.
     closed: bool,
     has_tables: bool,
 }
 
-/// How far a recording came.
+/// The outcome of a recording.
 pub(super) enum End {
-    /// Not begun, or of no use, which has a reason.
+    /// Not begun, or failed for this reason.
     Nothing(Option<anyhow::Error>),
-    /// Whole, under this key on the disk.
+    /// Complete, in the checkpoint under this key.
     Kept(String),
-    /// In memory: cut short, or without a table to lie beside.
-    Here(Part),
+    /// In memory: cut short, or without a checkpoint.
+    Here(RecordingResult),
 }
 
 impl Results {
     /// # Errors
     /// When an output cannot be written, or an earlier run's results would be lost.
     pub(super) fn open(arguments: &Analyze, recordings: usize) -> anyhow::Result<Self> {
-        let asked = [&arguments.csv, &arguments.frames_csv, &arguments.faces_csv].into_iter().zip(Kind::ALL);
-        let asked: Vec<(Kind, &Path)> =
-            asked.filter_map(|(path, kind)| Some((kind, path.as_deref()?))).collect();
-        let first = asked.iter().find_map(|(_, path)| placed::place(path));
-        let has_tables = !asked.is_empty() || arguments.chart.is_some();
-        let unfinished = Unfinished::open(first.as_deref(), arguments.resume)?;
+        let requested =
+            [&arguments.csv, &arguments.frames_csv, &arguments.faces_csv].into_iter().zip(Kind::ALL);
+        let requested: Vec<(Kind, &Path)> =
+            requested.filter_map(|(path, kind)| Some((kind, path.as_deref()?))).collect();
+        let first = requested.iter().find_map(|(_, path)| atomic_file::place(path));
+        let has_tables = !requested.is_empty() || arguments.chart.is_some();
+        let checkpoint = Checkpoint::open(first.as_deref(), arguments.resume)?;
         let mut tables = Vec::new();
-        for (kind, path) in asked {
-            let folder = unfinished.folder().filter(|_| first == placed::place(path));
-            tables.push((kind, path.to_owned(), placed::Placed::open(path, folder)?));
+        for (kind, path) in requested {
+            let folder = checkpoint.folder().filter(|_| first == atomic_file::place(path));
+            tables.push((kind, path.to_owned(), atomic_file::AtomicFile::open(path, folder)?));
         }
         let lines = Lines {
             turn: 0,
@@ -73,7 +74,7 @@ impl Results {
         };
         let ends = (0..recordings).map(|_| End::Nothing(None)).collect();
         Ok(Self {
-            unfinished,
+            checkpoint,
             tables,
             chart: arguments.chart.clone(),
             byte_order_mark: arguments.bom,
@@ -82,9 +83,9 @@ impl Results {
         })
     }
 
-    /// What an earlier run has finished under this key.
-    pub(super) fn earlier(&self, key: &str) -> Option<Part> {
-        self.unfinished.get(key)
+    /// The result of an earlier run with this key.
+    pub(super) fn earlier(&self, key: &str) -> Option<RecordingResult> {
+        self.checkpoint.get(key)
     }
 
     /// Prints a line of a recording, now or when its turn comes.
@@ -97,30 +98,30 @@ impl Results {
         lock(&self.lines).add(index, lines)
     }
 
-    /// A recording is finished: what it came to is kept on the disk.
-    pub(super) fn keep(&self, index: usize, key: String, part: Part) -> anyhow::Result<()> {
-        let end = self.unfinished.put(&key, part)?.map_or(End::Kept(key), End::Here);
+    /// Stores the result of a finished recording in the checkpoint.
+    pub(super) fn keep(&self, index: usize, key: String, result: RecordingResult) -> anyhow::Result<()> {
+        let end = self.checkpoint.put(&key, result)?.map_or(End::Kept(key), End::Here);
         self.end(index, end)
     }
 
-    /// A recording has ended in any other way.
+    /// Records any other outcome of a recording.
     pub(super) fn end(&self, index: usize, end: End) -> anyhow::Result<()> {
         lock(&self.ends)[index] = end;
         lock(&self.lines).end(index)
     }
 
-    /// Puts the tables in place, unless not one recording came to anything, and says what was wrong with which recording.
+    /// Puts the tables in place, unless all recordings failed; returns each recording's failure.
     ///
     /// # Errors
-    /// When something cannot be written; then the places hold what they held.
+    /// When something cannot be written; the targets are then unchanged.
     pub(super) fn finish(self, carried: &[String], cut_short: bool) -> anyhow::Result<Vec<anyhow::Error>> {
-        let Self { unfinished, mut tables, chart, byte_order_mark, lines, ends } = self;
+        let Self { checkpoint, mut tables, chart, byte_order_mark, lines, ends } = self;
         lines.into_inner().unwrap_or_else(PoisonError::into_inner).flush()?;
         let ends = ends.into_inner().unwrap_or_else(PoisonError::into_inner);
-        // What the places hold is worth more than nothing: a name that was mistyped, a drive that is not mounted.
+        // Keep existing tables when all recordings failed: a mistyped name, a drive that is not mounted.
         if ends.iter().all(|end| matches!(end, End::Nothing(_))) {
             drop(tables);
-            unfinished.close(cut_short)?;
+            checkpoint.close(cut_short)?;
             let reasons =
                 ends.into_iter().map(|end| if let End::Nothing(reason) = end { reason } else { None });
             return Ok(reasons.flatten().collect());
@@ -130,25 +131,25 @@ impl Results {
             let mark = if byte_order_mark { BYTE_ORDER_MARK } else { "" };
             table
                 .write_all(&[mark.as_bytes(), &kind.header(carried)?].concat())
-                .with_context(|| placed::cannot_write(path))?;
+                .with_context(|| atomic_file::cannot_write(path))?;
         }
         let mut failures = Vec::new();
         for end in ends {
-            let part = match end {
+            let result = match end {
                 End::Nothing(reason) => {
                     failures.extend(reason);
                     continue;
                 }
-                End::Kept(key) => unfinished.get(&key).context("what was finished cannot be read again")?,
-                End::Here(part) => part,
+                End::Kept(key) => checkpoint.get(&key).context("what was finished cannot be read again")?,
+                End::Here(result) => result,
             };
-            failures.extend(part.failure.map(anyhow::Error::msg));
+            failures.extend(result.failure.map(anyhow::Error::msg));
             for (kind, path, table) in &mut tables {
-                let rows = &part.rows[*kind as usize];
-                table.write_all(rows.as_bytes()).with_context(|| placed::cannot_write(path))?;
+                let rows = &result.rows[*kind as usize];
+                table.write_all(rows.as_bytes()).with_context(|| atomic_file::cannot_write(path))?;
             }
             if chart.is_some() {
-                minutes.extend_from_slice(part.rows[Kind::Minutes as usize].as_bytes());
+                minutes.extend_from_slice(result.rows[Kind::Minutes as usize].as_bytes());
             }
         }
         for (_, _, table) in tables {
@@ -157,7 +158,7 @@ impl Results {
         if let Some(chart) = chart {
             report::chart_of(&minutes, &chart)?;
         }
-        unfinished.close(cut_short)?;
+        checkpoint.close(cut_short)?;
         Ok(failures)
     }
 }
@@ -171,7 +172,7 @@ impl Lines {
         Ok(())
     }
 
-    /// A recording has no more lines: those of the next one are printed as far as they are there.
+    /// Ends a recording's lines, and prints those of the next one so far.
     fn end(&mut self, index: usize) -> anyhow::Result<()> {
         self.done[index] = true;
         while self.done.get(self.turn).copied().unwrap_or(false) {
@@ -183,7 +184,7 @@ impl Lines {
         Ok(())
     }
 
-    /// Prints all that still waits, after a stop.
+    /// Prints all pending lines, after a stop.
     fn flush(&mut self) -> anyhow::Result<()> {
         for lines in std::mem::take(&mut self.waiting) {
             self.print(&lines)?;
@@ -206,7 +207,7 @@ impl Lines {
     }
 }
 
-/// What another thread left behind when it failed is whole: each of these is written in one step.
+/// Ignores poisoning: each of the guarded values is written in one step.
 fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
     shared.lock().unwrap_or_else(PoisonError::into_inner)
 }

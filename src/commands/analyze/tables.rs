@@ -1,14 +1,14 @@
-//! The rows of the tables: what they say of which recording.
+//! The rows of the tables.
 
 use std::io;
 
 use super::super::spreadsheet::as_text;
 use crate::expression::{Expression, Sighting};
-use crate::vision::Seen;
+use crate::vision::FaceResult;
 use crate::watch::At;
 use crate::window::MinuteRecord;
 
-/// Columns that every table begins with: whose rows these are.
+/// The first columns of every table: they identify the recording.
 const NAMES: [&str; 4] = ["device", "boot", "label", "source"];
 
 const COUNTS: [&str; 9] =
@@ -52,7 +52,7 @@ impl Kind {
 }
 
 /// Whether a column of a manifest would stand in a table twice.
-pub(super) fn is_taken(column: &str) -> bool {
+pub(super) fn is_reserved(column: &str) -> bool {
     Kind::ALL.iter().any(|kind| kind.columns().contains(&column))
 }
 
@@ -75,8 +75,8 @@ impl Rows {
     }
 }
 
-/// What one recording adds to the tables.
-pub(super) struct Sheets {
+/// One recording's rows in each table.
+pub(super) struct TableRows {
     minutes: Rows,
     frames: Option<Rows>,
     faces: Option<Rows>,
@@ -85,7 +85,7 @@ pub(super) struct Sheets {
     carried: Vec<String>,
 }
 
-impl Sheets {
+impl TableRows {
     /// For a recording with these names (device, boot, label, source) and columns of its manifest.
     pub(super) fn new(
         names: [String; 4],
@@ -133,19 +133,19 @@ impl Sheets {
         match sightings {
             None => write("corrupt"),
             Some([]) => write("no_face"),
-            Some(faces) => faces.iter().try_for_each(|face| write(told(*face))),
+            Some(faces) => faces.iter().try_for_each(|face| write(expression_name(*face))),
         }
     }
 
-    pub(super) fn faces(&mut self, at: At, faces: &[Seen]) -> io::Result<()> {
+    pub(super) fn faces(&mut self, at: At, faces: &[FaceResult]) -> io::Result<()> {
         let Self { faces: Some(table), names, carried, .. } = self else { return Ok(()) };
-        for (number, Seen { bbox, score, probabilities, sighting }) in faces.iter().enumerate() {
+        for (number, FaceResult { bbox, score, probabilities, sighting }) in faces.iter().enumerate() {
             let mut row = names.to_vec();
             row.extend(times(at));
             row.push(number.to_string());
             row.extend([bbox.x1, bbox.y1, bbox.width(), bbox.height()].map(|pixels| format!("{pixels:.1}")));
-            row.extend([format!("{score:.4}"), told(*sighting).to_owned()]);
-            // A face that is too small to be told has none.
+            row.extend([format!("{score:.4}"), expression_name(*sighting).to_owned()]);
+            // A face below the classifiable size has none.
             let cell = |kind: Expression| {
                 probabilities.map_or_else(String::new, |p| format!("{:.4}", p[kind.index()]))
             };
@@ -166,7 +166,7 @@ fn times(at: At) -> [String; 2] {
     [at.tick, at.picture].map(|offset| format!("{:.3}", offset.as_secs_f64()))
 }
 
-fn told(sighting: Sighting) -> &'static str {
+fn expression_name(sighting: Sighting) -> &'static str {
     match sighting {
         Sighting::Certain(kind) => kind.name(),
         Sighting::Uncertain => "uncertain",

@@ -1,11 +1,11 @@
-//! Whether the broker takes what this device would publish.
+//! Whether the broker accepts what this device would publish.
 
 use super::finding::Finding;
 use crate::cli::Part;
 use crate::config::Settings;
 use crate::delivery::{Answer, probe, test_messages};
 
-/// Sends a test message on each topic of this device and looks whether it comes back.
+/// Sends a test message on each topic of this device and checks whether it comes back.
 pub(super) fn check(settings: &Settings) -> Finding {
     let broker = &settings.broker;
     let discovery = settings.discovery.then_some(settings.window_seconds);

@@ -1,4 +1,4 @@
-//! Whether there is a camera, and whether it gives pictures.
+//! Whether there is a camera, and whether it delivers pictures.
 
 use super::super::open_camera;
 use super::finding::{Finding, first};
@@ -7,13 +7,13 @@ use crate::camera::v4l2::V4l2;
 use crate::camera::{CameraError, Capture, Frame, FrameSource};
 use crate::cli::Part;
 use crate::config::{CameraSource, Settings};
-use crate::vision::look::Look;
+use crate::vision::frame_quality::FrameQuality;
 
-/// Frames that are looked at: a camera needs some to find its exposure, and the daemon some to find a small face.
+/// Frames to analyse: a camera needs some to adjust its exposure, and the daemon some to find a small face.
 const FRAMES: u32 = 6;
 
-/// What the camera offers; each of its frames is handed to `look`.
-pub(super) fn check(settings: &Settings, look: &mut dyn FnMut(&Frame)) -> Finding {
+/// Reports what the camera offers; passes each frame to `measure`.
+pub(super) fn check(settings: &Settings, measure: &mut dyn FnMut(&Frame)) -> Finding {
     let failed = |error: CameraError| Finding::error(Part::Camera, &error);
     let mut offers = String::new();
     if let CameraSource::Device(device) = &settings.camera.source {
@@ -30,7 +30,7 @@ pub(super) fn check(settings: &Settings, look: &mut dyn FnMut(&Frame)) -> Findin
         Ok(source) => source,
         Err(error) => return failed(error),
     };
-    match frames(source.as_mut(), look) {
+    match frames(source.as_mut(), measure) {
         Ok(Some((width, height))) => {
             Finding::ok(Part::Camera, format_args!("{offers}gives {width} x {height} pixels"))
         }
@@ -40,15 +40,15 @@ pub(super) fn check(settings: &Settings, look: &mut dyn FnMut(&Frame)) -> Findin
     }
 }
 
-/// Looks at a few frames; the size of the last one.
+/// Measures a few frames; returns the size of the last one.
 fn frames(
     source: &mut dyn FrameSource,
-    look: &mut dyn FnMut(&Frame),
+    measure: &mut dyn FnMut(&Frame),
 ) -> Result<Option<(usize, usize)>, CameraError> {
     let mut size = None;
     for _ in 0..FRAMES {
         if let Capture::Frame(frame) = source.next()? {
-            look(&frame);
+            measure(&frame);
             size = Some((frame.width(), frame.height()));
             source.recycle(frame);
         }
@@ -57,13 +57,13 @@ fn frames(
 }
 
 /// The finding with what the daemon would count; a warning where faces show only once the picture is turned.
-pub(super) fn judge(finding: Finding, look: &Look, settings: &Settings) -> Finding {
-    match look.turned {
+pub(super) fn judge(finding: Finding, quality: &FrameQuality, settings: &Settings) -> Finding {
+    match quality.turned {
         Some(turned) => finding.warn("faces show only in the turned picture").advise(format_args!(
             "set camera.rotate = {}, or turn the camera",
             settings.camera.rotate.then(turned)
         )),
-        None if look.is_counted => finding.and("this face is counted"),
+        None if quality.is_counted => finding.and("this face is counted"),
         None => finding.and("no face is counted"),
     }
 }

@@ -12,13 +12,13 @@ use crate::delivery::spool::{Inspection, inspect};
 /// With less room than this, in bytes, the disk is as good as full.
 const FULL: u64 = 1 << 20;
 
-/// With less room than this it will be full soon: a week of minutes takes some 7 MB.
+/// With less room than this it will be full soon: a week of minutes needs some 7 MB.
 const NEARLY_FULL: u64 = 64 << 20;
 
-/// What a user who may not look is told to do.
+/// The advice for a user without the permission to read.
 const AS_ROOT: &str = "run lectern check as root";
 
-/// Looks at the folder in `spool.directory`.
+/// Checks the folder in `spool.directory`.
 pub(super) fn check(directory: Option<&Path>) -> Finding {
     let Some(directory) = directory else {
         return Finding::warning(Part::Disk, "no spool.directory: minutes wait for a broker in memory only")
@@ -53,7 +53,7 @@ pub(super) fn check(directory: Option<&Path>) -> Finding {
     }
 }
 
-/// What the files of the spool add to what is said of the room for them.
+/// Judges the files of the spool; `room` is the finding on the disk space.
 fn judge_files(place: &str, found: &Inspection, room: Finding) -> Finding {
     let several = |names: &[String]| {
         let what = if names.len() == 1 { "1 file".to_owned() } else { format!("{} files", names.len()) };
@@ -62,17 +62,17 @@ fn judge_files(place: &str, found: &Inspection, room: Finding) -> Finding {
     if let Some((_, error)) = found.unreadable.first() {
         let names: Vec<_> = found.unreadable.iter().map(|(name, _)| name.clone()).collect();
         let (what, names) = several(&names);
-        let told = format!("{place}: {what} of minutes cannot be read ({names}: {error})");
-        return Finding::failed(Part::Disk, told).advise(
+        let found_text = format!("{place}: {what} of minutes cannot be read ({names}: {error})");
+        return Finding::failed(Part::Disk, found_text).advise(
             "save what the disk still gives, and replace it within a day, or these minutes are lost",
         );
     }
     if room.verdict != Verdict::Failed && !found.aside.is_empty() {
         let (what, names) = several(&found.aside);
-        let told = format!(
+        let found_text = format!(
             "{place}: {what} of minutes could not be read for a day ({names}), and these minutes count as dropped"
         );
-        return Finding::warning(Part::Disk, told)
+        return Finding::warning(Part::Disk, found_text)
             .advise("replace the disk, then remove what begins with aside-");
     }
     room

@@ -5,7 +5,7 @@ use std::fmt::Display;
 use clap::ValueEnum;
 use serde::Serialize;
 
-use super::super::reach::Reach;
+use super::super::detection_range::DetectionRange;
 use crate::cli::Part;
 use crate::help::{Causes, Help};
 use crate::logging::printable::Printable;
@@ -17,7 +17,7 @@ pub(super) enum Verdict {
     Ok,
     Warning,
     Failed,
-    /// It could not be looked at, because something else is missing.
+    /// Not checked, because something else is missing.
     Skipped,
 }
 
@@ -31,7 +31,7 @@ pub(super) struct Finding {
     pub(super) advice: Option<String>,
     /// Of the camera: how far away a face is seen.
     #[serde(skip_serializing_if = "Option::is_none")]
-    reach: Option<Reach>,
+    reach: Option<DetectionRange>,
 }
 
 impl Finding {
@@ -71,13 +71,13 @@ impl Finding {
         Self { advice: Some(Printable(advice).to_string()), ..self }
     }
 
-    /// The same, with what to do where it does not say that yet.
+    /// The same, with advice if it has none yet.
     pub(super) fn or_advise(self, advice: &str) -> Self {
         if self.advice.is_some() { self } else { self.advise(advice) }
     }
 
     /// The same, with how far away a face is seen.
-    pub(super) fn with_reach(self, reach: Reach) -> Self {
+    pub(super) fn with_range(self, reach: DetectionRange) -> Self {
         let found = format!("{}, {}: up to {reach}", self.found, reach.sizes());
         Self { found, reach: Some(reach), ..self }
     }

@@ -7,21 +7,21 @@ use super::finding::Finding;
 use crate::cli::Part;
 use crate::config::Settings;
 use crate::vision::VisionError;
-use crate::vision::look::{Look, Looker};
+use crate::vision::frame_quality::{FrameQuality, QualityMeter};
 use crate::vision::models::ModelStore;
 
 /// Mean luma that is good for finding faces, from 0 to 255.
 pub(crate) const GOOD_LIGHT: RangeInclusive<f32> = 50.0..=220.0;
 
-/// Looks as the daemon would with these settings.
-pub(super) fn looker(settings: &Settings, models: Option<&Path>) -> Result<Looker, VisionError> {
-    Looker::new(&ModelStore::open(models)?, &settings.analysis, settings.rate_hz)
+/// A meter that measures as the daemon would with these settings.
+pub(super) fn meter(settings: &Settings, models: Option<&Path>) -> Result<QualityMeter, VisionError> {
+    QualityMeter::new(&ModelStore::open(models)?, &settings.analysis, settings.rate_hz)
 }
 
 /// How light the frame is.
-pub(super) fn check(looked: Option<Result<Look, VisionError>>) -> Finding {
-    match looked {
-        Some(Ok(look)) => judge(look.light),
+pub(super) fn check(measured: Option<Result<FrameQuality, VisionError>>) -> Finding {
+    match measured {
+        Some(Ok(quality)) => judge(quality.light),
         Some(Err(error)) => Finding::error(Part::Light, &error),
         None => {
             let finding = Finding::skipped(Part::Light, "not measured");

@@ -17,7 +17,7 @@ use clap::ValueEnum;
 use serde::Serialize;
 
 use super::STANDARD_OUTPUT;
-use super::reach::Reach;
+use super::detection_range::DetectionRange;
 use crate::cli::{Check, Part};
 use crate::config::Settings;
 use finding::{Finding, Verdict};
@@ -39,66 +39,67 @@ struct Report<'a> {
 /// When any check failed, or standard output cannot be written.
 pub fn run(arguments: &Check, folder: Option<&Path>) -> anyhow::Result<()> {
     let settings = Settings::load(&arguments.config);
-    let asked = |part: &Part| arguments.only.is_empty() || arguments.only.contains(part);
-    // Without a good configuration some parts cannot be checked; whoever asked for these alone is told why.
-    let wanted = |part: Part| {
+    let selected = |part: &Part| arguments.only.is_empty() || arguments.only.contains(part);
+    // Some parts need a valid configuration; its errors are printed even if only those parts are selected.
+    let included = |part: Part| {
         let explains = part == Part::Configuration && settings.is_err();
-        asked(&part) || (explains && NEED_CONFIGURATION.iter().any(asked))
+        selected(&part) || (explains && NEED_CONFIGURATION.iter().any(selected))
     };
     let mut out = std::io::stdout().lock();
     let mut findings = Vec::new();
-    let mut tell = |finding: Finding| -> anyhow::Result<()> {
+    let mut print = |finding: Finding| -> anyhow::Result<()> {
         if !arguments.json {
             writeln!(out, "{}", finding.line()).context(STANDARD_OUTPUT)?;
         }
         findings.push(finding);
         Ok(())
     };
-    let mut looked = None;
-    let look_at = |settings: &Settings| {
-        let mut looker = light::looker(settings, folder);
-        let mut looked = None;
+    let mut measured = None;
+    let measure = |settings: &Settings| {
+        let mut meter = light::meter(settings, folder);
+        let mut measured = None;
         let finding = camera::check(settings, &mut |frame| {
-            if let Ok(looker) = &mut looker {
-                looked = Some(looker.look(frame));
+            if let Ok(meter) = &mut meter {
+                measured = Some(meter.measure(frame));
             }
         });
-        (finding, looked.or(looker.err().map(Err)))
+        (finding, measured.or(meter.err().map(Err)))
     };
-    for part in Part::value_variants().iter().copied().filter(|part| wanted(*part)) {
+    for part in Part::value_variants().iter().copied().filter(|part| included(*part)) {
         match (part, &settings) {
-            (Part::Configuration, Ok(settings)) => tell(configuration(settings))?,
+            (Part::Configuration, Ok(settings)) => print(configuration(settings))?,
             (Part::Configuration, Err(error)) => {
                 for mistake in error.mistakes() {
-                    tell(Finding::error(part, mistake))?;
+                    print(Finding::error(part, mistake))?;
                 }
             }
             (Part::Camera, Ok(settings)) => {
-                let (finding, seen) = look_at(settings);
+                let (finding, seen) = measure(settings);
                 let finding = match &seen {
-                    Some(Ok(look)) => {
-                        let finding = finding.with_reach(Reach::of(look, settings.analysis.min_face_px));
-                        camera::judge(finding, look, settings)
+                    Some(Ok(quality)) => {
+                        let finding =
+                            finding.with_range(DetectionRange::of(quality, settings.analysis.min_face_px));
+                        camera::judge(finding, quality, settings)
                     }
                     _ => finding,
                 };
-                looked = seen;
-                tell(finding)?;
+                measured = seen;
+                print(finding)?;
             }
             (Part::Light, Ok(settings)) => {
-                if !wanted(Part::Camera) {
-                    looked = look_at(settings).1;
+                if !included(Part::Camera) {
+                    measured = measure(settings).1;
                 }
-                tell(light::check(looked.take()))?;
+                print(light::check(measured.take()))?;
             }
-            (Part::Broker, Ok(settings)) => tell(broker::check(settings))?,
-            (Part::Disk, Ok(settings)) => tell(disk::check(settings.spool_directory.as_deref()))?,
-            (Part::Models, _) => tell(models::check(folder, settings.as_ref().ok()))?,
-            (Part::Clock, _) => tell(clock::check())?,
-            (Part::Unit, _) => tell(unit::check())?,
+            (Part::Broker, Ok(settings)) => print(broker::check(settings))?,
+            (Part::Disk, Ok(settings)) => print(disk::check(settings.spool_directory.as_deref()))?,
+            (Part::Models, _) => print(models::check(folder, settings.as_ref().ok()))?,
+            (Part::Clock, _) => print(clock::check())?,
+            (Part::Unit, _) => print(unit::check())?,
             (Part::Camera | Part::Light | Part::Broker | Part::Disk, Err(_)) => {
                 let finding = Finding::skipped(part, "not checked");
-                tell(finding.advise("correct the configuration first"))?;
+                print(finding.advise("correct the configuration first"))?;
             }
         }
     }

@@ -17,9 +17,9 @@ pub(super) fn check(models: Option<&Path>, settings: Option<&Settings>) -> Findi
     match try_models(models, settings) {
         Ok((false, _)) => Finding::failed(Part::Models, "the networks give wrong results on a test picture")
             .advise("install the package again"),
-        Ok((true, took)) => {
-            let milliseconds = took.as_millis();
-            match settings.filter(|settings| took.as_secs_f64() > 1.0 / settings.rate_hz) {
+        Ok((true, elapsed)) => {
+            let milliseconds = elapsed.as_millis();
+            match settings.filter(|settings| elapsed.as_secs_f64() > 1.0 / settings.rate_hz) {
                 Some(_) => {
                     let found = format!("hashes match, a search takes {milliseconds} ms");
                     Finding::warning(Part::Models, found)
@@ -35,7 +35,7 @@ pub(super) fn check(models: Option<&Path>, settings: Option<&Settings>) -> Findi
     }
 }
 
-/// Whether the outputs are sane, and how long a full search of an empty picture takes.
+/// Whether the outputs are sane, and how long a full search of an empty picture lasts.
 fn try_models(models: Option<&Path>, settings: Option<&Settings>) -> Result<(bool, Duration), VisionError> {
     let store = ModelStore::open(models)?;
     let probabilities = Classifier::new(&store)?.classify_crop(&Frame::black(48, 48))?;

@@ -5,7 +5,7 @@ use std::process::Command;
 use super::finding::Finding;
 use crate::cli::Part;
 
-/// What systemd says of the service, property by property.
+/// One property of the service, from systemd.
 #[expect(clippy::disallowed_methods, reason = "systemctl, for the technician who checks")]
 fn property(name: &str) -> Option<String> {
     let output =
@@ -47,7 +47,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_unit_that_failed_is_a_failure_and_one_that_rests_a_warning() {
+    fn a_failed_unit_is_a_failure_a_stopped_one_a_warning() {
         let status = "watching, 2.0 frames/s, broker connected";
         assert_eq!(judge("loaded", "active", "enabled", status), Finding::ok(Part::Unit, status));
         assert_eq!(judge("loaded", "active", "disabled", status).verdict, Verdict::Warning);

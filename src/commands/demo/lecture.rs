@@ -1,5 +1,5 @@
 //! The lecture of the demo: a portrait moves before a wall, nearer and farther, in changing light and under row noise of the
-//! sensor, changes its expression, and leaves the picture for ten seconds of each minute.
+//! sensor, changes its expression, and is out of the picture for ten seconds of each minute.
 //!
 //! The portrait is NASA's of the astronaut Eileen Collins, in the public domain; the expressions are drawn (`assets/README.md`).
 

@@ -19,7 +19,7 @@ use crate::delivery::spool::Spool;
 use crate::delivery::topics::Topics;
 use crate::delivery::{Report, Reports, Setup, Timing, Unmonitored};
 use crate::expression::Sighting;
-use crate::logging::printable::complain;
+use crate::logging::printable::print_error;
 use crate::rate;
 use crate::vision::models::ModelStore;
 use crate::vision::{Analysis, Analyzer};
@@ -40,7 +40,7 @@ pub fn run(arguments: &Demo, models: Option<&Path>) -> anyhow::Result<()> {
     let mut analyzer = Analyzer::new(&ModelStore::open(models)?, None, Analysis::default())?;
     let mut source = Lecture::new(RATE_HZ)?;
     let broker = start_broker("lectern-demo")?;
-    complain(format_args!("embedded broker on {broker}, for this demo's two clients only"));
+    print_error(format_args!("embedded broker on {broker}, for this demo's two clients only"));
     let frames = u64::from(arguments.minutes) * u64::from(WINDOW) * 2;
     let bar = progress_bar(Some(frames), "frames").with_message("watching");
     let style = style(arguments.json);
@@ -84,7 +84,7 @@ pub fn run(arguments: &Demo, models: Option<&Path>) -> anyhow::Result<()> {
         bail!("{} of {} minutes arrived at the subscriber", received.minutes, arguments.minutes);
     }
     match style {
-        Style::Json => received.summary().lines().for_each(complain),
+        Style::Json => received.summary().lines().for_each(print_error),
         Style::Chart { .. } => writeln!(
             std::io::stdout().lock(),
             "\n{}\n`lectern demo --json` prints the messages; docs/mqtt.md explains them.",

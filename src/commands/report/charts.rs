@@ -7,14 +7,14 @@ use plotters::coord::Shift;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
-use super::super::placed;
-use super::division::Division;
+use super::super::atomic_file;
+use super::label_set::LabelSet;
 use super::table::{Lecture, Minute};
 use crate::help::Problem;
 
-/// Words and lines; a page on a dark screen turns them light.
+/// Text and lines; the page lightens them on a dark screen.
 const INK: RGBColor = RGBColor(34, 34, 34);
-/// What frames came to that were not counted as a kind.
+/// The categories of frames beside the kinds.
 const FRAMES: [(&str, RGBColor); 3] = [
     ("counted face", RGBColor(96, 104, 116)),
     ("uncertain", RGBColor(150, 156, 166)),
@@ -48,15 +48,15 @@ type Area<'a, B> = DrawingArea<B, Shift>;
 /// A chart: what it shows, and its size in pixels.
 pub(super) enum Chart<'a> {
     /// The shares of some lectures or teachers.
-    Shares(&'a Division, &'a [Row]),
+    Shares(&'a LabelSet, &'a [Row]),
     /// A lecture's minutes.
-    Course(&'a Division, &'a Lecture),
+    Course(&'a LabelSet, &'a Lecture),
 }
 
 impl Chart<'_> {
     fn legend(&self, width: i32) -> Vec<Vec<(String, RGBColor)>> {
-        let (Chart::Shares(division, _) | Chart::Course(division, _)) = self;
-        let kinds = division.kinds.iter().map(|kind| (kind.name.clone(), kind.colour));
+        let (Chart::Shares(label_set, _) | Chart::Course(label_set, _)) = self;
+        let kinds = label_set.kinds.iter().map(|kind| (kind.name.clone(), kind.colour));
         let frames = FRAMES.map(|(name, colour)| (name.to_owned(), colour));
         // In the course the kinds are the counted faces.
         let skipped = usize::from(matches!(self, Chart::Course(..)));
@@ -100,18 +100,18 @@ impl Chart<'_> {
             y += LINE;
         }
         match self {
-            Chart::Shares(division, rows) => {
+            Chart::Shares(label_set, rows) => {
                 for row in *rows {
-                    shares(area, division, row, y, width)?;
+                    shares(area, label_set, row, y, width)?;
                     y += ROW;
                 }
                 axis(area, "share of the counted faces (thin bar: of the frames)", y, width)
             }
-            Chart::Course(division, lecture) => course(area, division, lecture, y, width),
+            Chart::Course(label_set, lecture) => course(area, label_set, lecture, y, width),
         }
     }
 
-    /// As SVG, `width` pixels wide, with this name for who cannot see it.
+    /// As SVG, `width` pixels wide, with this name for screen readers.
     pub(super) fn svg(&self, width: i32, name: &str) -> anyhow::Result<String> {
         let mut svg = String::new();
         let size = (u32::try_from(width)?, u32::try_from(self.height(width))?);
@@ -135,7 +135,7 @@ pub(super) fn write(charts: &[(String, Chart<'_>)], path: &Path) -> anyhow::Resu
     if !png {
         let mut svg = String::new();
         all(&SVGBackend::with_string(&mut svg, size).into_drawing_area(), charts, WIDTH)?;
-        return placed::write(path, svg.as_bytes());
+        return atomic_file::write(path, svg.as_bytes());
     }
     font()?;
     let mut pixels = vec![0; 3 * size.0 as usize * size.1 as usize];
@@ -144,7 +144,7 @@ pub(super) fn write(charts: &[(String, Chart<'_>)], path: &Path) -> anyhow::Resu
     let mut encoder = png::Encoder::new(&mut file, size.0, size.1);
     encoder.set_color(png::ColorType::Rgb);
     encoder.write_header()?.write_image_data(&pixels)?;
-    placed::write(path, &file)
+    atomic_file::write(path, &file)
 }
 
 fn all<B: DrawingBackend>(
@@ -171,12 +171,12 @@ fn all<B: DrawingBackend>(
 /// One row: a name with its number of faces, a bar of kinds, a thin bar of frames.
 fn shares<B: DrawingBackend>(
     area: &Area<'_, B>,
-    division: &Division,
+    label_set: &LabelSet,
     Row { name, total }: &Row,
     y: i32,
     width: i32,
 ) -> Result<(), DrawingAreaErrorKind<B::ErrorType>> {
-    let counts = division.counts(&total.counts.kinds);
+    let counts = label_set.counts(&total.counts.kinds);
     let faces: f64 = counts.iter().sum();
     let number = format!("n = {}", total.counts.faces());
     let room = width - 2 * MARGIN - letters(&number, SMALL) - 10;
@@ -184,7 +184,7 @@ fn shares<B: DrawingBackend>(
     text(area, &number, (width - MARGIN, y + LINE / 2), SMALL, INK, HPos::Right)?;
     let bar = y + LINE;
     let mut parts = Vec::new();
-    for (kind, count) in division.kinds.iter().zip(&counts) {
+    for (kind, count) in label_set.kinds.iter().zip(&counts) {
         parts.push((count / faces.max(1.0), kind.colour));
     }
     stack(area, &parts, bar, BAR, width, true)?;
@@ -204,7 +204,7 @@ fn stack<B: DrawingBackend>(
     y: i32,
     height: i32,
     width: i32,
-    told: bool,
+    labelled: bool,
 ) -> Result<(), DrawingAreaErrorKind<B::ErrorType>> {
     let full = f64::from(width - 2 * MARGIN);
     let mut from = 0.0;
@@ -213,10 +213,10 @@ fn stack<B: DrawingBackend>(
         // A pixel between two parts, where there is one.
         let end = (right - 1).max(left);
         area.draw(&Rectangle::new([(left, y), (end, y + height)], colour.filled()))?;
-        let words = format!("{:.0} %", 100.0 * share);
-        if told && right - left > letters(&words, SMALL) + 6 {
+        let label = format!("{:.0} %", 100.0 * share);
+        if labelled && right - left > letters(&label, SMALL) + 6 {
             let ink = if brightness(*colour) > 0.45 { BLACK } else { WHITE };
-            text(area, &words, ((left + right) / 2, y + height / 2), SMALL, ink, HPos::Center)?;
+            text(area, &label, ((left + right) / 2, y + height / 2), SMALL, ink, HPos::Center)?;
         }
         from += share;
     }
@@ -226,7 +226,7 @@ fn stack<B: DrawingBackend>(
 /// The minutes of a lecture as columns of 100 % of the frames that were due.
 fn course<B: DrawingBackend>(
     area: &Area<'_, B>,
-    division: &Division,
+    label_set: &LabelSet,
     lecture: &Lecture,
     y: i32,
     width: i32,
@@ -244,10 +244,10 @@ fn course<B: DrawingBackend>(
         let to = from + f64::from(minute.seconds);
         let [x, end] = [from, to].map(|at| left + pixels(at / seconds * full));
         from = to;
-        let mut parts: Vec<(f64, RGBColor)> = division
+        let mut parts: Vec<(f64, RGBColor)> = label_set
             .counts(&minute.counts.kinds)
             .into_iter()
-            .zip(division.kinds.iter().map(|k| k.colour))
+            .zip(label_set.kinds.iter().map(|k| k.colour))
             .collect();
         parts.push((f64::from(minute.counts.uncertain), FRAMES[1].1));
         parts.push((f64::from(minute.counts.no_face), FRAMES[2].1));
@@ -286,7 +286,7 @@ fn course<B: DrawingBackend>(
 /// 0 to 100 % below the bars.
 fn axis<B: DrawingBackend>(
     area: &Area<'_, B>,
-    words: &str,
+    label: &str,
     y: i32,
     width: i32,
 ) -> Result<(), DrawingAreaErrorKind<B::ErrorType>> {
@@ -298,29 +298,29 @@ fn axis<B: DrawingBackend>(
         area.draw(&PathElement::new([(x, y), (x, y + 4)], INK))?;
         text(area, &format!("{percent} %"), (x, y + 13), SMALL, INK, side)?;
     }
-    text(area, words, (width - MARGIN, y + 32), SMALL, INK, HPos::Right)
+    text(area, label, (width - MARGIN, y + 32), SMALL, INK, HPos::Right)
 }
 
 fn text<B: DrawingBackend>(
     area: &Area<'_, B>,
-    words: &str,
+    label: &str,
     at: (i32, i32),
     size: i32,
     ink: RGBColor,
     side: HPos,
 ) -> Result<(), DrawingAreaErrorKind<B::ErrorType>> {
     let style = ("sans-serif", size).into_font().color(&ink).pos(Pos::new(side, VPos::Center));
-    area.draw(&Text::new(fit_for_xml(words), at, style))
+    area.draw(&Text::new(fit_for_xml(label), at, style))
 }
 
 /// Without the characters that XML forbids, which a label may have.
-fn fit_for_xml(words: &str) -> String {
-    words.replace(|c: char| c.is_control() || matches!(c, '\u{fffe}' | '\u{ffff}'), "\u{fffd}")
+fn fit_for_xml(label: &str) -> String {
+    label.replace(|c: char| c.is_control() || matches!(c, '\u{fffe}' | '\u{ffff}'), "\u{fffd}")
 }
 
-/// About how many pixels wide some words are.
-fn letters(words: &str, size: i32) -> i32 {
-    pixels(f64::from(length(words.chars().count())) * f64::from(size) * LETTER)
+/// The approximate width of a text in pixels.
+fn letters(label: &str, size: i32) -> i32 {
+    pixels(f64::from(length(label.chars().count())) * f64::from(size) * LETTER)
 }
 
 fn entry_width(name: &str) -> i32 {
@@ -360,7 +360,7 @@ fn no_font(what: &str, help: &'static str) -> anyhow::Error {
     Problem::new(format!("the chart cannot be drawn: {what}")).with_help(help).into()
 }
 
-/// Where fonts lie, and those that are looked for.
+/// Font files, in the order in which they are tried.
 const FONTS: [&str; 6] = [
     "/usr/share/fonts/truetype/dejavu/DejaVuSans.ttf",
     "/usr/share/fonts/truetype/liberation/LiberationSans-Regular.ttf",
@@ -370,7 +370,7 @@ const FONTS: [&str; 6] = [
     "/usr/share/fonts/TTF/DejaVuSans.ttf",
 ];
 
-/// A PNG needs letters of its own; an SVG takes the reader's.
+/// A PNG needs a font of its own; an SVG uses the viewer's.
 fn font() -> anyhow::Result<()> {
     let bytes = FONTS.iter().find_map(|path| std::fs::read(path).ok());
     let bytes = bytes.ok_or_else(|| {

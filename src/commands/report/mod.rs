@@ -1,13 +1,13 @@
-//! `lectern report`: recordings compared, on one page that needs no network and shows nobody.
+//! `lectern report`: compares recordings on one page that needs no network and shows no person.
 //!
-//! `table` reads what `lectern analyze --csv` wrote, `groups` puts a teacher's lectures together, `division` has the 13 kinds and
-//! the 7, `statistics` the intervals, `errors` what the classifier's known errors could make, `charts` draws, and `page` brings all
-//! of them together.
+//! `table` reads tables of `lectern analyze --csv`, `groups` joins a teacher's lectures, `label_set` has the 13 and the 7 kinds,
+//! `statistics` computes the intervals, `confusion` the effect of known classifier errors, `charts` draws, and `page` combines
+//! all of them.
 
 mod charts;
-mod division;
-mod errors;
+mod confusion;
 mod groups;
+mod label_set;
 mod page;
 mod statistics;
 mod table;
@@ -18,23 +18,23 @@ use std::path::Path;
 use anyhow::Context;
 
 use self::charts::Chart;
-use self::division::Division;
+use self::label_set::LabelSet;
 use self::table::Lecture;
-use super::{UsageError, outputs, placed};
+use super::{UsageError, atomic_file, outputs};
 use crate::cli::Report;
 use crate::help::Problem;
 
-/// Writes the page, and the chart where one is asked for.
+/// Writes the page, and the chart where one is requested.
 ///
 /// # Errors
 /// [`UsageError`] when a table is none of ours or an output would overwrite it; when something cannot be read or written.
 pub fn run(arguments: &Report) -> anyhow::Result<()> {
-    let asked = [("--out", Some(arguments.out.as_path())), ("--chart", arguments.chart.as_deref())];
-    outputs::check(&asked, arguments.tables.iter().map(AsRef::as_ref))?;
-    let (mut known, mut lectures) = (HashSet::new(), Vec::new());
+    let requested = [("--out", Some(arguments.out.as_path())), ("--chart", arguments.chart.as_deref())];
+    outputs::check(&requested, arguments.tables.iter().map(AsRef::as_ref))?;
+    let (mut counted, mut lectures) = (HashSet::new(), Vec::new());
     for path in &arguments.tables {
         let bytes = std::fs::read(path).with_context(|| format!("{} cannot be read", path.display()))?;
-        table::read(&bytes, &mut known, &mut lectures)
+        table::read(&bytes, &mut counted, &mut lectures)
             .map_err(|problem| UsageError::new(problem.of(format_args!("{}:", path.display()))))?;
     }
     if lectures.is_empty() {
@@ -42,7 +42,7 @@ pub fn run(arguments: &Report) -> anyhow::Result<()> {
             Problem::new("the tables hold no minute").with_help("analyze recordings with --csv first");
         return Err(UsageError::new(problem).into());
     }
-    placed::write(&arguments.out, page::page(&lectures)?.as_bytes())?;
+    atomic_file::write(&arguments.out, page::page(&lectures)?.as_bytes())?;
     arguments.chart.as_deref().map_or(Ok(()), |path| write_chart(&lectures, path))
 }
 
@@ -58,7 +58,7 @@ pub(super) fn chart_of(table: &[u8], path: &Path) -> anyhow::Result<()> {
 
 fn write_chart(lectures: &[Lecture], path: &Path) -> anyhow::Result<()> {
     let rows = groups::rows(lectures);
-    let (seven, thirteen) = (Division::seven(), Division::thirteen());
+    let (seven, thirteen) = (LabelSet::seven(), LabelSet::thirteen());
     let charts = [
         ("Shares of 7 kinds".to_owned(), Chart::Shares(&seven, &rows)),
         ("Shares of 13 kinds".to_owned(), Chart::Shares(&thirteen, &rows)),

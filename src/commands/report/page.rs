@@ -1,4 +1,4 @@
-//! The page: what is computed, in the words and figures that `page.html` puts in their places.
+//! The page: formats the results for the template `page.html`.
 
 use std::collections::BTreeSet;
 
@@ -6,21 +6,21 @@ use minijinja::{AutoEscape, Environment, Value, context};
 use serde::Serialize;
 
 use super::charts::Chart;
-use super::division::Division;
-use super::errors::{Errors, Range};
+use super::confusion::{Confusion, Range};
 use super::groups::{rows, teachers, together};
+use super::label_set::LabelSet;
 use super::statistics::{
-    BLOCK_SECONDS, DRAWS, LEAST_BLOCKS, SEED, Share, Shares, difference, distance, shares,
+    BLOCK_SECONDS, DRAWS, MIN_BLOCKS, SEED, Share, Shares, difference, distance, shares,
 };
 use super::table::Lecture;
 
 /// Widths of a chart in pixels: for a desk and for a telephone.
 const WIDTHS: [(i32, &str); 2] = [(900, "wide"), (350, "narrow")];
 
-/// Lectures whose differences are told pair by pair; of more, only those of this many.
-const MOST_PAIRED: usize = 12;
+/// Lectures that are compared pair by pair; further ones are left out.
+const MAX_PAIRED: usize = 12;
 
-/// A lecture, or all of a teacher's, with everything that is told of it.
+/// A lecture, or all of a teacher's, with their shares.
 struct Group<'a> {
     name: String,
     lectures: Vec<&'a Lecture>,
@@ -50,7 +50,7 @@ struct ShareRow {
 struct ShareCell {
     share: String,
     interval: String,
-    /// What known errors could make of it.
+    /// The share's range under known errors.
     range: String,
 }
 
@@ -69,9 +69,9 @@ struct Pair {
 struct DifferenceCell {
     difference: String,
     interval: String,
-    /// Chance alone seldom makes it.
+    /// Whether chance alone seldom causes it.
     clear: bool,
-    /// The classifier's known errors alone could make it.
+    /// Whether the classifier's known errors alone could cause it.
     within: bool,
 }
 
@@ -80,11 +80,12 @@ struct DifferenceCell {
 /// # Errors
 /// When a chart cannot be drawn.
 pub(super) fn page(lectures: &[Lecture]) -> anyhow::Result<String> {
-    let (seven, thirteen) = (Division::seven(), Division::thirteen());
-    let errors = Errors::known();
+    let (seven, thirteen) = (LabelSet::seven(), LabelSet::thirteen());
+    let errors = Confusion::shipped();
     let groups: Vec<Group<'_>> = groups(lectures, &seven, &thirteen);
     let rows = rows(lectures);
-    let short = |division: &Division| division.kinds.iter().map(|kind| kind.name.clone()).collect::<Vec<_>>();
+    let short =
+        |label_set: &LabelSet| label_set.kinds.iter().map(|kind| kind.name.clone()).collect::<Vec<_>>();
     let courses: Vec<Value> = lectures
         .iter()
         .map(|lecture| {
@@ -92,7 +93,7 @@ pub(super) fn page(lectures: &[Lecture]) -> anyhow::Result<String> {
             Ok(context! { name => lecture.label, charts => drawn(&Chart::Course(&seven, lecture), &name)? })
         })
         .collect::<anyhow::Result<_>>()?;
-    let singles = lectures.len().min(MOST_PAIRED);
+    let singles = lectures.len().min(MAX_PAIRED);
     // Also teachers, if there is more than one.
     let taught = &groups[lectures.len()..];
     let pairs = [&groups[..singles], if taught.len() > 1 { taught } else { &[] }]
@@ -106,9 +107,9 @@ pub(super) fn page(lectures: &[Lecture]) -> anyhow::Result<String> {
         .map(|(one, other)| pair(one, other, &seven, &errors))
         .collect::<Vec<_>>();
     let settings: BTreeSet<&str> = lectures.iter().map(|lecture| lecture.settings.as_str()).collect();
-    let told = |classifier: &str| !classifier.is_empty() && errors.classifier.starts_with(classifier);
+    let matches = |classifier: &str| !classifier.is_empty() && errors.classifier.starts_with(classifier);
     let measured = settings.iter().all(|settings| {
-        settings.split("; ").find_map(|word| word.strip_prefix("classifier=")).is_some_and(told)
+        settings.split("; ").find_map(|word| word.strip_prefix("classifier=")).is_some_and(matches)
     });
     let mut environment = Environment::new();
     environment.set_auto_escape_callback(|_| AutoEscape::Html);
@@ -130,7 +131,7 @@ pub(super) fn page(lectures: &[Lecture]) -> anyhow::Result<String> {
         left_out => lectures.len() - singles,
         paired => singles,
         block => BLOCK_SECONDS / 60,
-        least => BLOCK_SECONDS / 60 * u32::try_from(LEAST_BLOCKS)?,
+        least => BLOCK_SECONDS / 60 * u32::try_from(MIN_BLOCKS)?,
         draws => DRAWS,
         seed => SEED,
         settings => settings.iter().map(|text| text.split("; ").collect::<Vec<_>>()).collect::<Vec<_>>(),
@@ -150,7 +151,7 @@ fn drawn(chart: &Chart<'_>, name: &str) -> anyhow::Result<Vec<Value>> {
     each.collect()
 }
 
-fn groups<'a>(lectures: &'a [Lecture], seven: &Division, thirteen: &Division) -> Vec<Group<'a>> {
+fn groups<'a>(lectures: &'a [Lecture], seven: &LabelSet, thirteen: &LabelSet) -> Vec<Group<'a>> {
     let group = |name: String, theirs: Vec<&'a Lecture>| Group {
         name,
         seven: shares(&theirs, seven),
@@ -192,15 +193,15 @@ fn minutes(seconds: u32) -> String {
 fn share_rows<'a>(
     groups: &'a [Group<'_>],
     shares: impl Fn(&'a Group<'_>) -> &'a Shares,
-    division: &Division,
-    errors: &Errors,
+    label_set: &LabelSet,
+    errors: &Confusion,
 ) -> Vec<ShareRow> {
-    groups.iter().map(|group| share_row(group, shares(group), division, errors)).collect()
+    groups.iter().map(|group| share_row(group, shares(group), label_set, errors)).collect()
 }
 
-fn share_row(group: &Group<'_>, shares: &Shares, division: &Division, errors: &Errors) -> ShareRow {
+fn share_row(group: &Group<'_>, shares: &Shares, label_set: &LabelSet, errors: &Confusion) -> ShareRow {
     let mean: Vec<f64> = shares.of.iter().map(|share| share.share).collect();
-    let around = errors.around(division, &mean);
+    let around = errors.around(label_set, &mean);
     let cell = |(share, range): (&Share, Range)| ShareCell {
         share: percent(share.share),
         interval: interval(*share),
@@ -213,10 +214,10 @@ fn share_row(group: &Group<'_>, shares: &Shares, division: &Division, errors: &E
     ShareRow { name: group.name.clone(), cells: shares.of.iter().zip(around).map(cell).collect() }
 }
 
-fn pair(one: &Group<'_>, other: &Group<'_>, division: &Division, errors: &Errors) -> Pair {
+fn pair(one: &Group<'_>, other: &Group<'_>, label_set: &LabelSet, errors: &Confusion) -> Pair {
     let mixture: Vec<f64> =
         one.seven.of.iter().zip(&other.seven.of).map(|(a, b)| f64::midpoint(a.share, b.share)).collect();
-    let around = errors.around(division, &mixture);
+    let around = errors.around(label_set, &mixture);
     let wrong: f64 = around.iter().map(|range| range.missed).sum();
     let apart = distance(&one.seven, &other.seven);
     let cells = one.seven.of.iter().zip(&other.seven.of).zip(around).map(|((a, b), range)| {

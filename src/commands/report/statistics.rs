@@ -1,22 +1,22 @@
 //! Shares with intervals, differences, distances.
 //!
-//! Neighbouring minutes are alike, so that a lecture says less than its number of faces: the variance of a share comes from a
+//! Neighbouring minutes are correlated, so that a lecture has fewer independent faces than its count: the variance of a share comes from a
 //! circular block bootstrap (Politis and Romano 1992) over blocks of minutes. From it follows how many independent faces would have
 //! varied as much, and with that number the interval has Wilson's form, which also holds for kinds that were hardly seen.
 
-use super::division::Division;
+use super::label_set::LabelSet;
 use super::table::Lecture;
 
 /// Length of a block.
 pub(super) const BLOCK_SECONDS: u32 = 600;
 
 /// Blocks below which a lecture has no interval.
-pub(super) const LEAST_BLOCKS: usize = 4;
+pub(super) const MIN_BLOCKS: usize = 4;
 
 /// Draws of the bootstrap.
 pub(super) const DRAWS: usize = 1000;
 
-/// The same lectures give the same report.
+/// Constant, so that the same lectures produce the same report.
 pub(super) const SEED: u64 = 13;
 
 /// The normal distribution's quantile for intervals of 95 %.
@@ -29,7 +29,7 @@ pub(super) struct Share {
     pub(super) interval: Option<(f64, f64)>,
 }
 
-/// The shares of all kinds of a division in some lectures.
+/// The shares of all kinds of a label set in some lectures.
 #[derive(Debug)]
 pub(super) struct Shares {
     pub(super) of: Vec<Share>,
@@ -46,13 +46,13 @@ pub(super) struct Distance {
     pub(super) by_chance: Option<f64>,
 }
 
-/// The shares of lectures taken together; no block reaches from one into another.
-pub(super) fn shares(lectures: &[&Lecture], division: &Division) -> Shares {
+/// The joint shares of lectures; no block spans two of them.
+pub(super) fn shares(lectures: &[&Lecture], label_set: &LabelSet) -> Shares {
     let minutes: Vec<Vec<Vec<f64>>> = lectures
         .iter()
-        .map(|lecture| lecture.minutes.iter().map(|m| division.counts(&m.counts.kinds)).collect())
+        .map(|lecture| lecture.minutes.iter().map(|m| label_set.counts(&m.counts.kinds)).collect())
         .collect();
-    let kinds = division.kinds.len();
+    let kinds = label_set.kinds.len();
     let mut total = vec![0.0; kinds];
     minutes.iter().flatten().for_each(|minute| add(&mut total, minute));
     let faces: f64 = total.iter().sum();
@@ -62,7 +62,7 @@ pub(super) fn shares(lectures: &[&Lecture], division: &Division) -> Shares {
     let mean: Vec<f64> = total.iter().map(|count| count / faces).collect();
     let lengths: Vec<usize> = lectures.iter().map(|lecture| block_length(lecture)).collect();
     let blocks: usize = minutes.iter().zip(&lengths).map(|(minutes, length)| minutes.len() / length).sum();
-    if blocks < LEAST_BLOCKS {
+    if blocks < MIN_BLOCKS {
         let of = mean.iter().map(|share| Share { share: *share, interval: None }).collect();
         return Shares { of, draws: Vec::new() };
     }
@@ -90,8 +90,8 @@ fn block_length(lecture: &Lecture) -> usize {
     BLOCK_SECONDS.div_ceil(window) as usize
 }
 
-/// Draws as many minutes in blocks, each from any of the lectures, and tells by how much their shares differ from `mean`. A lecture
-/// that is hardly longer than a block tells how it differs from the others, not how it varies itself.
+/// Draws as many minutes in blocks, each from any of the lectures, and returns how much their shares differ from `mean`. A lecture
+/// that is hardly longer than a block adds its difference from the others, not its own variation.
 fn bootstrap(minutes: &[Vec<Vec<f64>>], lengths: &[usize], mean: &[f64]) -> Vec<Vec<f64>> {
     let mut random = fastrand::Rng::with_seed(SEED);
     // Each minute may begin a block.
@@ -107,9 +107,9 @@ fn bootstrap(minutes: &[Vec<Vec<f64>>], lengths: &[usize], mean: &[f64]) -> Vec<
         while left > 0 {
             let (lecture, start) = places[random.usize(0..places.len())];
             let minutes = &minutes[lecture];
-            let taken = left.min(lengths[lecture]).min(minutes.len());
-            (start..start + taken).for_each(|at| add(&mut total, &minutes[at % minutes.len()]));
-            left -= taken;
+            let drawn = left.min(lengths[lecture]).min(minutes.len());
+            (start..start + drawn).for_each(|at| add(&mut total, &minutes[at % minutes.len()]));
+            left -= drawn;
         }
         let faces: f64 = total.iter().sum();
         if faces > 0.0 {
@@ -225,30 +225,30 @@ mod tests {
     }
 
     #[test]
-    fn true_shares_lie_within_the_intervals_of_nine_lectures_in_ten() {
-        for (division, kept, minutes) in [
-            (Division::seven(), 0.6, 50),
-            (Division::thirteen(), 0.6, 50),
-            (Division::seven(), 0.3, 90),
-            (Division::thirteen(), 0.5, 45),
+    fn intervals_cover_true_shares_in_nine_of_ten_lectures() {
+        for (label_set, kept, minutes) in [
+            (LabelSet::seven(), 0.6, 50),
+            (LabelSet::thirteen(), 0.6, 50),
+            (LabelSet::seven(), 0.3, 90),
+            (LabelSet::thirteen(), 0.5, 45),
         ] {
             let mut random = fastrand::Rng::with_seed(7);
             // What a lecture without an end shows.
             let endless = simulated(&mut random, 40_000, kept);
-            let all = division.counts(&endless.total().counts.kinds);
+            let all = label_set.counts(&endless.total().counts.kinds);
             let faces: f64 = all.iter().sum();
             const LECTURES: u32 = 200;
-            let mut within = vec![0u32; division.kinds.len()];
+            let mut within = vec![0u32; label_set.kinds.len()];
             for _ in 0..LECTURES {
                 let lecture = simulated(&mut random, minutes, kept);
                 for ((share, truth), within) in
-                    shares(&[&lecture], &division).of.iter().zip(&all).zip(&mut within)
+                    shares(&[&lecture], &label_set).of.iter().zip(&all).zip(&mut within)
                 {
                     let (low, high) = share.interval.unwrap();
                     *within += u32::from((low..=high).contains(&(truth / faces)));
                 }
             }
-            for (kind, within) in division.kinds.iter().zip(within) {
+            for (kind, within) in label_set.kinds.iter().zip(within) {
                 assert!(within * 10 >= LECTURES * 9, "{}: {within} of {LECTURES}, kept {kept}", kind.name);
             }
         }
@@ -258,21 +258,21 @@ mod tests {
     fn what_was_not_seen_or_too_shortly_has_no_interval() {
         let mut random = fastrand::Rng::with_seed(1);
         let short = simulated(&mut random, 39, 0.5);
-        assert!(shares(&[&short], &Division::seven()).of.iter().all(|share| share.interval.is_none()));
+        assert!(shares(&[&short], &LabelSet::seven()).of.iter().all(|share| share.interval.is_none()));
         let empty = Lecture { minutes: vec![Minute::default(); 60], ..Lecture::default() };
-        assert!(shares(&[&empty], &Division::seven()).of.iter().all(|share| share.share == 0.0));
+        assert!(shares(&[&empty], &LabelSet::seven()).of.iter().all(|share| share.share == 0.0));
     }
 
     /// Among them some of a single block, which a bootstrap of each lecture by itself could only turn round.
     #[test]
-    fn short_lectures_of_one_process_are_not_farther_apart_than_chance_makes_them() {
-        let division = Division::seven();
+    fn short_alike_lectures_differ_by_chance_alone() {
+        let label_set = LabelSet::seven();
         for minutes in [10, 15, 20] {
             let mut random = fastrand::Rng::with_seed(3);
             let far = (0..100).filter(|_| {
                 let [one, other] = [0, 1].map(|_| {
                     let lectures = [(); 6].map(|()| simulated(&mut random, minutes, 0.5));
-                    shares(&lectures.each_ref(), &division)
+                    shares(&lectures.each_ref(), &label_set)
                 });
                 let Distance { distance, by_chance } = distance(&one, &other);
                 distance > by_chance.unwrap()
@@ -283,11 +283,11 @@ mod tests {
     }
 
     #[test]
-    fn lectures_of_one_process_are_not_farther_apart_than_chance_makes_them() {
+    fn alike_lectures_differ_by_chance_alone() {
         let mut random = fastrand::Rng::with_seed(3);
-        let division = Division::seven();
+        let label_set = LabelSet::seven();
         let far = (0..100).filter(|_| {
-            let [one, other] = [0, 1].map(|_| shares(&[&simulated(&mut random, 60, 0.5)], &division));
+            let [one, other] = [0, 1].map(|_| shares(&[&simulated(&mut random, 60, 0.5)], &label_set));
             let Distance { distance, by_chance } = distance(&one, &other);
             distance > by_chance.unwrap()
         });
@@ -307,7 +307,7 @@ mod tests {
             ..Lecture::default()
         };
         let (one, other) =
-            (shares(&[&simulated(&mut random, 60, 0.5)], &division), shares(&[&other], &division));
+            (shares(&[&simulated(&mut random, 60, 0.5)], &label_set), shares(&[&other], &label_set));
         let Distance { distance, by_chance } = distance(&one, &other);
         assert!(distance > 0.8 && distance > by_chance.unwrap());
     }

@@ -43,14 +43,14 @@ impl Lecture {
     }
 }
 
-/// Adds the lectures of a table to `lectures`, but for the minutes that are `known`, and makes those of the table known: the same
-/// minute twice, in one table or in two, is one minute. A minute has a device, a boot and a `seq`.
+/// Adds the lectures of a table to `lectures`, except the minutes in `counted`, and adds the table's minutes to it: a minute that
+/// occurs twice, in one table or in two, counts once. A minute has a device, a boot and a `seq`.
 ///
 /// # Errors
 /// What of the table cannot be used.
 pub(super) fn read(
     table: &[u8],
-    known: &mut HashSet<[String; 3]>,
+    counted: &mut HashSet<[String; 3]>,
     lectures: &mut Vec<Lecture>,
 ) -> Result<(), Problem> {
     let help = "name a table that `lectern analyze --csv` wrote";
@@ -73,7 +73,7 @@ pub(super) fn read(
         let [device, boot, label, source] = names.map(|at| from_text(&row[at]).to_owned());
         let number = |at: usize| number(row, *line, at);
         let at = lectures.iter().rposition(|it| (&it.device, &it.boot) == (&device, &boot));
-        if !known.insert([device.clone(), boot.clone(), row[seq].to_owned()]) {
+        if !counted.insert([device.clone(), boot.clone(), row[seq].to_owned()]) {
             continue;
         }
         let all = counts.iter().map(|at| number(*at)).collect::<Result<Vec<_>, _>>()?;

@@ -1,4 +1,4 @@
-//! What the kernel tells of the board: temperatures, and whether it is slowed down by heat or a weak power supply.
+//! The board's sensors as the kernel exposes them: temperatures, and throttling by heat or a weak power supply.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -14,7 +14,7 @@ const FIRMWARE_BITS: [(u32, Reason); 4] = [
     (3, Reason::SoftTemperatureLimit),
 ];
 
-/// From a bit to the one that tells of the time since the boot.
+/// Offset from a bit to the one for the time since the boot.
 const SINCE_BOOT: u32 = 16;
 
 /// Why the board is slower than it could be.
@@ -43,12 +43,12 @@ impl Reason {
     }
 }
 
-/// One reason, as far as the board tells of it.
+/// One reason, as far as the board reports it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub(super) struct Throttling {
     pub(super) reason: Reason,
     pub(super) now: bool,
-    /// None where only the present is known.
+    /// None where only the present state is available.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) since_boot: Option<bool>,
 }
@@ -63,7 +63,7 @@ pub(super) struct Temperature {
     pub(super) celsius: f64,
 }
 
-/// What a board tells; each may be empty, for many tell nothing.
+/// A board's sensors; each list may be empty, because many boards have none.
 #[derive(Debug, Default, PartialEq, Serialize)]
 pub(super) struct Board {
     pub(super) temperatures: Vec<Temperature>,
@@ -82,7 +82,7 @@ impl Board {
         let mut throttling: Vec<_> = firmware
             .map(|bits| FIRMWARE_BITS.map(|(bit, reason)| throttled(reason, bits, bit)).to_vec())
             .unwrap_or_default();
-        // Without the Raspberry Pi kernel's file: its voltage alarm, in the kernel of everybody.
+        // Mainline kernels lack the Raspberry Pi kernel's file, but have its voltage alarm.
         if throttling.is_empty() {
             throttling.extend(voltage_alarm(sys));
         }
@@ -126,7 +126,7 @@ fn throttled(reason: Reason, bits: u32, bit: u32) -> Throttling {
     Throttling { reason, now: is_set(bit), since_boot: Some(is_set(bit + SINCE_BOOT)) }
 }
 
-/// The firmware's voltage alarm (`rpi_volt`), which tells of the present alone.
+/// The firmware's voltage alarm (`rpi_volt`), which reports only the present state.
 fn voltage_alarm(sys: &Path) -> Option<Throttling> {
     let monitors = entries(&sys.join("class/hwmon"), "hwmon");
     let alarm = monitors.iter().find(|monitor| word(&monitor.join("name")).as_deref() == Some("rpi_volt"))?;
@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn a_raspberry_pi_tells_its_heat_and_each_reason_to_be_slow() {
+    fn a_raspberry_pi_reports_heat_and_throttling() {
         let sys = sys(&[
             ("class/thermal/thermal_zone0/type", "cpu-thermal\n"),
             ("class/thermal/thermal_zone0/temp", "81234\n"),
@@ -196,10 +196,10 @@ mod tests {
         let board = Board::read(sys.path());
         assert_eq!(board.temperatures[0].sensor, "cpu-thermal");
         assert!((board.temperatures[0].celsius - 81.234).abs() < 1e-9);
-        let told: Vec<_> =
+        let reported: Vec<_> =
             board.throttling.iter().map(|one| (one.reason, one.now, one.since_boot.unwrap())).collect();
         assert_eq!(
-            told,
+            reported,
             [
                 (Reason::UnderVoltage, false, true),
                 (Reason::FrequencyCapped, false, false),

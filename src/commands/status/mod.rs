@@ -1,4 +1,4 @@
-//! `lectern status`: how the running service does, and the board that it runs on.
+//! `lectern status`: the health of the running service, and the board that it runs on.
 
 mod board;
 mod prometheus;
@@ -11,15 +11,15 @@ use std::path::Path;
 use anyhow::Context;
 use serde::Serialize;
 
-use super::{STANDARD_OUTPUT, placed};
+use super::{STANDARD_OUTPUT, atomic_file};
 use crate::cli::Status;
 use crate::clock::SystemClock;
 use crate::help::{Explained, Problem};
 use crate::local_status::{LocalStatus, Silent};
-use crate::logging::printable::{Printable, complain};
+use crate::logging::printable::{Printable, print_error};
 use board::Board;
 
-/// Where the kernel tells of the board.
+/// Where the kernel exposes the board's sensors.
 const SYS: &str = "/sys";
 
 /// What `--json` prints.
@@ -36,12 +36,12 @@ struct Report<'a> {
 /// Prints lines, one JSON object, or metrics.
 ///
 /// # Errors
-/// When no service runs (but for metrics), it may not be looked at, or what was asked for cannot be written.
+/// When no service runs (except for metrics), its status may not be read, or the output cannot be written.
 pub fn run(arguments: &Status) -> anyhow::Result<()> {
     let board = Board::read(Path::new(SYS));
     let service = LocalStatus::read(&arguments.runtime, &SystemClock);
     if arguments.prometheus {
-        return tell_prometheus(service, &board, arguments.out.as_deref());
+        return write_metrics(service, &board, arguments.out.as_deref());
     }
     let mut out = std::io::stdout().lock();
     let text = if arguments.json {
@@ -58,8 +58,8 @@ pub fn run(arguments: &Status) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A service that does not run is a value; one that may not be looked at is none.
-fn tell_prometheus(
+/// A stopped service is a value; a status that may not be read is an error.
+fn write_metrics(
     service: Result<LocalStatus, Silent>,
     board: &Board,
     out: Option<&Path>,
@@ -68,28 +68,27 @@ fn tell_prometheus(
         Ok(service) => Some(service),
         Err(error @ (Silent::NotAllowed(_) | Silent::Unreadable(..))) => return Err(error.into()),
         Err(error) => {
-            complain(Explained(&error));
+            print_error(Explained(&error));
             None
         }
     };
     let text = prometheus::metrics(service.as_ref(), board);
     match out {
         // The collector is another user, whatever the mask; it reads `*.prom` alone.
-        Some(file) => {
-            placed::replace(file, text.as_bytes(), Some(Permissions::from_mode(0o644))).map_err(|error| {
-                let problem = Problem::new(placed::cannot_write(file)).caused_by(error);
+        Some(file) => atomic_file::replace(file, text.as_bytes(), Some(Permissions::from_mode(0o644)))
+            .map_err(|error| {
+                let problem = Problem::new(atomic_file::cannot_write(file)).caused_by(error);
                 problem.with_help("name a file in a folder that is there").into()
-            })
-        }
+            }),
         None => std::io::stdout().write_all(text.as_bytes()).context(STANDARD_OUTPUT),
     }
 }
 
-/// What the service told, for people.
+/// The status as text for people.
 fn lines(service: &LocalStatus) -> Vec<String> {
-    let LocalStatus { equipment, broker, spool, .. } = service;
+    let LocalStatus { device_info, broker, spool, .. } = service;
     let state = service.state.name().replace('_', " ");
-    let wanted = equipment.frames_per_second_wanted;
+    let wanted = device_info.frames_per_second_wanted;
     let rate = service.frames_per_second.map_or_else(
         || format!("no rate yet, {wanted:.1} frames/s wanted"),
         |rate| format!("{rate:.1} frames/s, {wanted:.1} wanted"),
@@ -114,7 +113,7 @@ fn lines(service: &LocalStatus) -> Vec<String> {
     }
     waiting += if spool.on_disk { ", on the disk" } else { ", in memory only" };
     let clock = if service.clock_synced { "synchronised" } else { "not synchronised: see timedatectl" };
-    let models: Vec<_> = equipment
+    let models: Vec<_> = device_info
         .models
         .iter()
         .map(|(file, hash)| format!("{file} {}", hash.get(..12).unwrap_or(hash)))
@@ -126,13 +125,13 @@ fn lines(service: &LocalStatus) -> Vec<String> {
     };
     [
         ("service", format!("{state} since {}, version {}{other}", service.since, service.version)),
-        ("camera", format!("{}, {rate}", equipment.camera)),
+        ("camera", format!("{}, {rate}", device_info.camera)),
         ("minute", window),
         ("broker", connection),
         ("spool", waiting),
         ("clock", clock.to_owned()),
         ("models", models.join(", ")),
     ]
-    .map(|(part, told)| format!("{part:<8} {}", Printable(told)))
+    .map(|(part, text)| format!("{part:<8} {}", Printable(text)))
     .into()
 }

@@ -47,10 +47,10 @@ impl Text {
     }
 
     fn service(&mut self, service: &LocalStatus) {
-        let LocalStatus { equipment, broker, spool, .. } = service;
+        let LocalStatus { device_info, broker, spool, .. } = service;
         let info = vec![("device", service.device.clone()), ("version", service.version.clone())];
         self.family("lectern_build_info", "gauge", "What runs.", &[(info, "1".to_owned())]);
-        let models: Vec<_> = equipment
+        let models: Vec<_> = device_info
             .models
             .iter()
             .map(|(file, hash)| (vec![("file", file.clone()), ("sha256", hash.clone())], "1".to_owned()))
@@ -62,7 +62,7 @@ impl Text {
         if let Some(rate) = service.frames_per_second {
             self.gauge("lectern_frames_per_second", "Frames analysed each second, of late.", rate);
         }
-        let wanted = equipment.frames_per_second_wanted;
+        let wanted = device_info.frames_per_second_wanted;
         self.gauge("lectern_frames_per_second_wanted", "Frames to analyse each second.", wanted);
         if let Some(window) = &service.last_window {
             if let Ok(start) = window.start.parse::<Timestamp>() {

@@ -1,11 +1,11 @@
-//! The kernel's own word on whether its clock is synchronised: the library's one call that needs `unsafe`.
+//! The kernel's state of clock synchronisation: the library's only call that needs `unsafe`.
 #![allow(unsafe_code)] // `adjtimex` has no safe wrapper in rustix; see the SAFETY note below.
 
-/// What systemd-timesyncd leaves behind once it has set the clock, until the machine stops.
+/// systemd-timesyncd creates this file once it has set the clock; it lasts until the machine stops.
 pub(super) const TIMESYNCD: &str = "/run/systemd/timesync/synchronized";
 
 /// Whether the kernel's clock discipline is synchronised (`adjtimex(2)`: no `STA_UNSYNC`), or, where a sandbox
-/// forbids the question, whether systemd-timesyncd says so.
+/// forbids the call, whether systemd-timesyncd has synchronised it.
 ///
 /// NTP clients that discipline the kernel's clock clear that flag through the same call, so the answer does not depend
 /// on which of them is installed. (chrony does so with `rtcsync`, which Debian's configuration sets.)

@@ -1,4 +1,4 @@
-//! What a window of time comes to: counts, and nothing else.
+//! The result of a window of time: counts, and nothing else.
 
 use jiff::Timestamp;
 
@@ -78,13 +78,13 @@ pub struct MinuteRecord {
     pub partial: bool,
 }
 
-/// The fewest expected frames with which a partial window keeps its counts. With fewer it would say how somebody looked at
-/// a moment.
+/// The fewest expected frames with which a partial window keeps its counts. With fewer it would expose a person's expression
+/// at one moment.
 pub const MIN_PARTIAL_FRAMES: u32 = 10;
 
 impl MinuteRecord {
-    /// The record as it may leave a device that shows people as they are now: a partial window that expected too few frames
-    /// keeps its key, its time and its expected frames, and no count.
+    /// The record as a live device may publish it: a partial window that expected too few frames keeps its key, its time and its
+    /// expected frames, but no counts.
     #[must_use]
     pub fn as_aggregate(self) -> Self {
         if self.partial && self.frames_expected < MIN_PARTIAL_FRAMES {

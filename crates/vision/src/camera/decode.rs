@@ -1,7 +1,7 @@
-//! Pixel formats into a [`Frame`]. Each function answers none for bytes that are too few or cannot be decoded.
+//! Pixel formats into a [`Frame`]. Each function returns none for bytes that are too few or cannot be decoded.
 //!
-//! Luma and colour stay as they came (ITU-R BT.601 in limited range, which is what UVC cameras and Y4M files carry): `vision`
-//! turns into RGB what it looks at.
+//! Luma and colour keep their encoding (ITU-R BT.601 in limited range, which is what UVC cameras and Y4M files carry): `vision`
+//! converts to RGB only the pixels that it needs.
 
 use super::frame::{Chroma, Frame, Layout};
 pub use super::jpeg::mjpeg;
@@ -133,7 +133,7 @@ struct Rows<'a> {
 
 impl<'a> Rows<'a> {
     fn new(bytes: &'a [u8], used: usize, height: usize, stride: usize) -> Option<Self> {
-        // A driver that leaves the stride at zero means rows without padding.
+        // A stride of zero means rows without padding.
         let stride = stride.max(used);
         let needed = stride.checked_mul(height.checked_sub(1)?)?.checked_add(used)?;
         (bytes.len() >= needed).then_some(Self { bytes, stride, used })

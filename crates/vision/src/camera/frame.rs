@@ -84,7 +84,7 @@ pub struct Planes<'a> {
 }
 
 /// One picture, 8 bits a sample, rows from top to bottom without padding: as the camera sent it, because most of it is never
-/// looked at in colour.
+/// needed in colour.
 ///
 /// It can be neither cloned, printed nor serialised, and its memory is overwritten when it is dropped.
 pub struct Frame {
@@ -232,7 +232,7 @@ impl Frame {
 
 impl Zeroize for Frame {
     fn zeroize(&mut self) {
-        // Of the vector only its content, so that the length still tells that nothing was skipped.
+        // Only the vector's content is wiped, so that its length still shows that nothing was skipped.
         self.bytes.as_mut_slice().zeroize();
     }
 }
@@ -243,7 +243,7 @@ impl Drop for Frame {
     }
 }
 
-/// A colour sample that says gray.
+/// The colour sample of gray.
 const NO_COLOUR: u8 = 128;
 
 /// Levels of RGB for one of luma: BT.601 in limited range, as all that follow.

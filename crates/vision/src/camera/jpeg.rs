@@ -1,4 +1,4 @@
-//! JPEG as cameras send it.
+//! JPEG as cameras encode it.
 
 use std::io::Cursor;
 
@@ -16,8 +16,8 @@ pub fn mjpeg(bytes: &[u8]) -> Option<Frame> {
     decode(bytes, |width, height| !is_too_large(width, height))
 }
 
-/// The same from a camera that gives `width` x `height` pixels, perhaps rounded up to whole blocks. Four damaged bytes can
-/// claim any other size; that is seen before anything is decoded.
+/// The same from a camera that delivers `width` x `height` pixels, perhaps rounded up to whole blocks. Four damaged bytes can
+/// claim any other size; that is checked before anything is decoded.
 pub(super) fn mjpeg_of(bytes: &[u8], width: usize, height: usize) -> Option<Frame> {
     decode(bytes, |w, h| !is_too_large(w, h) && w.abs_diff(width) < 16 && h.abs_diff(height) < 16)
 }

@@ -1,22 +1,23 @@
-//! Where frames come from: a V4L2 camera, a recording, a folder of stills, or the staged lecture of the demo.
+//! Sources of frames: a V4L2 camera, a recording, a folder of stills, or the synthetic lecture of `bench`.
 //!
-//! From the ground to the roof: `frame`, `size` and `source` are what all of them have in common; `decode` and `jpeg` make frames
-//! of bytes, and `patience` waits for bytes. A source each are [`v4l2`], [`y4m`], [`stills`], [`staged`] and [`video`], which
-//! stands on `probe`, `timeline` and `child`. `recording` chooses among them, and `live` plays what it chose without an end.
+//! From the bottom up: all sources share `frame`, `size` and `source`; `decode` and `jpeg` make frames
+//! of bytes, and `deadline` waits for bytes. A source each are [`v4l2`], [`y4m`], [`stills`], [`synthetic`] and [`video`], which
+//! is built on `ffprobe`, `timeline` and `ffmpeg`. `recording` chooses among them, and `looped_recording` plays its choice in a
+//! loop.
 
-mod child;
+mod deadline;
 pub mod decode;
+mod ffmpeg;
+mod ffprobe;
 mod frame;
 mod jpeg;
-mod live;
-mod patience;
-mod probe;
+mod looped_recording;
 mod recording;
 mod rotation;
 mod size;
 mod source;
-pub mod staged;
 pub mod stills;
+pub mod synthetic;
 mod timeline;
 pub mod v4l2;
 pub mod video;
@@ -24,8 +25,8 @@ pub mod y4m;
 
 pub(crate) use frame::{BLACK, LUMA, mean_rgb};
 pub use frame::{Chroma, Frame, Pixels, Planes};
-pub use live::Live;
+pub use looped_recording::LoopedRecording;
 pub use recording::{open_recording, open_recording_among};
 pub use rotation::rotated;
-pub use size::MOST_PIXELS;
+pub use size::MAX_PIXELS;
 pub use source::{CameraError, Capture, FrameSource};

@@ -14,7 +14,7 @@ use lectern_record::help::Problem;
 ///
 /// `path` is a folder of stills (one tick each), a single still, a `.y4m` file, `-` for Y4M on standard input, a pipe (FIFO) that
 /// carries Y4M, or a file that ffmpeg reads. With `endless` it starts again at its end, and is played live: one that shows
-/// nothing for four seconds is lost. Otherwise it is waited for as long as it takes.
+/// nothing for four seconds is lost. Otherwise there is no timeout.
 ///
 /// # Errors
 /// [`CameraError::Recording`] when it is missing or unreadable, or when ffmpeg is not installed;
@@ -23,7 +23,7 @@ pub fn open_recording(path: &Path, rate_hz: f64, endless: bool) -> Result<Box<dy
     open(path, 0, rate_hz, endless, None, &Stop::default())
 }
 
-/// Opens one of the recordings that are analysed side by side: ffmpeg decodes its video stream of this `number` (from 0) on so many
+/// Opens one of the recordings that are analysed in parallel: ffmpeg decodes its video stream of this `number` (from 0) on so many
 /// `threads`, and waiting for the bytes of a pipe ends with `stop`.
 ///
 /// # Errors

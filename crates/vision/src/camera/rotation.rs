@@ -63,7 +63,7 @@ impl Frame {
 struct Rotated {
     source: Box<dyn FrameSource>,
     rotation: Rotation,
-    /// A wiped picture, whose memory the next one takes.
+    /// A wiped picture, whose memory the next one reuses.
     spare: Option<Frame>,
 }
 

@@ -1,27 +1,27 @@
-//! The largest picture that is read, whoever shows it.
+//! The largest picture that is read, from any source.
 
 use lectern_record::help::Problem;
 
 /// The longest side of a picture in pixels.
-const LONGEST_SIDE: usize = 8192;
+const MAX_SIDE: usize = 8192;
 
-/// The most pixels of a picture, whoever shows it. Video of 7680 x 4320 fits, and a photograph of 33 megapixels; a header that
-/// claims more does not get to ask for the memory.
-pub const MOST_PIXELS: usize = 8192 * 4096;
+/// The most pixels of a picture from any source. Video of 7680 x 4320 fits, and a photograph of 33 megapixels; a header that
+/// claims more is refused before any memory is allocated for it.
+pub const MAX_PIXELS: usize = 8192 * 4096;
 
 /// Whether a picture is larger than any that is read.
 pub(super) fn is_too_large(width: usize, height: usize) -> bool {
-    width.max(height) > LONGEST_SIDE || width.saturating_mul(height) > MOST_PIXELS
+    width.max(height) > MAX_SIDE || width.saturating_mul(height) > MAX_PIXELS
 }
 
-/// The same as an error's words; an empty picture is refused too.
+/// The same as an error; refuses an empty picture too.
 pub(super) fn check_size(width: usize, height: usize) -> Result<(), Problem> {
     if width == 0 || height == 0 {
         Err(format!("says that it is {width} x {height} pixels").into())
     } else if is_too_large(width, height) {
         let what = format!(
-            "is {width} x {height} pixels, and at most {LONGEST_SIDE} x {} are read",
-            MOST_PIXELS / LONGEST_SIDE
+            "is {width} x {height} pixels, and at most {MAX_SIDE} x {} are read",
+            MAX_PIXELS / MAX_SIDE
         );
         Err(Problem::new(what).with_help("scale it down first"))
     } else {

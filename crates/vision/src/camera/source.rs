@@ -7,11 +7,11 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::deadline;
 use super::frame::Frame;
-use super::patience;
 use lectern_record::help::{Help, Problem};
 
-/// Something that shows one picture whenever it is asked.
+/// A source that returns one picture for each call.
 pub trait FrameSource {
     /// The newest picture there is; blocks until there is one.
     ///
@@ -20,7 +20,7 @@ pub trait FrameSource {
     /// final.
     fn next(&mut self) -> Result<Capture, CameraError>;
 
-    /// Opens a lost source again, with its format negotiated anew.
+    /// Reopens a lost source, and renegotiates its format.
     ///
     /// # Errors
     /// [`CameraError::Lost`] while it is still away; any other kind is final.
@@ -28,12 +28,12 @@ pub trait FrameSource {
         Ok(())
     }
 
-    /// How many ticks it will have, where that can be known.
+    /// The total number of ticks, if it is available.
     fn ticks(&self) -> Option<u64> {
         None
     }
 
-    /// How long before its tick the last picture was taken: the offset of a recording's frame.
+    /// Age of the last picture at its tick: the offset of a recording's frame.
     fn age(&self) -> Duration {
         Duration::ZERO
     }
@@ -48,7 +48,7 @@ pub trait FrameSource {
         None
     }
 
-    /// Takes back a frame that is no longer needed; one that keeps its memory for the next wipes it first.
+    /// Accepts a frame that is no longer needed; a source that reuses its memory wipes it first.
     fn recycle(&mut self, _frame: Frame) {}
 }
 
@@ -67,11 +67,11 @@ pub enum Capture {
 /// Why there is no picture, by what the caller can do about it.
 #[derive(Debug)]
 pub enum CameraError {
-    /// The camera is away: wait, then [`FrameSource::reopen`].
+    /// The camera is absent: wait, then [`FrameSource::reopen`].
     Lost {
         /// The device as configured.
         device: String,
-        /// What the system said.
+        /// The system's error.
         cause: io::Error,
     },
     /// The camera is there and cannot be used.
@@ -123,7 +123,7 @@ fn advice(cause: &io::Error) -> &'static str {
     match cause.raw_os_error() {
         Some(libc::EBUSY) => "another program uses it: `fuser -v` on the device names that program",
         Some(libc::EACCES | libc::EPERM) => "let this user into the group `video`",
-        None if patience::is_over(cause) => "see whether what writes it still runs",
+        None if deadline::is_over(cause) => "see whether what writes it still runs",
         _ => "plug it in again, or name another one in camera.device",
     }
 }

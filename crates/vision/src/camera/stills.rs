@@ -9,12 +9,12 @@ use image::metadata::Orientation;
 use image::{DynamicImage, ImageDecoder, ImageReader};
 
 use super::frame::Frame;
-use super::size::{MOST_PIXELS, check_size};
+use super::size::{MAX_PIXELS, check_size};
 use super::source::{CameraError, Capture, FrameSource};
 use lectern_record::help::{Explained, Problem};
 
-/// The most bytes that a picture may take while it is decoded: some have more than 8 bits a channel, or transparency.
-const MOST_BYTES: u64 = 4 * MOST_PIXELS as u64;
+/// The most bytes that a picture may occupy while it is decoded: some have more than 8 bits a channel, or transparency.
+const MAX_BYTES: u64 = 4 * MAX_PIXELS as u64;
 
 /// The stills of a folder.
 pub struct Stills {
@@ -97,7 +97,7 @@ fn significant(digits: &[u8]) -> &[u8] {
     &digits[digits.iter().take_while(|digit| **digit == b'0').count()..]
 }
 
-/// Names as people order them: numbers in them by their value, so that 2 comes before 10.
+/// Natural order of names: numbers in them by their value, so that 2 comes before 10.
 fn natural_order(a: &[u8], b: &[u8]) -> Ordering {
     let is_digit = |byte: &u8| byte.is_ascii_digit();
     let split = |text: &[u8]| text.iter().position(|byte| !is_digit(byte)).unwrap_or(text.len());
@@ -126,10 +126,10 @@ pub fn is_still(path: &Path) -> bool {
 }
 
 /// Whether a name ends in one of these, in letters of either case.
-pub(super) fn has_extension(path: &Path, known: &[&str]) -> bool {
+pub(super) fn has_extension(path: &Path, extensions: &[&str]) -> bool {
     path.extension()
         .and_then(|e| e.to_str())
-        .is_some_and(|e| known.iter().any(|known| e.eq_ignore_ascii_case(known)))
+        .is_some_and(|e| extensions.iter().any(|extension| e.eq_ignore_ascii_case(extension)))
 }
 
 /// Reads one picture, gray or colour.
@@ -144,15 +144,15 @@ pub fn read(path: &Path) -> Result<Frame, CameraError> {
         .and_then(ImageReader::with_guessed_format)
         .map_err(|e| unreadable(path, e))?;
     let mut limits = image::Limits::default();
-    limits.max_alloc = Some(MOST_BYTES);
+    limits.max_alloc = Some(MAX_BYTES);
     reader.limits(limits);
     // Reads the header alone.
     let mut decoder = reader.into_decoder().map_err(|e| unreadable(path, e))?;
     let (width, height) = decoder.dimensions();
     check_size(width as usize, height as usize).map_err(|e| CameraError::recording(path, e))?;
-    if decoder.total_bytes() > MOST_BYTES {
+    if decoder.total_bytes() > MAX_BYTES {
         let megabytes = decoder.total_bytes() / 1_000_000;
-        let most = MOST_BYTES / 1_000_000;
+        let most = MAX_BYTES / 1_000_000;
         let problem = Problem::new(format!("takes {megabytes} MB, and at most {most} are read"));
         return Err(CameraError::recording(path, problem.with_help("scale it down first")));
     }

@@ -3,21 +3,21 @@
 //! ffmpeg's filter `fps` gives each tick the frame that a player shows then: the last one at or before it. It repeats that frame over
 //! a gap, however long. So a chain of filters before it shortens each gap by whole ticks until one frame stands for no longer than
 //! `hold`, and prints for each frame which time it had and which it was moved to. From both [`Timeline`] computes how many ticks
-//! were taken out, and puts them back.
+//! were removed, and restores them.
 //!
 //! Time starts where the recording does. A video stream that starts later than the recording's other streams has no frame for the
 //! ticks before.
 //!
 //! Time that falls is of two kinds. A frame whose timestamp is damaged jumps ahead, and the ones after it fall back: there the
-//! gap is taken back, and `fps` replaces the frame that came too early. A recorder that began anew falls for good: there time goes
-//! on from where it was.
+//! gap is reverted, and `fps` replaces the frame that came too early. A recorder that restarted falls permanently: there time
+//! continues from its last value.
 
 use std::collections::VecDeque;
 
 /// A frame stands for at most this long, in seconds, or for twice its recording's interval or one tick where that is longer.
 const HOLD: f64 = 2.0;
 
-/// Units of a second in which times are told: each time of a recording with 24, 25, 30, 50 or 60 frames a second, their
+/// Units of a second in which times are printed: each time of a recording with 24, 25, 30, 50 or 60 frames a second, their
 /// thousand-and-first variants, milliseconds and MPEG's clock is a whole number of them, so that none is moved by rounding.
 const UNITS: u32 = 705_600_000;
 
@@ -66,13 +66,13 @@ fn hold(rate_hz: f64, interval: f64) -> f64 {
     HOLD.max(2.0 * interval).max(1.0 / rate_hz)
 }
 
-/// The chain of filters that turns a recording into ticks, and tells of them as [`Timeline::line`] reads it.
+/// The filter chain that turns a recording into ticks, and prints them for [`Timeline::line`].
 pub(super) fn filters(rate_hz: f64, interval: f64, start: Start) -> String {
-    let tell = |mode: &str, what: &str| {
+    let print = |mode: &str, what: &str| {
         format!("metadata=mode={mode}:key=lectern:value={what},metadata=mode=print:key=lectern:{PIPE}")
     };
-    // In units; the registers of the expression outlive a frame. 0: what was taken out so far, 1: time of the last frame,
-    // 2: what had been taken out before the last gap, 4: time of this frame, 5: since the last one, 6: what that was moved to.
+    // In units; the registers of the expression outlive a frame. 0: what was removed so far, 1: time of the last frame,
+    // 2: what had been removed before the last gap, 4: time of this frame, 5: since the last one, 6: what that was moved to.
     let units = f64::from(UNITS);
     let (hold, tick, interval) = (hold(rate_hz, interval) * units, units / rate_hz, interval * units);
     let gap = format!("st(2,ld(0));st(0,ld(0)+{tick}*ceil((ld(5)-{hold})/{tick}))");
@@ -88,11 +88,11 @@ pub(super) fn filters(rate_hz: f64, interval: f64, start: Start) -> String {
     );
     [
         format!("settb=1/{UNITS}"),
-        tell("add", "had"),
+        print("add", "had"),
         format!("setpts='{moved}'"),
-        tell("modify", "moved"),
+        print("modify", "moved"),
         format!("fps={rate_hz}:round=up:start_time=0"),
-        tell("modify", "tick"),
+        print("modify", "tick"),
     ]
     .join(",")
 }
@@ -102,7 +102,7 @@ pub(super) fn filters(rate_hz: f64, interval: f64, start: Start) -> String {
 pub(super) struct Shown {
     /// Its tick in the time of the recording, counted from the recording's start.
     pub(super) tick: i64,
-    /// How long before this tick the frame was taken, in seconds.
+    /// Age of the frame at this tick, in seconds.
     pub(super) age: f64,
     /// Whether the recording ended before it: the frame is repeated for longer than it stands.
     pub(super) is_over: bool,
@@ -115,15 +115,15 @@ struct Arrived {
     seconds: f64,
     /// The first tick that it can be shown on, as `fps` counts.
     tick: i64,
-    /// Ticks that were taken out before it.
-    taken_out: i64,
+    /// Ticks that were removed before it.
+    removed: i64,
 }
 
-/// Reads what the filters tell.
+/// Parses the filters' output.
 pub(super) struct Timeline {
     rate_hz: f64,
     hold: f64,
-    /// The time of which the next word says what it is, in units.
+    /// The time that the next line labels, in units.
     time: Option<i64>,
     start: Start,
     /// The zero of time, in units, as soon as there is a frame.
@@ -171,7 +171,7 @@ impl Timeline {
         let had = self.had.pop_front().flatten();
         let Some(moved) = self.time else { return };
         let seconds = to_seconds(moved.saturating_add(ROUNDING));
-        let taken_out = had.map_or(self.last.taken_out, |had| {
+        let removed = had.map_or(self.last.removed, |had| {
             let zero = *self.zero.get_or_insert_with(|| self.start.zero().1(had));
             let since_start = to_seconds(had.saturating_sub(zero));
             whole((since_start - seconds) * self.rate_hz)
@@ -179,16 +179,16 @@ impl Timeline {
         self.before = self.last;
         // As `fps` rounds: up. The subtrahend is the error of the multiplication.
         let tick = whole((to_seconds(moved) * self.rate_hz - 1e-9).ceil());
-        self.last = Arrived { seconds, tick, taken_out };
+        self.last = Arrived { seconds, tick, removed };
     }
 
     fn ticked(&mut self) {
         let Some(tick) = self.time else { return };
-        // `fps` has two frames: the one it shows, and the next one, of which it knows that it comes later. At the end it has one.
+        // `fps` holds two frames: the one it shows, and the next one, which comes later. At the end it holds one.
         let shown = if self.last.tick <= tick { self.last } else { self.before };
         let age = to_f64(tick) / self.rate_hz - shown.seconds;
         let is_over = age > self.hold + 1.0 / self.rate_hz;
-        self.shown.push_back(Shown { tick: tick.saturating_add(shown.taken_out), age, is_over });
+        self.shown.push_back(Shown { tick: tick.saturating_add(shown.removed), age, is_over });
     }
 }
 
@@ -211,8 +211,8 @@ fn to_f64(count: i64) -> f64 {
 mod tests {
     use super::*;
 
-    /// Times of frames in microseconds and ticks of ffmpeg's, in the order in which they are told.
-    fn told(events: &[(&str, i64)]) -> Vec<i64> {
+    /// Times of frames in microseconds and ticks of ffmpeg's, in the order in which they are printed.
+    fn shown_ticks(events: &[(&str, i64)]) -> Vec<i64> {
         let mut timeline = Timeline::new(2.0, 0.1, Start::Recording(0.0));
         for (word, time) in events {
             let time = if *word == "tick" { *time } else { time * i64::from(UNITS) / 1_000_000 };
@@ -223,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn ticks_that_were_taken_out_of_a_gap_are_put_back() {
+    fn ticks_removed_from_a_gap_are_restored() {
         let events = [
             ("had", 0),
             ("moved", 0),
@@ -234,7 +234,7 @@ mod tests {
             ("tick", 2),
             ("tick", 3),
         ];
-        assert_eq!(told(&events), [0, 1, 2, 20]);
+        assert_eq!(shown_ticks(&events), [0, 1, 2, 20]);
     }
 
     #[test]
@@ -251,11 +251,11 @@ mod tests {
             ("moved", 1_800_000),
             ("tick", 3),
         ];
-        assert_eq!(told(&events), [3]);
+        assert_eq!(shown_ticks(&events), [3]);
     }
 
     #[test]
-    fn lines_that_say_nothing_change_nothing() {
+    fn unknown_lines_change_nothing() {
         let mut timeline = Timeline::new(2.0, 0.1, Start::Recording(0.0));
         for line in
             ["", "lectern=tick", "lectern=moved", "pts:", "frame:0 pts:NOPTS pts_time:NOPTS", "lectern=had"]

@@ -5,16 +5,16 @@ use std::time::Duration;
 
 use zeroize::Zeroize;
 
-use super::child::Decoder;
+use super::deadline;
+use super::ffmpeg::Decoder;
+use super::ffprobe::{Probe, not_started, probe, without_pointers};
 use super::frame::{Chroma, Frame, Layout};
-use super::patience;
-use super::probe::{Probe, not_started, probe, without_pointers};
 use super::source::{CameraError, Capture, FrameSource};
 use super::stills::has_extension;
 use lectern_record::help::Problem;
 
 /// Pauses of more hours than this in all are damage: a timestamp, and no lecture.
-const MOST_HOURS: u32 = 6;
+const MAX_GAP_HOURS: u32 = 6;
 
 /// What the names of videos end in, as cameras, recorders and lecture hall systems write them.
 const ENDINGS: [&str; 25] = [
@@ -35,9 +35,9 @@ pub struct Video {
     endless: bool,
     probe: Probe,
     decoder: Option<Decoder>,
-    /// Ticks told so far, with a picture or without.
+    /// Ticks returned so far, with a picture or without.
     ticks: i64,
-    /// Ticks by which the recording's time fell for good, and which are added to what comes after.
+    /// Ticks by which the recording's time fell permanently; added to all later ticks.
     fallen: i64,
     /// Ticks without a picture that come before `waiting`.
     missing: i64,
@@ -45,15 +45,15 @@ pub struct Video {
     missed: i64,
     /// A picture that lies beyond a gap.
     waiting: Option<Frame>,
-    /// How long before its tick the last picture was taken.
+    /// Age of the last picture at its tick.
     age: Duration,
-    /// A wiped frame, whose memory the next one takes.
+    /// A wiped frame, whose memory the next one reuses.
     spare: Option<Frame>,
 }
 
 impl Video {
-    /// Starts to decode the video stream of this `number` (from 0) of `path`, sampled at `rate_hz` frames a second; again from its start when `endless`. ffmpeg decodes on so many
-    /// `threads`, or on as many as it likes.
+    /// Starts to decode the video stream of this `number` (from 0) of `path`, sampled at `rate_hz` frames a second; in a loop when
+    /// `endless`. ffmpeg decodes on so many `threads`, or its default.
     ///
     /// # Errors
     /// [`CameraError::Recording`] when ffmpeg is not installed or finds no video in the file; [`CameraError::Lost`] when one that
@@ -84,14 +84,14 @@ impl Video {
         })
     }
 
-    /// Ends the child and tells whether the recording was sound.
+    /// Ends the ffmpeg process; an error if it failed or reported damage.
     fn finish(&mut self, cut: bool) -> Result<Capture, CameraError> {
         let Some(decoder) = self.decoder.take() else { return Ok(Capture::End) };
-        let (sound, complaints) = decoder.finish(cut);
-        if sound && complaints.trim().is_empty() {
+        let (sound, errors) = decoder.finish(cut);
+        if sound && errors.trim().is_empty() {
             return Ok(Capture::End);
         }
-        let said = complaints.lines().find(|line| !line.trim().is_empty()).unwrap_or("it ended early");
+        let said = errors.lines().find(|line| !line.trim().is_empty()).unwrap_or("it ended early");
         let problem =
             Problem::new(format!("is damaged or cut off (ffmpeg: {})", without_pointers(said.trim())));
         Err(CameraError::recording(&self.path, problem.with_help("what could be read is counted")))
@@ -109,10 +109,10 @@ impl Video {
         let hours = |ticks: i64| to_f64(ticks) / self.rate_hz / 3600.0;
         // A loop may run for years.
         let paused = if self.endless { self.missing } else { self.missed };
-        if hours(paused) > f64::from(MOST_HOURS) {
+        if hours(paused) > f64::from(MAX_GAP_HOURS) {
             self.decoder = None;
             let what = format!(
-                "is damaged (its time jumps by {:.1} hours, and pauses of {MOST_HOURS} hours in all are read)",
+                "is damaged (its time jumps by {:.1} hours, and pauses of {MAX_GAP_HOURS} hours in all are read)",
                 hours(self.missing)
             );
             let problem = Problem::new(what).with_help("what came before is counted");
@@ -135,7 +135,7 @@ impl FrameSource for Video {
             let shown = match decoder.next(frame.bytes_mut()) {
                 Ok(Some(shown)) if shown.is_over => return self.finish(true),
                 Ok(Some(shown)) => shown,
-                Err(e) if patience::is_over(&e) => return Err(CameraError::lost(&self.path, e)),
+                Err(e) if deadline::is_over(&e) => return Err(CameraError::lost(&self.path, e)),
                 Ok(None) | Err(_) => return self.finish(false),
             };
             self.pause(shown.tick)?;

@@ -11,16 +11,16 @@ use std::time::Duration;
 use rustix::fs::{Mode, OFlags};
 use zeroize::{Zeroize, Zeroizing};
 
+use super::deadline::{self, Deadline, SILENCE, TimedReader};
 use super::decode;
 use super::frame::{Chroma, Frame};
-use super::patience::{self, Deadline, Patient, SILENCE};
 use super::size::{check_size, square};
 use super::source::{CameraError, Capture, FrameSource};
 use lectern_record::clock::Stop;
 use lectern_record::help::Problem;
 
 /// The longest header line that is read; real ones have less than a hundred bytes.
-const LONGEST_LINE: u64 = 4096;
+const MAX_LINE: u64 = 4096;
 
 /// Frames a second that a stream may have. A slower one would show a frame for longer than it stands for.
 const RATES: std::ops::RangeInclusive<f64> = 0.1..=1000.0;
@@ -28,7 +28,7 @@ const RATES: std::ops::RangeInclusive<f64> = 0.1..=1000.0;
 /// A Y4M stream, sampled at the analysis rate.
 pub struct Y4m {
     reader: BufReader<Box<dyn Read>>,
-    /// Until when the next frame is waited for, where it is live.
+    /// The deadline of the next frame, where it is live.
     deadline: Option<Rc<Cell<Deadline>>>,
     /// The same file, to go back to its start at its end.
     again: Option<File>,
@@ -38,13 +38,13 @@ pub struct Y4m {
     step: f64,
     /// The last frame that was read, undecoded.
     last: Zeroizing<Vec<u8>>,
-    /// A wiped frame, whose memory the next one takes.
+    /// A wiped frame, whose memory the next one reuses.
     spare: Option<Frame>,
     /// Frames of the stream that were read so far.
     read: u64,
     /// Ticks so far.
     shown: u64,
-    /// How long before its tick the last frame was taken, in seconds.
+    /// Age of the last frame at its tick, in seconds.
     age: f64,
 }
 
@@ -66,14 +66,14 @@ impl Y4m {
     #[expect(clippy::disallowed_methods, reason = "opened to be read alone")]
     pub fn open(path: &Path, rate_hz: f64, endless: bool, stop: &Stop) -> Result<Self, CameraError> {
         let cannot = |e: io::Error| CameraError::unreadable(path, e);
-        // Without waiting for whoever will write into a pipe: that is waited for at the first read.
+        // Without blocking until a pipe has a writer: the first read waits for it.
         let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
         let file = File::from(rustix::fs::open(path, flags, Mode::empty()).map_err(|e| cannot(e.into()))?);
         let again = match file.metadata().map_err(cannot)?.is_file() && endless {
             true => Some(file.try_clone().map_err(cannot)?),
             false => None,
         };
-        Self::patient(file, again, path, rate_hz, endless, stop)
+        Self::timed_reader(file, again, path, rate_hz, endless, stop)
     }
 
     /// Reads the header from standard input. Waiting for bytes ends with `stop`.
@@ -84,7 +84,7 @@ impl Y4m {
         let path = Path::new("-");
         let input = io::stdin().as_fd().try_clone_to_owned();
         let input = input.map_err(|e| CameraError::unreadable(path, e))?;
-        Self::patient(File::from(input), None, path, rate_hz, false, stop)
+        Self::timed_reader(File::from(input), None, path, rate_hz, false, stop)
     }
 
     /// Reads the header of any stream; `path` names it in errors.
@@ -95,7 +95,7 @@ impl Y4m {
         Self::new(Box::new(reader), None, path, rate_hz)
     }
 
-    fn patient(
+    fn timed_reader(
         file: File,
         again: Option<File>,
         path: &Path,
@@ -104,8 +104,8 @@ impl Y4m {
         stop: &Stop,
     ) -> Result<Self, CameraError> {
         let deadline = live.then(|| Rc::new(Cell::new(Deadline::after(SILENCE))));
-        let patient = Patient { file, deadline: deadline.clone(), stop: stop.clone() };
-        let y4m = Self::new(Box::new(patient), again, path, rate_hz)?;
+        let timed_reader = TimedReader { file, deadline: deadline.clone(), stop: stop.clone() };
+        let y4m = Self::new(Box::new(timed_reader), again, path, rate_hz)?;
         Ok(Self { deadline, ..y4m })
     }
 
@@ -141,7 +141,7 @@ impl Y4m {
             deadline.set(Deadline::after(SILENCE));
         }
         let cut_off = |e: io::Error| {
-            if patience::is_over(&e) {
+            if deadline::is_over(&e) {
                 return CameraError::lost(&self.path, e);
             }
             let problem = Problem::new("is cut off").caused_by(e).with_help("what could be read is counted");
@@ -186,10 +186,10 @@ impl FrameSource for Y4m {
         // The last frame at or before this tick, as a player shows it; those between are read and dropped undecoded. The summand
         // is the error of the multiplication.
         let due = self.shown as f64 * self.step;
-        let wanted = (due + 1e-6).floor() as u64;
-        self.age = (due - wanted as f64) / self.header.frames_per_second;
+        let needed = (due + 1e-6).floor() as u64;
+        self.age = (due - needed as f64) / self.header.frames_per_second;
         self.shown += 1;
-        while self.read <= wanted {
+        while self.read <= needed {
             if !self.read_frame()? {
                 return Ok(Capture::End);
             }
@@ -215,7 +215,7 @@ impl FrameSource for Y4m {
     }
 }
 
-/// Why a header is of no use.
+/// Why a header cannot be used.
 enum BadHeader {
     /// It cannot be read.
     Read(io::Error),
@@ -227,7 +227,7 @@ impl BadHeader {
     /// The error of the stream of this name; one that is silent is lost.
     fn of(self, path: &Path) -> CameraError {
         match self {
-            Self::Read(cause) if patience::is_over(&cause) => CameraError::lost(path, cause),
+            Self::Read(cause) if deadline::is_over(&cause) => CameraError::lost(path, cause),
             Self::Read(cause) => CameraError::unreadable(path, cause),
             Self::Form(problem) => CameraError::recording(path, problem),
         }
@@ -247,14 +247,14 @@ fn bad(what: impl Into<Problem>) -> BadHeader {
 impl Header {
     fn read(reader: &mut dyn BufRead) -> Result<Self, BadHeader> {
         let line = read_line(reader).map_err(BadHeader::Read)?;
-        let mut words = line.split_ascii_whitespace();
-        if words.next() != Some("YUV4MPEG2") {
+        let mut parameters = line.split_ascii_whitespace();
+        if parameters.next() != Some("YUV4MPEG2") {
             return Err(bad(Problem::new("is no Y4M stream")
                 .with_help("make one with `ffmpeg -i VIDEO -f yuv4mpegpipe -pix_fmt yuv420p -`")));
         }
         let (mut width, mut height, mut frames_per_second, mut chroma, mut aspect) =
             (0, 0, 0.0, Chroma::Yuv420, 1.0);
-        for word in words {
+        for word in parameters {
             let bad_word = || bad(format!("has a bad Y4M parameter: {word}"));
             let (kind, value) = word.split_at_checked(1).ok_or_else(bad_word)?;
             match kind {
@@ -266,7 +266,7 @@ impl Header {
                         (n.parse().map_err(|_| bad_word())?, d.parse().map_err(|_| bad_word())?);
                     frames_per_second = n / d;
                 }
-                // 0:0 where it is not known.
+                // 0:0 means unknown.
                 "A" => {
                     let parts =
                         value.split_once(':').and_then(|(n, d)| Some((n.parse().ok()?, d.parse().ok()?)));
@@ -300,7 +300,7 @@ impl Header {
 /// One line without its end; empty at the end of the stream.
 fn read_line(reader: &mut dyn BufRead) -> io::Result<String> {
     let mut line = Vec::new();
-    reader.take(LONGEST_LINE).read_until(b'\n', &mut line)?;
+    reader.take(MAX_LINE).read_until(b'\n', &mut line)?;
     if line.is_empty() {
         return Ok(String::new());
     }
@@ -354,7 +354,7 @@ mod tests {
     }
 
     #[test]
-    fn a_torn_stream_is_told_from_one_that_ended() {
+    fn a_truncated_stream_differs_from_one_that_ended() {
         let whole = stream(2);
         let file = file(&whole[..whole.len() - 1]);
         let mut source = Y4m::open(file.path(), 4.0, false, &Stop::default()).unwrap();
@@ -374,14 +374,14 @@ mod tests {
 
     #[test]
     fn absurd_rates_and_sizes_are_refused_with_what_is_read() {
-        for (header, told) in [
+        for (header, expected) in [
             ("YUV4MPEG2 W2 H2 F1000000:1\n", "0.1 to 1000 are read"),
             ("YUV4MPEG2 W2 H2 F1:1000000\n", "0.1 to 1000 are read"),
             ("YUV4MPEG2 W20000 H20000 F25:1\n", "at most 8192 x 4096"),
         ] {
             let refused = Y4m::from_reader(header.as_bytes(), Path::new("stream"), 2.0);
-            let told_that = lectern_record::help::Explained(&refused.err().unwrap()).to_string();
-            assert!(told_that.starts_with("stream: ") && told_that.contains(told), "{told_that}");
+            let message = lectern_record::help::Explained(&refused.err().unwrap()).to_string();
+            assert!(message.starts_with("stream: ") && message.contains(expected), "{message}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What P-Net looks at in one run: a level of the pyramid, or a tile of a large level.
+//! P-Net's input of one run: a level of the pyramid, or a tile of a large level.
 //!
 //! P-Net sees faces of one size, so the picture is searched in several sizes, the levels of a pyramid. A small level is one area. A
 //! level with more than [`MAX_LEVEL_PIXELS`] pixels is cut into tiles of one size, so that no single run costs more than the
@@ -17,7 +17,7 @@ pub(super) const TILE: usize = 128;
 /// What neighbouring tiles share, in pixels of their level, so that each cell lies in one of them.
 const SHARED: usize = CELL;
 
-/// A rectangle of the picture, to be looked at in one size.
+/// A rectangle of the picture at one scale.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Area {
     /// In pixels of the picture.
@@ -98,11 +98,11 @@ pub(super) struct Areas {
 impl Areas {
     /// Plans the areas of this view, unless they are planned already; true where they are new.
     pub(super) fn plan(&mut self, view: &View<'_>, min_face_px: u32, factor: f64) -> bool {
-        let wanted = Some((view.width, view.height, min_face_px));
-        if self.made_for == wanted {
+        let requested = Some((view.width, view.height, min_face_px));
+        if self.made_for == requested {
             return false;
         }
-        self.made_for = wanted;
+        self.made_for = requested;
         self.areas.clear();
         for level in levels(view.width, view.height, min_face_px, factor) {
             let side = to_usize((to_f32(TILE) / level.scale).round());
@@ -156,7 +156,8 @@ impl Areas {
     }
 }
 
-/// Where tiles of `side` begin, so that they cover `length` and neighbours share `shared` or more: at multiples of `step`, but for the last.
+/// The starts of tiles of `side`, so that they cover `length` and neighbours share `shared` or more: at multiples of `step`, except
+/// the last.
 fn starts(length: usize, side: usize, shared: usize, step: usize) -> impl Iterator<Item = usize> {
     let apart = (side - shared) / step * step;
     let count = length.saturating_sub(side).div_ceil(apart) + 1;

@@ -18,12 +18,12 @@ impl Candidate {
         (self.logit, self.bbox)
     }
 
-    /// The square that R-Net should look at, where P-Net has proposed this.
+    /// R-Net's input square for this proposal of P-Net.
     pub(super) fn proposed(&self) -> BBox {
         self.regressed(0.0).square()
     }
 
-    /// The square that O-Net should look at, where R-Net has refined this.
+    /// O-Net's input square for this refinement of R-Net.
     pub(super) fn refined(&self) -> BBox {
         self.regressed(1.0).square()
     }
@@ -43,7 +43,7 @@ impl Candidate {
 pub(crate) enum Overlap {
     /// The union of both boxes (IoU).
     Union,
-    /// The smaller box, pixels counted inclusively: a small box within a large one goes.
+    /// The smaller box, pixels counted inclusively: a small box within a large one is suppressed.
     Minimum,
 }
 
@@ -101,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn union_keeps_a_small_box_inside_a_large_one_and_minimum_does_not() {
+    fn union_keeps_a_contained_box_and_minimum_does_not() {
         let mut boxes = vec![(2.0, bbox(0.0, 0.0, 100.0, 100.0)), (1.0, bbox(10.0, 10.0, 50.0, 50.0))];
         suppress(&mut boxes, |b| *b, Overlap::Union, 0.7, 9);
         assert_eq!(boxes.len(), 2);
@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn the_best_come_first_and_no_more_than_asked_for() {
+    fn the_best_come_first_and_the_limit_holds() {
         let mut boxes: Vec<_> = (0..5u8)
             .map(|i| (f32::from(i), bbox(f32::from(i) * 50.0, 0.0, f32::from(i) * 50.0 + 20.0, 20.0)))
             .collect();

@@ -7,10 +7,10 @@ use super::boxes::{Candidate, Overlap, suppress};
 use super::resample::{Cut, Resampler};
 use crate::analysis::Region;
 use crate::camera::Frame;
-use crate::engine::Network;
 use crate::error::VisionError;
 use crate::geometry::{BBox, Face, Point, View, to_f32, to_usize};
 use crate::models::ModelStore;
+use crate::network::Network;
 use crate::parameters::{MAX_CELLS, MAX_LEVEL_PIXELS, OUTPUT_WORK, REFINEMENT_WORK};
 
 /// Side of R-Net's input.
@@ -31,7 +31,7 @@ pub(super) struct Cascade {
     pub(super) work: f32,
     /// The picture in fewer pixels, for the levels that need no more.
     reduced: Option<Frame>,
-    /// A wiped picture, whose memory the next reduced one takes.
+    /// A wiped picture, whose memory the next reduced one reuses.
     spare: Option<Frame>,
     // Kept from one run to the next, so that none allocates.
     resampler: Resampler,
@@ -116,7 +116,7 @@ impl Cascade {
     pub(super) fn refine(&mut self, view: &View<'_>, bbox: &BBox) -> Result<Option<Candidate>, VisionError> {
         let Some(cut) = cut(view, bbox) else { return Ok(None) };
         self.work += REFINEMENT_WORK;
-        // One at a time: in tract a batch of n takes twice as long as n runs.
+        // One at a time: in tract a batch of n is twice as slow as n runs.
         let head = self.refinement.run(self.resampler.area(view, cut, REFINEMENT, REFINEMENT))?;
         let [logit, offsets @ ..]: [f32; 5] =
             head.values().try_into().map_err(|_| VisionError::output("R-Net"))?;

@@ -3,7 +3,7 @@
 //! The pyramid, the boxes and the suppression follow facenet-pytorch 2.6.0, whose weights these are, number for
 //! number; `models/training/reference_mtcnn.py` lists its conventions, and `tests/detector.rs` holds them.
 //!
-//! `cascade` has the three stages, `areas` what the first one looks at; `boxes` and `resample` are what both compute with.
+//! `cascade` has the three stages, `areas` the inputs of the first one; `boxes` and `resample` are shared.
 //! [`Detector::search`] is the original's search of a whole picture. The tracker composes its own from the same stages.
 
 mod areas;
@@ -113,7 +113,7 @@ impl Detector {
         Ok(())
     }
 
-    /// R-Net on a box; the square that O-Net should look at, or none.
+    /// R-Net on a box; O-Net's input square, or none.
     pub(super) fn refine(&mut self, view: &View<'_>, bbox: &BBox) -> Result<Option<BBox>, VisionError> {
         Ok(self.cascade.refine(view, bbox)?.map(|candidate| candidate.refined()))
     }
@@ -127,13 +127,13 @@ impl Detector {
     ///
     /// # Errors
     /// [`VisionError::Model`] when a network fails.
-    pub fn follow(&mut self, view: &View<'_>, known: &BBox) -> Result<Option<Face>, VisionError> {
-        if let Some(refined) = self.refine(view, &known.square())?
+    pub fn follow(&mut self, view: &View<'_>, tracked: &BBox) -> Result<Option<Face>, VisionError> {
+        if let Some(refined) = self.refine(view, &tracked.square())?
             && let Some(face) = self.finish(view, &refined)?
         {
             return Ok(Some(face));
         }
-        self.finish(view, &known.grown(GROWTH).square())
+        self.finish(view, &tracked.grown(GROWTH).square())
     }
 
     /// Ends a frame: overwrites what is left of it.

@@ -36,7 +36,7 @@ impl Resampler {
     /// Resamples `cut` to `width` x `height` RGB planes (CHW), 0 to 255, unrounded.
     ///
     /// Output `i` of `n` is the mean of inputs `floor(i * m / n)` to `ceil((i + 1) * m / n)`. The sums are integers,
-    /// so the result is that of the original to one rounding of f32. Of a picture in luma and colour the mean is taken before
+    /// so the result is that of the original to one rounding of f32. For a picture in luma and colour the mean is computed before
     /// it becomes RGB, which is the same but for rounding and for colours that RGB cannot show.
     pub(super) fn area(&mut self, view: &View<'_>, cut: Cut, width: usize, height: usize) -> &[f32] {
         self.planes.resize(3 * width * height, 0.0);

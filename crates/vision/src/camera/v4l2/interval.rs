@@ -4,7 +4,7 @@ use v4l::Fraction;
 use v4l::frameinterval::FrameIntervalEnum;
 
 /// A camera delivers at least this many frames for each that is analysed, so that waiting for a fresh one
-/// takes half a tick at most.
+/// lasts half a tick at most.
 const FRAMES_A_TICK: f64 = 2.0;
 
 /// The longest interval in seconds that serves an analysis of `rate_hz` frames a second.

@@ -29,7 +29,7 @@ const FORMATS: [&[u8; 4]; 5] = [b"YUYV", b"NV12", b"RGB3", b"MJPG", b"GREY"];
 const BUFFERS: u32 = 2;
 
 /// As many as a driver may make (VIDEO_MAX_FRAME).
-const MOST_BUFFERS: u32 = 32;
+const MAX_BUFFERS: u32 = 32;
 
 /// A camera that shows nothing for this long is lost. A webcam needs up to two seconds for its first frame.
 const SILENCE: Duration = Duration::from_secs(4);
@@ -50,7 +50,7 @@ pub struct V4l2 {
     stream: Option<Running>,
     /// Why there is no stream, as the system's error number.
     away: i32,
-    /// A wiped frame, whose memory the next one takes.
+    /// A wiped frame, whose memory the next one reuses.
     spare: Option<Frame>,
     /// Whether a stream could not be stopped: its buffers keep the camera busy until the process ends.
     stuck: bool,
@@ -82,7 +82,7 @@ impl V4l2 {
         }
     }
 
-    /// The same camera, asked for nothing but these pixel formats, the most wanted first.
+    /// The same camera, limited to these pixel formats in order of preference.
     #[must_use]
     pub fn with_formats(mut self, formats: &[[u8; 4]]) -> Self {
         self.formats = formats.iter().map(FourCC::new).collect();
@@ -96,7 +96,7 @@ impl V4l2 {
     pub fn formats(&mut self) -> Result<Vec<String>, CameraError> {
         let device = self.device()?;
         let offered = device.enum_formats().map_err(|e| self.failed(e))?;
-        // The highest bit of a code says that its bytes come in the other order (`v4l2_fourcc_be`).
+        // The highest bit of a code marks the big-endian variant (`v4l2_fourcc_be`).
         let name = |code: [u8; 4]| code.map(|letter| char::from(letter & 0x7f)).iter().collect::<String>();
         Ok(offered.iter().map(|f| name(f.fourcc.repr).trim_end().to_owned()).collect())
     }
@@ -119,7 +119,7 @@ impl V4l2 {
 
     /// What an error of the system means for the caller.
     fn failed(&mut self, cause: io::Error) -> CameraError {
-        // Emulators of a processor (qemu-user) know no ioctl of V4L2, and say ENOSYS.
+        // Processor emulators (qemu-user) implement no ioctl of V4L2, and return ENOSYS.
         if matches!(cause.raw_os_error(), Some(libc::ENOTTY | libc::ENOSYS)) {
             return self.unusable(no_camera());
         }
@@ -130,7 +130,7 @@ impl V4l2 {
         let Some(mut running) = self.stream.take() else { return };
         match running.stream.stop() {
             Err(e) if e.raw_os_error() != Some(libc::ENODEV) => {
-                // v4l 0.14 panics when it drops a stream that STREAMOFF fails on. The mapping is given up instead.
+                // v4l 0.14 panics when it drops a stream that STREAMOFF fails on. The mapping is leaked instead.
                 log::warn!("{}: STREAMOFF failed ({e}); its buffers are given up", self.device.display());
                 std::mem::forget(running.stream);
                 self.stuck = true;
@@ -176,11 +176,11 @@ impl V4l2 {
         Ok(Running { stream, format, started: false })
     }
 
-    /// Sets the format that comes nearest to the wanted size and fast enough, the first of those that are equal; or else the fastest.
+    /// Sets the fast enough format nearest to the requested size, the first of equal ones; or else the fastest.
     fn negotiate(&mut self, device: &Device) -> Result<Format, CameraError> {
         let offered = device.enum_formats().map_err(|e| self.failed(e))?;
         if offered.is_empty() {
-            // v4l 0.14 says the same of a camera that has just gone.
+            // v4l 0.14 returns the same for a camera that was just unplugged.
             device.format().map_err(|e| self.failed(e))?;
         }
         let known: Vec<_> = self
@@ -240,10 +240,10 @@ impl V4l2 {
         Ok(format)
     }
 
-    /// Asks for the wanted size in this format; what the driver gives instead.
+    /// Requests the size in this format; returns what the driver sets instead.
     fn set(&mut self, device: &Device, fourcc: FourCC) -> Result<Format, CameraError> {
-        let wanted = Format::new(self.width, self.height, fourcc);
-        let format = device.set_format(&wanted).map_err(|e| self.failed(e))?;
+        let requested = Format::new(self.width, self.height, fourcc);
+        let format = device.set_format(&requested).map_err(|e| self.failed(e))?;
         if format.fourcc != fourcc || format.width == 0 || format.height == 0 {
             let problem = Problem::new(format!("offers {fourcc} and then refuses it"));
             return Err(self.unusable(problem.with_help("try another width and height")));
@@ -251,8 +251,8 @@ impl V4l2 {
         Ok(format)
     }
 
-    /// Asks for the lowest frame rate that still serves the analysis: frames that are never looked at cost bus
-    /// time and power, and a slow camera sees better in a dark room. A driver without that choice is left alone.
+    /// Requests the lowest frame rate that suffices for the analysis: unused frames cost bus time and power, and longer
+    /// exposures help in a dark room. A driver without that choice keeps its rate.
     fn slow_down(&self, device: &Device, format: &Format) -> String {
         let offered =
             device.enum_frameintervals(format.fourcc, format.width, format.height).unwrap_or_default();
@@ -270,12 +270,12 @@ impl V4l2 {
     }
 }
 
-/// What a camera gives in one format where the wanted size and rate are asked for.
+/// What a camera offers in one format for the requested size and rate.
 #[derive(Debug, Clone, Copy)]
 struct Offer {
     /// Seconds between two frames, as short as they can be, but no shorter than what is needed.
     seconds: f64,
-    /// Pixels of the picture, no more than are wanted.
+    /// Pixels of the picture, at most as many as requested.
     pixels: u32,
 }
 
@@ -317,7 +317,7 @@ impl Running {
     fn newest(&mut self, spare: &mut Option<Frame>) -> io::Result<Capture> {
         if self.started {
             // The driver has filled its buffers long ago and thrown away everything since.
-            for _ in 0..MOST_BUFFERS {
+            for _ in 0..MAX_BUFFERS {
                 if self.stream.handle().poll(libc::POLLIN, 0)? == 0 {
                     break;
                 }
@@ -337,7 +337,7 @@ impl Running {
                 Ok((buffer, meta)) => return Ok(read(buffer, meta)),
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => {
                     // The buffer was queued before the wait was interrupted, and `next` would queue it a second
-                    // time: take one out first.
+                    // time: dequeue one first.
                     while let Err(e) = CaptureStream::dequeue(&mut self.stream) {
                         if e.kind() != io::ErrorKind::Interrupted {
                             return Err(e);
@@ -389,7 +389,7 @@ mod tests {
     }
 
     #[test]
-    fn a_raw_format_is_taken_where_it_is_as_large_and_fast_enough() {
+    fn a_raw_format_is_chosen_if_large_and_fast_enough() {
         // As YUYV and as MJPEG, for two frames a second, of which a camera is to give twice as many.
         let first = |yuyv: (f64, u32), mjpeg: (f64, u32)| {
             let [raw, packed] =

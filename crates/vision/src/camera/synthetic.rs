@@ -1,5 +1,5 @@
-//! The staged lecture of the demo: a real portrait walks before a wall, nearer and farther, in changing light,
-//! under sensor noise, and leaves the room for a while.
+//! The synthetic lecture of `bench`: a real portrait moves before a wall, nearer and farther, in changing light and under
+//! sensor noise, and is out of the picture for ten seconds of each minute.
 //!
 //! The portrait is NASA's of the astronaut Eileen Collins, in the public domain (`assets/README.md`).
 
@@ -17,14 +17,14 @@ const HEIGHT: usize = 480;
 /// The lecturer is away for this part of each minute, in seconds.
 const AWAY: std::ops::Range<f64> = 40.0..50.0;
 
-/// A lecture without an end, the same each time.
-pub struct Staged {
+/// An endless lecture, the same each time.
+pub struct SyntheticLecture {
     portrait: Frame,
     rate_hz: f64,
     tick: u32,
 }
 
-impl Staged {
+impl SyntheticLecture {
     /// A lecture seen `rate_hz` times a second.
     ///
     /// # Errors
@@ -38,7 +38,7 @@ impl Staged {
     }
 }
 
-impl FrameSource for Staged {
+impl FrameSource for SyntheticLecture {
     fn next(&mut self) -> Result<Capture, CameraError> {
         let seconds = f64::from(self.tick) / self.rate_hz;
         let mut frame = wall();
@@ -109,7 +109,7 @@ mod tests {
 
     #[test]
     fn the_staged_lecture_moves_and_is_the_same_each_time() {
-        let mut lectures = [Staged::new(2.0).unwrap(), Staged::new(2.0).unwrap()];
+        let mut lectures = [SyntheticLecture::new(2.0).unwrap(), SyntheticLecture::new(2.0).unwrap()];
         let mut last = Vec::new();
         for _ in 0..3 {
             let [a, b] = lectures.each_mut().map(|lecture| match lecture.next() {

@@ -2,9 +2,9 @@
 
 use tract_onnx::prelude::*;
 
+use super::dequantize;
 use super::error::VisionError;
-use super::fused;
-use super::weights;
+use super::ops;
 
 /// A network, optimised for one input shape.
 pub(super) struct Network {
@@ -18,15 +18,15 @@ impl Network {
     /// given.
     ///
     /// # Errors
-    /// [`VisionError::Model`] when the file is no ONNX graph, takes another shape, or tract cannot run it.
+    /// [`VisionError::Model`] when the file is no ONNX graph, expects another shape, or tract cannot run it.
     pub(super) fn new(name: &str, bytes: &[u8], shape: Option<&[usize]>) -> Result<Self, VisionError> {
         let build = || -> TractResult<Self> {
-            let mut model = weights::read(bytes)?;
+            let mut model = dequantize::read(bytes)?;
             if let Some(shape) = shape {
                 model = model.with_input_fact(0, f32::fact(shape).into())?;
             }
             let mut model = model.into_typed()?.into_decluttered()?;
-            fused::replace(&mut model)?;
+            ops::replace(&mut model)?;
             let model = model.into_optimized()?;
             let shape = model
                 .input_fact(0)?
@@ -68,7 +68,7 @@ impl Output {
     /// Its numbers, flat and row-major.
     #[must_use]
     pub(super) fn values(&self) -> &[f32] {
-        // `Network::run` has seen that there is such a slice.
+        // `Network::run` has checked that there is such a slice.
         self.0.try_as_plain_ram().and_then(|plain| plain.as_slice()).unwrap_or_default()
     }
 }

@@ -1,12 +1,11 @@
-//! Operators of our own, where tract's go over the same numbers several times or one by one: half of a search and a
-//! quarter of a classification were spent in them, not in convolutions.
+//! Custom operators that replace those of tract which pass over the same numbers several times or one by one: these used
+//! half of a search and a quarter of a classification, more than the convolutions.
 //!
 //! [`replace`] puts them into a decluttered graph. Each computes what the replaced ones did, in the same arithmetic; sums
-//! over channels are taken in order, those of a channel's pixels in lanes. All data is f32, NCHW, batch 1. One file an
-//! operator: the rule that finds its place in a graph, and what it computes. What the rules ask of a graph is in `graph`.
+//! over channels are computed in order, those of a channel's pixels in lanes. All data is f32, NCHW, batch 1. One file an
+//! operator: the rule that finds its place in a graph, and its computation. `graph` has what the rules share.
 
-mod border;
-mod by_plane;
+mod broadcast_mul;
 mod direct;
 mod graph;
 mod mean_pool;
@@ -14,11 +13,12 @@ mod pool;
 mod prelu;
 mod reduction;
 mod relu;
+mod zero_pad;
 
 use tract_onnx::prelude::{TractResult, TypedModel};
 use tract_onnx::tract_core::model::Rewriter;
 
-/// Replaces what can be replaced.
+/// Replaces all operators that a rule matches.
 pub(super) fn replace(model: &mut TypedModel) -> TractResult<()> {
     Rewriter::<()>::default()
         .with_rule_for("direct", |(), model, node, name, conv| direct::rule(model, node, name, conv))
@@ -27,8 +27,8 @@ pub(super) fn replace(model: &mut TypedModel) -> TractResult<()> {
         .with_rule_for("prelu-pool", |(), model, node, name, pool| {
             prelu::rule_before_pool(model, node, name, pool)
         })
-        .with_rule_for("border", |(), model, node, name, conv| border::rule(model, node, name, conv))
-        .with_rule_for("by-plane", |(), model, node, name, mul| by_plane::rule(model, node, name, mul))
+        .with_rule_for("border", |(), model, node, name, conv| zero_pad::rule(model, node, name, conv))
+        .with_rule_for("by-plane", |(), model, node, name, mul| broadcast_mul::rule(model, node, name, mul))
         .with_rule_for("mean-pool", |(), model, node, name, pool| mean_pool::rule(model, node, name, pool))
         .with_rule_for("reduce", |(), model, node, name, reduce| reduction::rule(model, node, name, reduce))
         .with_rule_for("reduce-rows", |(), model, node, name, pool| {
@@ -42,7 +42,7 @@ mod tests {
     use super::replace;
     use tract_onnx::prelude::*;
 
-    /// What the network gives as tract runs it by itself and with our operators, and the names of the latter's operators
+    /// The network's output from tract alone and with our operators, and the names of the latter's operators
     /// once optimised, where `OptMaxPool` is a `MaxPool`.
     fn both(file: &str, shape: &[usize]) -> (Vec<f32>, Vec<f32>, Vec<String>) {
         let path = std::path::Path::new("../../models").join(file);

@@ -1,4 +1,4 @@
-//! Files that are put in their place when they are whole: whoever looks sees the old content or the new one, never a part.
+//! Files that replace their target atomically: a reader finds the old content or the new, never a part.
 #![expect(
     clippy::disallowed_methods,
     reason = "tables, charts, pages and metrics that are asked for are put in place here"
@@ -12,98 +12,104 @@ use anyhow::Context;
 
 use crate::help::Problem;
 
-/// What the name of a file ends in until it is whole.
+/// The suffix of a file that is not complete yet.
 const UNFINISHED: &str = ".unfinished";
 
-/// A file that is being written beside its place.
-pub(super) struct Placed {
-    /// As it was asked for, for errors.
-    asked: PathBuf,
-    /// Behind all links.
+/// A file that is written under a temporary name beside its target.
+pub(super) struct AtomicFile {
+    /// The path as given, for errors.
+    requested: PathBuf,
+    /// The target, with all links resolved.
     place: PathBuf,
-    /// Where it is written meanwhile; none where the place is no file, but a pipe, a terminal or a device.
-    beside: Option<PathBuf>,
-    /// Those that it gets; none: those of what the place holds.
+    /// The temporary path; none where the target is a pipe, a terminal or a device.
+    temporary: Option<PathBuf>,
+    /// The permissions to set; none keeps those of the existing target.
     permissions: Option<Permissions>,
     writer: BufWriter<File>,
 }
 
-/// The name beside `path` for what is not whole yet.
-pub(super) fn unfinished(path: &Path) -> PathBuf {
+/// The temporary name beside `path`.
+pub(super) fn unfinished_name(path: &Path) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(UNFINISHED);
     name.into()
 }
 
-/// What an output stands for behind all links, if that is a file or nothing yet.
+/// The target of an output with all links resolved, if that is a file or absent.
 pub(super) fn place(path: &Path) -> Option<PathBuf> {
-    // A pipe of the shell's (`>(…)`) has a name that leads nowhere.
+    // The name of a shell's process substitution (`>(…)`) cannot be resolved.
     if fs::metadata(path).is_ok_and(|metadata| !metadata.is_file()) {
         return None;
     }
     let place = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-    // A link to what is not there yet stays a link.
+    // A dangling link stays a link.
     Some(fs::read_link(&place).map_or(place.clone(), |target| place.with_file_name("").join(target)))
 }
 
-impl Placed {
+impl AtomicFile {
     /// Opens a file beside `path`, or in `folder` where one is given, which is on the same file system.
     ///
     /// # Errors
-    /// When nothing can be written there; what `path` held is untouched.
+    /// When it cannot be created; `path` is unchanged.
     pub(super) fn open(path: &Path, folder: Option<&Path>) -> anyhow::Result<Self> {
         Self::create(path, folder).with_context(|| cannot_write(path))
     }
 
     fn create(path: &Path, folder: Option<&Path>) -> io::Result<Self> {
-        let (place, beside) = match place(path) {
+        let (place, temporary) = match place(path) {
             Some(place) => {
-                let beside = folder.map_or_else(|| unfinished(&place), |folder| folder.join("table"));
-                (place, Some(beside))
+                let temporary = folder.map_or_else(|| unfinished_name(&place), |folder| folder.join("table"));
+                (place, Some(temporary))
             }
             None => (path.to_owned(), None),
         };
-        let file = match &beside {
-            Some(beside) => anew(beside)?,
+        let file = match &temporary {
+            Some(temporary) => create_temporary(temporary)?,
             None => File::create(&place)?,
         };
-        Ok(Self { asked: path.to_owned(), place, beside, permissions: None, writer: BufWriter::new(file) })
+        Ok(Self {
+            requested: path.to_owned(),
+            place,
+            temporary,
+            permissions: None,
+            writer: BufWriter::new(file),
+        })
     }
 
-    /// Puts it in its place, on the disk.
+    /// Syncs the file to disk and renames it to its target.
     ///
     /// # Errors
-    /// When that fails; what the place held before is untouched.
+    /// When that fails; the target is unchanged.
     pub(super) fn finish(mut self) -> anyhow::Result<()> {
-        self.put().with_context(|| cannot_write(&self.asked))
+        self.put().with_context(|| cannot_write(&self.requested))
     }
 
     fn put(&mut self) -> io::Result<()> {
         self.writer.flush()?;
-        let Some(beside) = &self.beside else { return Ok(()) };
+        let Some(temporary) = &self.temporary else { return Ok(()) };
         let file = self.writer.get_ref();
         let before = || fs::metadata(&self.place).ok().map(|metadata| metadata.permissions());
         if let Some(permissions) = self.permissions.take().or_else(before) {
             file.set_permissions(permissions)?;
         }
         file.sync_all()?;
-        fs::rename(beside, &self.place)?;
-        self.beside = None;
+        fs::rename(temporary, &self.place)?;
+        self.temporary = None;
         Ok(())
     }
 }
 
-impl Drop for Placed {
-    /// What did not become whole is removed.
+impl Drop for AtomicFile {
+    /// Removes an incomplete file.
     fn drop(&mut self) {
-        if let Some(beside) = &self.beside {
+        if let Some(temporary) = &self.temporary {
             // It may be gone already.
-            let _ = fs::remove_file(beside);
+            let _ = fs::remove_file(temporary);
         }
     }
 }
 
-impl Write for Placed {
+impl Write for AtomicFile {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.writer.write(bytes)
     }
@@ -113,9 +119,9 @@ impl Write for Placed {
     }
 }
 
-/// Makes a file in the place of what an earlier run left. Where others may write into the folder, a link that one of them has put
+/// Creates a temporary file, and removes one that an earlier run left. In a folder that others may write to, a link planted
 /// there is removed and not followed.
-fn anew(path: &Path) -> io::Result<File> {
+fn create_temporary(path: &Path) -> io::Result<File> {
     if path.is_dir() {
         let problem = Problem::new(format!("{} holds what an earlier run has finished", path.display()));
         return Err(io::Error::other(problem.with_help("go on with it (--resume), or remove that folder")));
@@ -134,20 +140,20 @@ pub(super) fn cannot_write(path: &Path) -> String {
 /// Writes a whole file.
 ///
 /// # Errors
-/// When that fails; what it held before is untouched.
+/// When that fails; the target is unchanged.
 pub(super) fn write(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
     replace(path, bytes, None).with_context(|| cannot_write(path))
 }
 
-/// The same, with these permissions where some are given.
+/// Writes a whole file, with these permissions where some are given.
 ///
 /// # Errors
 /// As [`write`], without the file's name.
 pub(super) fn replace(path: &Path, bytes: &[u8], permissions: Option<Permissions>) -> io::Result<()> {
-    let mut placed = Placed::create(path, None)?;
-    placed.permissions = permissions;
-    placed.write_all(bytes)?;
-    placed.put()
+    let mut file = AtomicFile::create(path, None)?;
+    file.permissions = permissions;
+    file.write_all(bytes)?;
+    file.put()
 }
 
 #[cfg(test)]
@@ -162,7 +168,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let [out, victim] = ["metrics.prom", "victim"].map(|name| folder.path().join(name));
         fs::write(&victim, "as it was").unwrap();
-        symlink(&victim, unfinished(&out)).unwrap();
+        symlink(&victim, unfinished_name(&out)).unwrap();
         write(&out, b"new").unwrap();
         assert_eq!(fs::read_to_string(&victim).unwrap(), "as it was");
         assert_eq!(fs::read_to_string(&out).unwrap(), "new");

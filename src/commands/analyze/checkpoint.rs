@@ -1,8 +1,8 @@
-//! What a run has finished so far, in a folder beside its first table, so that nothing is analysed twice.
+//! The checkpoint of a run: its finished recordings, in a folder beside its first table, so that none is analysed twice.
 //!
-//! `TABLE.unfinished/` holds `KEY.json` for each finished recording; `table`, which becomes the
-//! table; and `lock`, which the run holds. KEY is of all that the rows depend on, so that a recording that was changed, or is
-//! asked about differently, has none. A run that ends removes the folder, unless it was interrupted.
+//! `TABLE.unfinished/` holds `KEY.json` for each finished recording, `table`, which becomes the table, and `lock`, which the run
+//! holds. KEY is a hash of all that the rows depend on, so a recording that was changed, or is analysed with other settings,
+//! has another one. A run removes the folder at its end, unless it was interrupted.
 #![expect(
     clippy::disallowed_methods,
     reason = "what a list has finished so far is kept in a folder beside its table"
@@ -15,33 +15,32 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use serde::{Deserialize, Serialize};
 
-use super::super::{UsageError, placed};
+use super::super::{UsageError, atomic_file};
 use crate::help::Problem;
 
-/// All that one recording comes to.
+/// The result of one recording.
 #[derive(Debug, Default, Serialize, Deserialize)]
-pub(super) struct Part {
+pub(super) struct RecordingResult {
     /// JSON lines.
     pub(super) lines: String,
     /// Rows of the tables, in the order of [`super::tables::Kind::ALL`].
     pub(super) rows: [String; 3],
-    /// What is wrong with the recording.
+    /// Why the recording failed, if it did.
     pub(super) failure: Option<String>,
 }
 
-/// The folder, if there is a table for it to lie beside.
-pub(super) struct Unfinished {
+/// The checkpoint's folder; a run without a table has none.
+pub(super) struct Checkpoint {
     folder: Option<PathBuf>,
     /// Held until the end.
     _lock: Option<File>,
 }
 
-impl Unfinished {
+impl Checkpoint {
     /// Opens the folder beside `table`.
     ///
     /// # Errors
-    /// When another run is at it, when it cannot be written, or when it holds what an earlier run has finished and nobody asked
-    /// to `resume`.
+    /// When another run holds it, when it cannot be written, or when it holds finished recordings and `resume` is not set.
     pub(super) fn open(table: Option<&Path>, resume: bool) -> anyhow::Result<Self> {
         let Some(table) = table else {
             if resume {
@@ -50,16 +49,16 @@ impl Unfinished {
             }
             return Ok(Self { folder: None, _lock: None });
         };
-        let folder = placed::unfinished(table);
-        // What a run left whose first table was another one.
+        let folder = atomic_file::unfinished_name(table);
+        // A temporary file of a run whose first table was another one.
         if folder.symlink_metadata().is_ok_and(|found| !found.is_dir()) {
-            fs::remove_file(&folder).with_context(|| placed::cannot_write(table))?;
+            fs::remove_file(&folder).with_context(|| atomic_file::cannot_write(table))?;
         }
         match fs::create_dir(&folder) {
             Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
-            made => made.with_context(|| placed::cannot_write(table))?,
+            made => made.with_context(|| atomic_file::cannot_write(table))?,
         }
-        let lock = File::create(folder.join("lock")).with_context(|| placed::cannot_write(&folder))?;
+        let lock = File::create(folder.join("lock")).with_context(|| atomic_file::cannot_write(&folder))?;
         match lock.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
@@ -69,8 +68,8 @@ impl Unfinished {
             // A file system without locks.
             Err(TryLockError::Error(_)) => {}
         }
-        let unfinished = Self { folder: Some(folder.clone()), _lock: Some(lock) };
-        let finished = unfinished.finished();
+        let checkpoint = Self { folder: Some(folder.clone()), _lock: Some(lock) };
+        let finished = checkpoint.finished();
         if finished > 0 && !resume {
             let problem = Problem::new(format!(
                 "{} holds {finished} recordings that an earlier run has finished",
@@ -80,10 +79,10 @@ impl Unfinished {
                 UsageError::new(problem.with_help("go on with --resume, or remove that folder")).into()
             );
         }
-        Ok(unfinished)
+        Ok(checkpoint)
     }
 
-    /// Where its table is written.
+    /// The folder that the table is written in.
     pub(super) fn folder(&self) -> Option<&Path> {
         self.folder.as_deref()
     }
@@ -93,23 +92,23 @@ impl Unfinished {
         entries.filter(|entry| entry.path().extension().is_some_and(|ending| ending == "json")).count()
     }
 
-    /// What was finished under this key.
-    pub(super) fn get(&self, key: &str) -> Option<Part> {
+    /// The stored result with this key.
+    pub(super) fn get(&self, key: &str) -> Option<RecordingResult> {
         let text = fs::read(self.folder.as_ref()?.join(format!("{key}.json"))).ok()?;
         serde_json::from_slice(&text).ok()
     }
 
-    /// Keeps what a recording came to; answers it where nothing is kept on the disk.
+    /// Stores a recording's result; returns it when there is no folder to store it in.
     ///
     /// # Errors
     /// When it cannot be written.
-    pub(super) fn put(&self, key: &str, part: Part) -> anyhow::Result<Option<Part>> {
-        let Some(folder) = &self.folder else { return Ok(Some(part)) };
-        placed::write(&folder.join(format!("{key}.json")), &serde_json::to_vec(&part)?)?;
+    pub(super) fn put(&self, key: &str, result: RecordingResult) -> anyhow::Result<Option<RecordingResult>> {
+        let Some(folder) = &self.folder else { return Ok(Some(result)) };
+        atomic_file::write(&folder.join(format!("{key}.json")), &serde_json::to_vec(&result)?)?;
         Ok(None)
     }
 
-    /// At the end of a run: what it has finished is no longer needed, unless it was cut short.
+    /// Ends the run: removes the folder, unless the run was cut short.
     ///
     /// # Errors
     /// When it cannot be removed.
@@ -123,8 +122,8 @@ impl Unfinished {
     }
 }
 
-impl Drop for Unfinished {
-    /// A folder in which nothing was finished is of no use.
+impl Drop for Checkpoint {
+    /// Removes a folder without finished recordings.
     fn drop(&mut self) {
         if let Some(folder) = self.folder.as_ref().filter(|_| self.finished() == 0) {
             // It may be gone already.

@@ -1,4 +1,4 @@
-//! The pooling that our operators know.
+//! The pooling that our operators support.
 
 use tract_onnx::tract_core::ops::cnn::PoolSpec;
 use tract_onnx::tract_core::ops::nn::DataFormat;

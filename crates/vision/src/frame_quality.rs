@@ -1,6 +1,6 @@
-//! What a technician needs to know of a picture without seeing it: where the largest face is, light, blur.
+//! Measures a picture for the technician who installs the camera: position of the largest face, light, blur.
 //!
-//! A [`Look`] is a handful of numbers; no picture can be made of them.
+//! A [`FrameQuality`] is a handful of numbers, from which no picture can be reconstructed.
 
 use super::analysis::Analysis;
 use super::error::VisionError;
@@ -13,23 +13,23 @@ use super::upright::Upright;
 use crate::camera::Frame;
 use lectern_record::analysis::Rotation;
 
-/// The most that the smallest face has that is looked for, in pixels: it is smaller than any that is counted, so that a camera
-/// too far away can be told from an empty room.
-const MOST_SMALLEST: u32 = 24;
+/// Upper limit of the smallest face to search for, in pixels: below the smallest counted face, so that a camera too far away
+/// differs from an empty room.
+const MAX_SMALLEST: u32 = 24;
 
-/// The least: P-Net sees no smaller ones.
-const LEAST_SMALLEST: u32 = 12;
+/// Its lower limit: P-Net detects no smaller ones.
+const MIN_SMALLEST: u32 = 12;
 
 /// Side of the crop that is measured, in pixels: that of the classifier's input, so that blur which it cannot see
 /// does not count.
 const SIDE: usize = 48;
 
-/// What was seen in one picture.
+/// The measurements of one picture.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Look {
+pub struct FrameQuality {
     /// Width of the whole picture, in pixels.
     pub picture_width: usize,
-    /// Width of the part that is looked at, in pixels.
+    /// Width of the analysed part, in pixels.
     pub width: usize,
     /// Its height in pixels.
     pub height: usize,
@@ -38,7 +38,7 @@ pub struct Look {
     /// How many faces were found.
     pub faces: usize,
     /// The largest one that is counted, or of those that are not.
-    pub face: Option<FaceLook>,
+    pub face: Option<FaceQuality>,
     /// Whether the daemon would count that face.
     pub is_counted: bool,
     /// Where no face was found: the rotation, clockwise, in which this picture or one before it shows one.
@@ -47,27 +47,27 @@ pub struct Look {
 
 /// The largest face.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct FaceLook {
-    /// Its box within the part that is looked at, in pixels.
+pub struct FaceQuality {
+    /// Its box within the analysed part, in pixels.
     pub bbox: BBox,
     /// Strength of the finest details against that of all, at the classifier's size: some 0.2 and more for a sharp
     /// face, less where it is out of focus or moves.
     pub sharpness: f32,
 }
 
-/// Looks at pictures of a camera one after the other, as the daemon does.
-pub struct Looker {
+/// Measures a camera's pictures one after the other, with the daemon's search.
+pub struct QualityMeter {
     tracker: Tracker,
     /// The daemon's search.
     detector: Detector,
-    /// Shows what the daemon would not count, and why.
+    /// Finds faces that the daemon would not count.
     wider: Detector,
     upright: Upright,
     analysis: Analysis,
 }
 
-impl Looker {
-    /// Loads the detector of `store`; `analysis` says what is counted, and `rate_hz` how many pictures a second will come.
+impl QualityMeter {
+    /// Loads the detector of `store`; `analysis` defines which faces count, and `rate_hz` is the rate of the pictures.
     ///
     /// # Errors
     /// [`VisionError::Model`] when a file is missing, damaged, or not what this version expects.
@@ -81,18 +81,18 @@ impl Looker {
         })
     }
 
-    /// Looks at the next picture.
+    /// Measures the next picture.
     ///
     /// # Errors
     /// [`VisionError::Model`] when a network fails.
-    pub fn look(&mut self, frame: &Frame) -> Result<Look, VisionError> {
+    pub fn measure(&mut self, frame: &Frame) -> Result<FrameQuality, VisionError> {
         let Analysis { region, min_face_px, faces: which, .. } = self.analysis;
         let view = View::new(frame, region);
         let counted = largest(self.tracker.find(&mut self.detector, &view, min_face_px, which)?);
-        // Smaller ones than are counted, so that a camera too far away differs from an empty room.
-        let smallest = (min_face_px * 2 / 3).clamp(LEAST_SMALLEST, MOST_SMALLEST);
+        // Below the counted size, so that a camera too far away differs from an empty room.
+        let smallest = (min_face_px * 2 / 3).clamp(MIN_SMALLEST, MAX_SMALLEST);
         let mut seen = self.wider.search(&view, smallest)?;
-        // Below the size that is counted some things look like a face.
+        // Below the counted size, some detections are no faces.
         let counted_px = to_f32(min_face_px as usize);
         seen.retain(|face| face.bbox.longer_side() >= counted_px || face.score >= CERTAIN);
         let face = counted.or_else(|| largest(&seen));
@@ -103,19 +103,19 @@ impl Looker {
         }
         let whole = BBox { x1: 0.0, y1: 0.0, x2: to_f32(view.width), y2: to_f32(view.height) };
         let crop = Affine::onto(&face.unwrap_or(whole)).crop(&view, SIDE);
-        Ok(Look {
+        Ok(FrameQuality {
             picture_width: frame.width(),
             width: view.width,
             height: view.height,
             light: mean(&crop),
             faces: seen.len().max(usize::from(face.is_some())),
-            face: face.map(|bbox| FaceLook { bbox, sharpness: sharpness(&crop) }),
+            face: face.map(|bbox| FaceQuality { bbox, sharpness: sharpness(&crop) }),
             is_counted: counted.is_some(),
             turned: self.upright.turned(1),
         })
     }
 
-    /// The picture was lost: what comes next may be another scene.
+    /// Drops the tracks: the next picture may show another scene.
     pub fn forget(&mut self) {
         self.tracker.forget();
         self.upright.forget();
@@ -158,16 +158,16 @@ mod tests {
         portrait.scaled(width, width * portrait.height() / portrait.width())
     }
 
-    fn look(frame: &Frame) -> Look {
+    fn quality(frame: &Frame) -> FrameQuality {
         let store = ModelStore::open(None).unwrap();
-        Looker::new(&store, &Analysis::default(), 2.0).unwrap().look(frame).unwrap()
+        QualityMeter::new(&store, &Analysis::default(), 2.0).unwrap().measure(frame).unwrap()
     }
 
     #[test]
-    fn a_face_is_measured_and_a_blurred_one_is_told_from_a_sharp_one() {
-        let sharp = look(&portrait(400));
+    fn a_face_s_sharpness_differs_from_a_blurred_ones() {
+        let sharp = quality(&portrait(400));
         // Out of focus: nothing finer than 5 pixels is left.
-        let blurred = look(&portrait(80).scaled(400, 400));
+        let blurred = quality(&portrait(80).scaled(400, 400));
         let (sharp, blurred) = (sharp.face.unwrap(), blurred.face.unwrap());
         assert!(sharp.sharpness > 2.0 * blurred.sharpness);
     }

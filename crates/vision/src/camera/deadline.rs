@@ -1,4 +1,4 @@
-//! Waiting for bytes with an end: whoever reads a pipe that nobody fills gets control back.
+//! Reads with a deadline: a read from an idle pipe times out instead of blocking forever.
 
 use std::cell::Cell;
 use std::fs::File;
@@ -11,20 +11,20 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use lectern_record::clock::{BootTime, Clock, Stop, SystemClock};
 
-/// A live source that gives no picture for this long is lost, as a camera is.
+/// A live source without a picture for this long counts as lost, like a camera.
 pub(super) const SILENCE: Duration = Duration::from_secs(4);
 
-/// Until when something is waited for.
+/// The end of a wait.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Deadline {
     at: BootTime,
-    patience: Duration,
+    timeout: Duration,
 }
 
 impl Deadline {
-    /// So long from now on.
-    pub(super) fn after(patience: Duration) -> Self {
-        Self { at: SystemClock.boot() + patience, patience }
+    /// A deadline this long from now.
+    pub(super) fn after(timeout: Duration) -> Self {
+        Self { at: SystemClock.boot() + timeout, timeout }
     }
 
     fn left(self) -> Duration {
@@ -32,11 +32,11 @@ impl Deadline {
     }
 
     fn is_over(self) -> io::Error {
-        io::Error::new(io::ErrorKind::WouldBlock, format!("none for {} s", self.patience.as_secs()))
+        io::Error::new(io::ErrorKind::WouldBlock, format!("none for {} s", self.timeout.as_secs()))
     }
 }
 
-/// Waits until one of `files` can be read or has ended, for ever without a `deadline`; says which.
+/// Waits until one of `files` is readable or has ended, without a `deadline` forever; returns which.
 ///
 /// # Errors
 /// When the deadline has passed ([`is_over`]), or as poll(2) does.
@@ -50,7 +50,7 @@ pub(super) fn wait<const N: usize>(
     }
 }
 
-/// Which of `files` can be read or have ended; none of them after so long.
+/// Which of `files` are readable or have ended; none after the limit.
 fn ready_within<const N: usize>(
     files: [&dyn AsFd; N],
     limit: Option<Duration>,
@@ -67,27 +67,27 @@ fn ready_within<const N: usize>(
     }
 }
 
-/// Whether it is [`wait`] that gave up.
+/// Whether the error is [`wait`]'s timeout.
 pub(super) fn is_over(cause: &io::Error) -> bool {
     cause.kind() == io::ErrorKind::WouldBlock
 }
 
-/// How often whoever waits looks whether it should stop.
-const LOOK_EVERY: Duration = Duration::from_millis(200);
+/// How often a waiting reader checks for a stop.
+const POLL_STOP_EVERY: Duration = Duration::from_millis(200);
 
-/// A file or pipe that is waited for until a deadline, where it has one, and ends when it is asked to stop.
-pub(super) struct Patient {
+/// Reads a file or pipe until its deadline, if it has one; ends at a stop request.
+pub(super) struct TimedReader {
     pub(super) file: File,
-    /// Shared with whoever knows where a picture begins.
+    /// Shared with the parser, which renews it at each picture.
     pub(super) deadline: Option<Rc<Cell<Deadline>>>,
     pub(super) stop: Stop,
 }
 
-impl Read for Patient {
+impl Read for TimedReader {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         while !self.stop.is_set() {
             let deadline = self.deadline.as_ref().map(|deadline| deadline.get());
-            let limit = deadline.map_or(LOOK_EVERY, |deadline| deadline.left().min(LOOK_EVERY));
+            let limit = deadline.map_or(POLL_STOP_EVERY, |deadline| deadline.left().min(POLL_STOP_EVERY));
             if ready_within([&self.file], Some(limit))?.is_some() {
                 return self.file.read(into);
             }

@@ -1,6 +1,6 @@
-//! int8 weights made f32 once, when a file is read.
+//! Converts int8 weights to f32 once, when a file is read.
 //!
-//! tract would do it with its operators for any two tensors, which took longer than everything else of a start.
+//! tract's generic operators would do it more slowly than all other steps of a start together.
 
 use tract_onnx::data_resolver;
 use tract_onnx::pb::tensor_proto::DataType;
@@ -11,14 +11,14 @@ use tract_onnx::tensor::load_tensor;
 /// Reads an ONNX file.
 ///
 /// # Errors
-/// What tract says of bytes that are no ONNX file, or that it cannot run.
+/// tract's error for bytes that are no ONNX file, or that it cannot run.
 pub(super) fn read(bytes: &[u8]) -> TractResult<InferenceModel> {
     let mut file = onnx().proto_model_for_read(&mut &*bytes)?;
     dequantise(&mut file)?;
     onnx().model_for_proto_model(&file)
 }
 
-/// Puts f32 tensors in the place of the `DequantizeLinear` nodes whose inputs all stand in the file.
+/// Replaces the `DequantizeLinear` nodes whose inputs are all in the file by f32 tensors.
 fn dequantise(model: &mut ModelProto) -> TractResult<()> {
     let Some(graph) = &mut model.graph else { return Ok(()) };
     for node in std::mem::take(&mut graph.node) {

@@ -1,37 +1,37 @@
-//! How far away a face is still seen: in parts of where it is now, and in metres for a camera as most are.
+//! How far away a face is still detected: relative to its distance now, and in metres for a typical camera.
 
 use std::fmt::{self, Display, Formatter};
 
 use serde::Serialize;
 
+use crate::vision::frame_quality::FrameQuality;
 use crate::vision::geometry::to_f32;
-use crate::vision::look::Look;
 
-/// How much a camera is assumed to see across, in degrees: ordinary webcams see 60 to 80.
+/// Assumed horizontal field of view of a camera, in degrees: ordinary webcams have 60 to 80.
 const ASSUMED_VIEW: f32 = 70.0;
 
-/// The longer side of the box that is found around a grown-up's face, in metres: pupils are 63 mm apart (Dodgson 2004), and
+/// The longer side of the detected box around an adult's face, in metres: pupils are 63 mm apart (Dodgson 2004), and
 /// by the manifest's landmarks .373 of the classifier's crop, which is 1.04 boxes (`models/training/distant.py`).
 const FACE: f32 = 0.16;
 
-/// The reach of a camera, with the face that it was measured on, if any.
+/// A camera's detection range, with the face that it was measured on, if any.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-pub(super) struct Reach {
-    /// The smallest face that is looked for, in pixels.
+pub(super) struct DetectionRange {
+    /// The smallest face that is searched for, in pixels.
     smallest_face_px: u32,
-    /// The face that is seen now, in pixels.
+    /// The face in the current picture, in pixels.
     #[serde(skip_serializing_if = "Option::is_none")]
     face_px: Option<f32>,
-    /// How many times as far away as that face the smallest one is.
+    /// Distance of the smallest face over the distance of that face.
     #[serde(skip_serializing_if = "Option::is_none")]
     times_as_far: Option<f32>,
-    /// How far away the smallest face is, if the camera sees as much as assumed.
+    /// Distance of the smallest face, at the assumed field of view.
     metres: f32,
     assumed_view_degrees: f32,
 }
 
-impl Reach {
-    /// What a picture of `width` pixels tells, in which faces of `min_face_px` are looked for and one of `face_px` is seen.
+impl DetectionRange {
+    /// The range for a picture of `width` pixels that shows a face of `face_px`, when faces of `min_face_px` are searched for.
     pub(super) fn new(width: usize, min_face_px: u32, face_px: Option<f32>) -> Self {
         let smallest = to_f32(min_face_px as usize);
         // A pinhole camera.
@@ -46,12 +46,12 @@ impl Reach {
         }
     }
 
-    /// The reach of the camera of a look.
-    pub(super) fn of(look: &Look, min_face_px: u32) -> Self {
-        Self::new(look.picture_width, min_face_px, look.face.map(|face| face.bbox.longer_side()))
+    /// The range for a measured picture.
+    pub(super) fn of(quality: &FrameQuality, min_face_px: u32) -> Self {
+        Self::new(quality.picture_width, min_face_px, quality.face.map(|face| face.bbox.longer_side()))
     }
 
-    /// The face that is seen, and which would be too small.
+    /// The detected face's size, and the size that is too small.
     pub(super) fn sizes(&self) -> String {
         let smallest = self.smallest_face_px;
         match self.face_px {
@@ -61,7 +61,7 @@ impl Reach {
     }
 }
 
-impl Display for Reach {
+impl Display for DetectionRange {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         if let Some(times) = self.times_as_far {
             write!(f, "{times} times as far, ")?;
@@ -77,12 +77,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_reach_is_told_from_the_face_that_is_seen() {
-        let reach = Reach::new(1920, 24, Some(31.2));
+    fn the_range_follows_from_the_measured_face() {
+        let reach = DetectionRange::new(1920, 24, Some(31.2));
         assert_eq!(reach.sizes(), "a face is 31 pixels high, smaller than 24 is not seen");
         assert_eq!(reach.to_string(), "1.3 times as far, about 9 m if it sees 70 degrees across");
-        let nobody = Reach::new(640, 60, None);
-        assert_eq!(nobody.sizes(), "a face smaller than 60 pixels is not seen");
-        assert_eq!(nobody.to_string(), "about 1.2 m if it sees 70 degrees across");
+        let empty = DetectionRange::new(640, 60, None);
+        assert_eq!(empty.sizes(), "a face smaller than 60 pixels is not seen");
+        assert_eq!(empty.to_string(), "about 1.2 m if it sees 70 degrees across");
     }
 }

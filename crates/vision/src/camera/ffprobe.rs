@@ -1,4 +1,4 @@
-//! What ffprobe knows of a recording before it is played, and what ffmpeg and ffprobe may open.
+//! What ffprobe reports of a recording before it is played, and what ffmpeg and ffprobe may open.
 
 use std::ffi::OsString;
 use std::io::{self, Read};
@@ -8,16 +8,16 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::patience::{self, Deadline, wait};
+use super::deadline::{self, Deadline, wait};
 use super::size::{check_size, square};
 use super::source::CameraError;
 use lectern_record::help::Problem;
 
-/// The longest that a file may take to say what it holds when it is played live.
-const LIVE: Duration = Duration::from_secs(5);
+/// Timeout of ffprobe for a recording that is played live.
+const LIVE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The longest that a file may take to say what it holds when somebody waits for its minutes.
-const PATIENT: Duration = Duration::from_secs(60);
+/// Timeout of ffprobe for a recording that is analysed.
+const FILE_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The slowest recording whose frames stand for twice its own interval, in seconds a frame: a time-lapse with two minutes between
 /// its frames.
@@ -31,18 +31,18 @@ const FASTEST: f64 = 240.0;
 const CONTAINERS: &str = "mov,mp4,matroska,webm,avi,mpegts,mpeg,mpegvideo,asf,flv,ogg,nut,mxf,gxf,dv,rm,wtv,ivf,obu,av1,\
                           h261,h263,h264,hevc,vvc,m4v,vc1,mjpeg,gif,apng,webp_pipe,ty,nsv,live_flv,lvf,kux,caf,swf,yuv4mpegpipe";
 
-/// What is known of a recording before it is played.
+/// A recording's properties.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Probe {
-    /// Width in pixels as it is shown, turned by the rotation that the file asks for.
+    /// Displayed width in pixels, after the rotation in the file's metadata.
     pub(super) width: usize,
-    /// Height in pixels as it is shown.
+    /// Displayed height in pixels.
     pub(super) height: usize,
-    /// Length in seconds, where the file says it.
+    /// Length in seconds, if the file has it.
     pub(super) seconds: Option<f64>,
     /// Nominal time between two frames in seconds.
     pub(super) interval: f64,
-    /// By how many seconds the stream starts after the first stream of the recording; 0 where that is not known.
+    /// By how many seconds the stream starts after the first stream of the recording; 0 if unavailable.
     pub(super) late: f64,
     /// Its number among the video streams.
     pub(super) number: usize,
@@ -97,7 +97,7 @@ struct Format {
     duration: Option<String>,
 }
 
-/// Asks ffprobe about the video stream of this number, from 0; cover pictures and thumbnails do not count.
+/// Runs ffprobe on the video stream of this number, from 0; cover pictures and thumbnails do not count.
 ///
 /// # Errors
 /// [`CameraError::Recording`] when ffprobe is not installed or finds no video; [`CameraError::Lost`] when a live one is silent.
@@ -109,7 +109,7 @@ pub(super) fn probe(path: &Path, number: usize, live: bool) -> Result<Probe, Cam
         .args(["-v", "error", "-show_error", "-select_streams", "V", "-of", "json", "-show_entries", entries])
         .args(restrictions())
         .arg(file_url(path));
-    let (output, said) = answer(path, command, if live { LIVE } else { PATIENT })?;
+    let (output, said) = answer(path, command, if live { LIVE_TIMEOUT } else { FILE_TIMEOUT })?;
     let said = without_pointers(said.lines().next().unwrap_or("no video stream").trim());
     let no_video = || CameraError::recording(path, format!("holds no video that ffmpeg can read ({said})"));
     let answer: Answer = serde_json::from_slice(&output).map_err(|_| no_video())?;
@@ -167,38 +167,38 @@ fn described(streams: &[Stream]) -> String {
 }
 
 /// Seconds a frame of a nominal rate such as `30000/1001`, or of the average rate where the nominal one is none; 0.04 where neither
-/// is known.
+/// is available.
 fn interval(nominal: &str, average: &str) -> f64 {
     let hz = |rate: &str| ratio(rate, '/');
     let rate = hz(nominal).filter(|hz| *hz <= FASTEST).or_else(|| hz(average)).or_else(|| hz(nominal));
     rate.map_or(0.04, |hz| (1.0 / hz).min(SLOWEST))
 }
 
-/// A ratio such as `30000/1001` or `64:45`, where it is known and not 0.
+/// A ratio such as `30000/1001` or `64:45`, if it is valid and not 0.
 fn ratio(text: &str, between: char) -> Option<f64> {
     let (n, d) = text.split_once(between)?;
     let (n, d): (f64, f64) = (n.parse().ok()?, d.parse().ok()?);
     (n > 0.0 && d > 0.0).then_some(n / d)
 }
 
-/// Runs ffprobe to its end, but not if it stays silent for longer than `patience`: standard output, and what it complained of.
-fn answer(path: &Path, mut command: Command, patience: Duration) -> Result<(Vec<u8>, String), CameraError> {
+/// Runs ffprobe to its end, unless it writes nothing for `timeout`; returns its standard output and its error messages.
+fn answer(path: &Path, mut command: Command, timeout: Duration) -> Result<(Vec<u8>, String), CameraError> {
     let cannot = |e: io::Error| not_started(path, "ffprobe", e);
     let (mut results, into) = io::pipe().map_err(cannot)?;
-    let (mut complaints, complain_into) = io::pipe().map_err(cannot)?;
-    command.stdin(Stdio::null()).stdout(into).stderr(complain_into);
+    let (mut errors, errors_into) = io::pipe().map_err(cannot)?;
+    command.stdin(Stdio::null()).stdout(into).stderr(errors_into);
     let mut child = command.spawn().map_err(cannot)?;
-    // It holds this end of both pipes, which would never end.
+    // It holds the write ends of both pipes, which would never close.
     drop(command);
     let mut outputs = (Vec::new(), Vec::new());
     let mut open = [true, true];
     let mut piece = [0; 4096];
     let outcome = loop {
-        let deadline = Some(Deadline::after(patience));
+        let deadline = Some(Deadline::after(timeout));
         let ready = match open {
-            [true, true] => wait([&results, &complaints], deadline),
+            [true, true] => wait([&results, &errors], deadline),
             [true, false] => wait([&results], deadline).map(|[ready]| [ready, false]),
-            [false, true] => wait([&complaints], deadline).map(|[ready]| [false, ready]),
+            [false, true] => wait([&errors], deadline).map(|[ready]| [false, ready]),
             [false, false] => break Ok(()),
         };
         let ready = match ready {
@@ -206,20 +206,20 @@ fn answer(path: &Path, mut command: Command, patience: Duration) -> Result<(Vec<
             Err(e) => break Err(e),
         };
         if ready[0] {
-            open[0] = take(&mut results, &mut piece, &mut outputs.0);
+            open[0] = drain(&mut results, &mut piece, &mut outputs.0);
         }
         if ready[1] {
-            open[1] = take(&mut complaints, &mut piece, &mut outputs.1);
+            open[1] = drain(&mut errors, &mut piece, &mut outputs.1);
         }
     };
-    // It may have ended already; either way nothing is left behind.
+    // It may have ended already; the wait reaps it in either case.
     if outcome.is_err() {
         let _ = child.kill();
     }
     let _ = child.wait();
     match outcome {
         Ok(()) => Ok((outputs.0, String::from_utf8_lossy(&outputs.1).into_owned())),
-        Err(e) if patience::is_over(&e) => Err(CameraError::lost(path, e)),
+        Err(e) if deadline::is_over(&e) => Err(CameraError::lost(path, e)),
         Err(e) => Err(cannot(e)),
     }
 }
@@ -231,8 +231,8 @@ pub(super) fn without_pointers(message: &str) -> String {
     parts.fold(first, |text, part| text + part.trim_start_matches(|c: char| c.is_ascii_hexdigit()))
 }
 
-/// Takes what there is, and keeps its first 64 KiB; false at the end.
-pub(super) fn take(from: &mut impl Read, piece: &mut [u8], kept: &mut Vec<u8>) -> bool {
+/// Reads what is available into `kept`, up to 64 KiB in all; false at the end.
+pub(super) fn drain(from: &mut impl Read, piece: &mut [u8], kept: &mut Vec<u8>) -> bool {
     const MOST: usize = 64 * 1024;
     match from.read(piece) {
         Ok(0) => false,
@@ -244,12 +244,12 @@ pub(super) fn take(from: &mut impl Read, piece: &mut [u8], kept: &mut Vec<u8>) -
     }
 }
 
-/// Options of ffmpeg and ffprobe by which a file can make them open nothing but itself.
+/// Options of ffmpeg and ffprobe that prevent a file from making them open any other.
 pub(super) fn restrictions() -> [&'static str; 4] {
     ["-protocol_whitelist", "file,pipe", "-format_whitelist", CONTAINERS]
 }
 
-/// `file:PATH`, so that a name with a colon or a dash is not taken for a protocol or an option.
+/// `file:PATH`, so that a name with a colon or a dash is not parsed as a protocol or an option.
 pub(super) fn file_url(path: &Path) -> OsString {
     let mut url = OsString::from("file:");
     url.push(path);

@@ -1,23 +1,23 @@
-//! The two ways to divide expressions: the 13 kinds, and 7 of them with weak and strong together.
+//! The two label sets: the 13 kinds, and 7 that merge weak and strong.
 
 use plotters::style::RGBColor;
 
 use crate::expression::{Emotion, Expression, Intensity};
 
-/// One kind of a division.
+/// One kind of a label set.
 pub(super) struct Kind {
     pub(super) name: String,
     pub(super) colour: RGBColor,
-    /// Which of the 13 it is made of, by [`Expression::index`].
+    /// Its members among the 13 kinds, by [`Expression::index`].
     members: Vec<usize>,
 }
 
-/// A division of the expressions, in the order of the payload.
-pub(super) struct Division {
+/// A set of labels for the expressions, in the order of the payload.
+pub(super) struct LabelSet {
     pub(super) kinds: Vec<Kind>,
 }
 
-/// The hue of an emotion: the palette of Okabe and Ito (2008), which is told apart with every kind of colour vision.
+/// The hue of an emotion: the palette of Okabe and Ito (2008), which is distinguishable with every kind of colour vision.
 fn hue(expression: Expression) -> RGBColor {
     match expression {
         Expression::Neutral => RGBColor(187, 187, 187),
@@ -36,7 +36,7 @@ fn tint(RGBColor(red, green, blue): RGBColor) -> RGBColor {
     RGBColor(half(red), half(green), half(blue))
 }
 
-impl Division {
+impl LabelSet {
     pub(super) fn thirteen() -> Self {
         let kind = |expression: Expression| Kind {
             name: expression.name().replace('_', " "),
@@ -71,7 +71,7 @@ impl Division {
         self.kinds.iter().map(sum).collect()
     }
 
-    /// The kind of this division that one of the 13 belongs to.
+    /// The kind of this set that one of the 13 belongs to.
     pub(super) fn kind_of(&self, index: usize) -> usize {
         self.kinds.iter().position(|kind| kind.members.contains(&index)).unwrap_or_default()
     }
@@ -82,8 +82,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn seven_kinds_are_the_thirteen_with_weak_and_strong_together() {
-        let (seven, thirteen) = (Division::seven(), Division::thirteen());
+    fn seven_kinds_merge_weak_and_strong_of_thirteen() {
+        let (seven, thirteen) = (LabelSet::seven(), LabelSet::thirteen());
         assert_eq!((seven.kinds.len(), thirteen.kinds.len()), (7, 13));
         let counts: [u32; 13] = std::array::from_fn(|i| u32::try_from(i).unwrap());
         assert_eq!(seven.counts(&counts), [0.0, 3.0, 7.0, 11.0, 15.0, 19.0, 23.0]);

@@ -1,10 +1,10 @@
-//! What the rules ask of a graph, and how they change it.
+//! Queries and patches of a graph, for the rules.
 
 use tract_onnx::tract_core::internal::*;
 use tract_onnx::tract_core::ops::binary::TypedBinOp;
 use tract_onnx::tract_core::tract_data::itertools::Itertools;
 
-/// What a rule comes to: a patch, or none where it does not hold.
+/// The result of a rule: a patch, or none where it does not apply.
 pub(super) type Patched = TractResult<Option<TypedModelPatch>>;
 
 /// A patch that puts `op` over `inputs` in the place of `node`.
@@ -47,7 +47,7 @@ pub(super) fn is_zero(model: &TypedModel, outlet: OutletId) -> bool {
     })
 }
 
-/// The larger of two numbers, without a word on NaN: one instruction.
+/// The larger of two numbers, with NaN unspecified: one instruction.
 #[inline]
 pub(super) fn larger(a: f32, b: f32) -> f32 {
     if b > a { b } else { a }

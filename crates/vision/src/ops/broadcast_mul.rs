@@ -7,7 +7,7 @@ use super::graph::{Patched, channels_of, put};
 
 /// Each channel times the same plane: spatial attention.
 #[derive(Debug, Clone, Hash, PartialEq, Eq)]
-struct ByPlane;
+struct BroadcastMul;
 
 pub(super) fn rule(model: &TypedModel, node: &TypedNode, name: &str, mul: &TypedBinOp) -> Patched {
     rule_if!(mul.0.name() == "Mul");
@@ -15,10 +15,10 @@ pub(super) fn rule(model: &TypedModel, node: &TypedNode, name: &str, mul: &Typed
     rule_if_some!([_, channels, height, width] = channels_of(model, x));
     rule_if!(channels > 1 && height * width > 1);
     rule_if!(channels_of(model, plane) == Some([1, 1, height, width]));
-    put(model, node, name, ByPlane, &[x, plane])
+    put(model, node, name, BroadcastMul, &[x, plane])
 }
 
-impl Op for ByPlane {
+impl Op for BroadcastMul {
     fn name(&self) -> StaticName {
         "ByPlane".into()
     }
@@ -26,7 +26,7 @@ impl Op for ByPlane {
     op_as_typed_op!();
 }
 
-impl EvalOp for ByPlane {
+impl EvalOp for BroadcastMul {
     op_out_of_plan!();
 
     fn eval(&self, _: &EvalContext, inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
@@ -42,7 +42,7 @@ impl EvalOp for ByPlane {
     }
 }
 
-impl TypedOp for ByPlane {
+impl TypedOp for BroadcastMul {
     fn output_facts(&self, inputs: &[&TypedFact]) -> TractResult<TVec<TypedFact>> {
         Ok(tvec!(inputs[0].without_value()))
     }

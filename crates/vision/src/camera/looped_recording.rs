@@ -1,4 +1,4 @@
-//! A recording in the place of a camera: played in a loop, lost when it falls silent, and opened again.
+//! A recording as a camera: played in a loop, lost when it delivers nothing, and reopened.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -7,14 +7,14 @@ use super::frame::Frame;
 use super::recording::open_recording;
 use super::source::{CameraError, Capture, FrameSource};
 
-/// A recording that is played without an end, opened or away.
-pub struct Live {
+/// A recording that is played in a loop; open or lost.
+pub struct LoopedRecording {
     path: PathBuf,
     rate_hz: f64,
     recording: Option<Box<dyn FrameSource>>,
 }
 
-impl Live {
+impl LoopedRecording {
     /// A recording that is not opened yet: [`FrameSource::reopen`] opens it.
     #[must_use]
     pub fn new(path: &Path, rate_hz: f64) -> Self {
@@ -22,14 +22,14 @@ impl Live {
     }
 }
 
-impl FrameSource for Live {
+impl FrameSource for LoopedRecording {
     fn next(&mut self) -> Result<Capture, CameraError> {
         let Some(recording) = &mut self.recording else {
             return Err(CameraError::lost(&self.path, io::ErrorKind::WouldBlock.into()));
         };
         let captured = recording.next();
         if matches!(captured, Err(CameraError::Lost { .. })) {
-            // What still runs behind it ends here.
+            // Ends the processes behind it.
             self.recording = None;
         }
         captured

@@ -1,4 +1,4 @@
-//! Zeros around channels, for a convolution that goes beyond their border.
+//! Zero padding of channels, before a convolution.
 
 use tract_onnx::tract_core::internal::*;
 use tract_onnx::tract_core::ops::cnn::{Conv, PaddingSpec, PoolSpec};
@@ -8,9 +8,9 @@ use super::graph::{Patched, channels_of};
 
 /// So many zeros before and after, on both axes.
 #[derive(Debug, Clone, Hash, PartialEq, Eq)]
-struct Border(usize);
+struct ZeroPad(usize);
 
-/// Puts the zeros in front of the convolution, which tract itself does as slowly as any padding of any tensor.
+/// Pads before the convolution; tract's own padding is generic over tensors, and slow.
 pub(super) fn rule(model: &TypedModel, node: &TypedNode, name: &str, conv: &Conv) -> Patched {
     let spec = &conv.pool_spec;
     rule_if!(conv.q_params.is_none() && spec.data_format == DataFormat::NCHW);
@@ -20,14 +20,14 @@ pub(super) fn rule(model: &TypedModel, node: &TypedNode, name: &str, conv: &Conv
     rule_if_some!(_shape = channels_of(model, node.inputs[0]));
     let mut patch = TypedModelPatch::default();
     let mut inputs = patch.taps(model, &node.inputs)?;
-    inputs[0] = patch.wire_node(format!("{name}.border"), Border(width), &inputs[..1])?[0];
+    inputs[0] = patch.wire_node(format!("{name}.border"), ZeroPad(width), &inputs[..1])?[0];
     let pool_spec = PoolSpec { padding: PaddingSpec::Valid, ..spec.clone() };
     let output = patch.wire_node(name, Conv { pool_spec, ..conv.clone() }, &inputs)?[0];
     patch.shunt_outside(model, node.id.into(), output)?;
     Ok(Some(patch))
 }
 
-impl Op for Border {
+impl Op for ZeroPad {
     fn name(&self) -> StaticName {
         "Border".into()
     }
@@ -35,15 +35,15 @@ impl Op for Border {
     op_as_typed_op!();
 }
 
-impl EvalOp for Border {
+impl EvalOp for ZeroPad {
     op_out_of_plan!();
 
     fn eval(&self, _: &EvalContext, inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
         let x = args_1!(inputs);
         let &[_, channels, height, width] = x.shape() else { bail!("a border goes around NCHW") };
         let (tall, wide) = (height + 2 * self.0, width + 2 * self.0);
-        let mut bordered = Tensor::zero::<f32>(&[1, channels, tall, wide])?;
-        let mut plain = bordered.try_as_plain_ram_mut()?;
+        let mut padded = Tensor::zero::<f32>(&[1, channels, tall, wide])?;
+        let mut plain = padded.try_as_plain_ram_mut()?;
         let planes = plain.as_slice_mut::<f32>()?.chunks_exact_mut(tall * wide);
         let x = x.try_as_plain_ram()?;
         for (plane, x) in planes.zip(x.as_slice::<f32>()?.chunks_exact(height * width)) {
@@ -52,11 +52,11 @@ impl EvalOp for Border {
                 row[self.0..][..width].copy_from_slice(x);
             }
         }
-        Ok(tvec!(bordered.into_tvalue()))
+        Ok(tvec!(padded.into_tvalue()))
     }
 }
 
-impl TypedOp for Border {
+impl TypedOp for ZeroPad {
     fn output_facts(&self, inputs: &[&TypedFact]) -> TractResult<TVec<TypedFact>> {
         let mut shape = inputs[0].shape.to_tvec();
         shape[2..].iter_mut().for_each(|side| *side += 2 * self.0);

@@ -10,10 +10,10 @@ use tract_onnx::tract_core::tract_linalg::routines::{conv_w4_f32, depthwise_w_f3
 use super::graph::{Patched, channels_of, put};
 
 /// The most taps of a kernel times input channels: few for a matrix product.
-const MOST_TAPS: usize = 90;
+const MAX_TAPS: usize = 90;
 
 /// The most output channels: few for a matrix product.
-const MOST_CHANNELS: usize = 16;
+const MAX_CHANNELS: usize = 16;
 
 /// The fewest pixels in a row: tract keeps this kernel for wide ones.
 const NARROWEST: usize = 24;
@@ -25,7 +25,7 @@ pub(super) fn rule(model: &TypedModel, node: &TypedNode, name: &str, conv: &Conv
     rule_if!(spec.data_format == DataFormat::NCHW && spec.kernel_shape.len() == 2);
     let channels = spec.output_channels;
     let taps = spec.input_channels * spec.kernel_shape.iter().product::<usize>();
-    rule_if!(taps <= MOST_TAPS && channels <= MOST_CHANNELS);
+    rule_if!(taps <= MAX_TAPS && channels <= MAX_CHANNELS);
     rule_if!(conv_w4_f32().is_some() && (channels.is_multiple_of(4) || depthwise_w_f32().is_some()));
     let [x, _, bias] = node.inputs[..] else { return Ok(None) };
     rule_if_some!(shape = channels_of(model, x));
