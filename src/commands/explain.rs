@@ -7,7 +7,7 @@ use std::io;
 use super::{Interrupted, UsageError};
 use crate::camera::CameraError;
 use crate::config::ConfigError;
-use crate::delivery::ProbeError;
+use crate::delivery::BrokerCheckError;
 use crate::help::{Causes, Explained, Help, Problem};
 use crate::local_status::Silent;
 use crate::logging::printable::print_error;
@@ -48,7 +48,7 @@ fn help<'a>(error: &'a (dyn Error + 'static)) -> Option<Cow<'a, str>> {
         .or_else(|| of::<CameraError>(error))
         .or_else(|| of::<VisionError>(error))
         .or_else(|| of::<WatchError>(error))
-        .or_else(|| of::<ProbeError>(error))
+        .or_else(|| of::<BrokerCheckError>(error))
         .or_else(|| of::<Silent>(error))
         .or_else(|| {
             // An I/O error wraps a `Problem`, which its `source` skips.

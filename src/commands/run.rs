@@ -14,7 +14,7 @@ use crate::clock::{Stop, SystemClock};
 use crate::config::Settings;
 use crate::delivery::payload::{Identity, State};
 use crate::delivery::spool::{Folders, MOST_BYTES, Spool};
-use crate::delivery::{EventLoop, OpenSpool, Report, Reports, Setup, Timing};
+use crate::delivery::{EventLoop, OpenSpool, PublisherConfig, Timing, Update, UpdateSender};
 use crate::expression::Sighting;
 use crate::help::{Causes, Problem};
 use crate::local_status::{StatusFile, StatusWriter};
@@ -54,7 +54,8 @@ pub fn run(arguments: &Run, models: Option<&Path>) -> anyhow::Result<()> {
     requests.begin(&stop);
     let status = StatusFile::default();
     let (setup, watchdog) = plan(&settings, device_info, &stop, &status);
-    let setup = Setup { identity: Identity { boot: spool.boot().to_owned(), ..setup.identity }, ..setup };
+    let setup =
+        PublisherConfig { identity: Identity { boot: spool.boot().to_owned(), ..setup.identity }, ..setup };
     let on_request = on_request(arguments.config.clone(), models.map(Path::to_owned), requests.clone());
     let (reports, thread) = setup
         .start_on(spool, event_loop, signals::handle(signals, on_request))
@@ -165,10 +166,15 @@ fn open_spool(settings: &Settings) -> anyhow::Result<Spool> {
 
 /// The deliver thread's setup for a configuration, without the boot's name, which is the spool's; and the watchdog over both
 /// threads.
-fn plan(settings: &Settings, device_info: DeviceInfo, stop: &Stop, status: &StatusFile) -> (Setup, Watchdog) {
+fn plan(
+    settings: &Settings,
+    device_info: DeviceInfo,
+    stop: &Stop,
+    status: &StatusFile,
+) -> (PublisherConfig, Watchdog) {
     let window = Duration::from_secs(settings.window_seconds.into());
     let health = Arc::new(Health::new(Arc::new(SystemClock), window).with(device_info));
-    let setup = Setup {
+    let setup = PublisherConfig {
         broker: settings.broker.clone(),
         topics: settings.topics.clone(),
         identity: Identity { device: settings.device.clone(), boot: String::new() },
@@ -209,7 +215,7 @@ fn load_again(file: &Path, models: Option<&Path>) -> anyhow::Result<Prepared> {
 
 /// Sends the watch's results to the deliver thread, and its health to systemd.
 struct Reporter {
-    reports: Reports,
+    reports: UpdateSender,
     state: State,
     watchdog: Watchdog,
     /// Whether the recording's pause was logged; it recurs in each loop of the recording.
@@ -220,7 +226,7 @@ impl Reporter {
     fn enter(&mut self, state: State) {
         if self.state != state {
             self.state = state;
-            self.reports.send(Report::State(state));
+            self.reports.send(Update::State(state));
         }
         notify::send(&self.watchdog.notification(match state {
             State::Starting => "starting",
@@ -259,11 +265,11 @@ impl Observer for Reporter {
     }
 
     fn open_window(&mut self, record: MinuteRecord) {
-        self.reports.send(Report::Open(record.as_aggregate()));
+        self.reports.send(Update::Open(record.as_aggregate()));
     }
 
     fn window(&mut self, record: MinuteRecord) {
         self.watchdog.window();
-        self.reports.send(Report::Record(record.as_aggregate()));
+        self.reports.send(Update::Record(record.as_aggregate()));
     }
 }

@@ -3,7 +3,7 @@
 
 use std::io;
 
-use lectern_delivery::Beside;
+use lectern_delivery::Background;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// What a signal requests.
@@ -60,7 +60,7 @@ pub type OnRequest = Box<dyn FnMut(Request) + Send>;
 
 /// Handles signals concurrently with the delivery.
 #[must_use]
-pub fn handle(mut signals: Signals, mut on_request: OnRequest) -> Beside {
+pub fn handle(mut signals: Signals, mut on_request: OnRequest) -> Background {
     Box::pin(async move {
         loop {
             on_request(signals.next().await);

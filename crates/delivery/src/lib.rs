@@ -26,11 +26,6 @@ pub use publisher::{
     Background, DeliveryThread, EventLoop, OpenSpool, Panicked, PublisherConfig, Summary, Timing, Update,
     UpdateSender, deliver,
 };
-// The names that the program uses.
-pub use mqtt::{BrokerCheckError as ProbeError, check_broker as probe};
-pub use publisher::{
-    Background as Beside, PublisherConfig as Setup, Update as Report, UpdateSender as Reports,
-};
 
 /// Crates whose log lines may contain packets, including a password: they are never logged.
 pub const CRATES_WITH_PACKETS: [&str; 2] = ["rumqttc", "rumqttd"];

@@ -3,7 +3,7 @@
 use super::finding::Finding;
 use crate::cli::Part;
 use crate::config::Settings;
-use crate::delivery::{Answer, probe, test_messages};
+use crate::delivery::{Answer, check_broker, test_messages};
 
 /// Sends a test message on each topic of this device and checks whether it comes back.
 pub(super) fn check(settings: &Settings) -> Finding {
@@ -13,7 +13,7 @@ pub(super) fn check(settings: &Settings) -> Finding {
     let tried = messages.len();
     let mut silent = Vec::new();
     for (topic, message) in messages {
-        match probe(broker, &topic, &message) {
+        match check_broker(broker, &topic, &message) {
             Ok(Answer::Returned) => {}
             Ok(Answer::Acknowledged) => silent.push(topic),
             Err(error) => return Finding::error(Part::Broker, &error),

@@ -17,7 +17,7 @@ use crate::delivery::demo::{Subscriber, start_broker};
 use crate::delivery::payload::{Identity, State};
 use crate::delivery::spool::Spool;
 use crate::delivery::topics::Topics;
-use crate::delivery::{Report, Reports, Setup, Timing, Unmonitored};
+use crate::delivery::{PublisherConfig, Timing, Unmonitored, Update, UpdateSender};
 use crate::expression::Sighting;
 use crate::logging::printable::print_error;
 use crate::rate;
@@ -57,7 +57,7 @@ pub fn run(arguments: &Demo, models: Option<&Path>) -> anyhow::Result<()> {
     let stop = Stop::default();
     let device = "demo".to_owned();
     let spool = Spool::in_memory(arguments.minutes as usize)?;
-    let setup = Setup {
+    let setup = PublisherConfig {
         broker,
         topics: Topics::new(ROOT, "here", "desk", "demo", &device),
         identity: Identity { device, boot: spool.boot().to_owned() },
@@ -69,12 +69,12 @@ pub fn run(arguments: &Demo, models: Option<&Path>) -> anyhow::Result<()> {
         monitor: Arc::new(Unmonitored),
     };
     let (reports, thread) = setup.start(spool)?;
-    reports.send(Report::State(State::Watching));
+    reports.send(Update::State(State::Watching));
     let mut observer = Publishing { reports, stop: &stop, bar: &bar, minutes: arguments.minutes, seen: 0 };
     let watch = Watch { clock: &*clock, stop: &stop, grid, rate_hz: RATE_HZ, evenly: true, first_seq: 0 };
     let outcome = watch.run(&mut source, &mut analyzer, &mut observer);
     bar.finish_and_clear();
-    observer.reports.send(Report::State(State::Stopping));
+    observer.reports.send(Update::State(State::Stopping));
     drop(observer);
     thread.join()?;
     outcome?;
@@ -112,7 +112,7 @@ fn this_minute() -> anyhow::Result<jiff::Timestamp> {
 
 /// Publishes each minute, and ends the lecture after the last.
 struct Publishing<'a> {
-    reports: Reports,
+    reports: UpdateSender,
     stop: &'a Stop,
     bar: &'a ProgressBar,
     minutes: u32,
@@ -125,7 +125,7 @@ impl Observer for Publishing<'_> {
     }
 
     fn window(&mut self, record: MinuteRecord) {
-        self.reports.send(Report::Record(record));
+        self.reports.send(Update::Record(record));
         self.seen += 1;
         if self.seen == self.minutes {
             self.stop.set();
