@@ -62,7 +62,9 @@ def clip(folder, name, seconds, filters):
     path = os.path.join(folder, f"{name}.y4m")
     portrait = os.path.join(ROOT, "tests", "fixtures", "portrait.png")
     command = [tool("ffmpeg"), "-v", "error", "-y", "-loop", "1", "-framerate", "2", "-i", portrait,
-               "-f", "lavfi", "-i", "color=c=0xa0a090:s=640x480:r=2", "-filter_complex", filters, "-t", str(seconds),
+               "-f", "lavfi", "-i", "color=c=0xa0a090:s=640x480:r=2",
+               # Scaling 4:3 to 16:9 would leave pixels that are no squares.
+               "-filter_complex", filters + ",setsar=1", "-t", str(seconds),
                "-pix_fmt", "yuv420p", "-strict", "-1", path]
     subprocess.run(command, check=True)
     return path
