@@ -3,11 +3,8 @@
 //!
 //! The portrait is NASA's of the astronaut Eileen Collins, in the public domain; the expressions are drawn (`assets/README.md`).
 
-use std::f64::consts::TAU;
-use std::ops::Range;
-
-use crate::camera::decode;
 use crate::camera::{CameraError, Capture, Frame, FrameSource};
+use crate::camera::{decode, synthetic};
 
 const PORTRAIT: &[u8] = include_bytes!("../../../assets/portrait.jpg");
 
@@ -16,12 +13,6 @@ const EXPRESSIONS: &[u8] = include_bytes!("../../../assets/expressions.jpg");
 
 /// Where a tile belongs in the portrait, in pixels from the left and from the top.
 const TILE_AT: (usize, usize) = (168, 56);
-
-const WIDTH: usize = 640;
-const HEIGHT: usize = 480;
-
-/// The lecturer is out of the picture for this part of each minute, in seconds.
-const AWAY: Range<f64> = 40.0..50.0;
 
 /// What the lecturer shows: seconds, and the tile. The script repeats itself after two minutes and a half.
 const SCRIPT: [(u8, Tile); 17] = {
@@ -68,7 +59,6 @@ const TILES: usize = Tile::Smile as usize;
 pub(super) struct Lecture {
     /// The portrait with each tile, then as it is.
     portraits: Vec<Frame>,
-    wall: Vec<u8>,
     rate_hz: f64,
     tick: u32,
 }
@@ -87,25 +77,15 @@ impl Lecture {
         };
         let (portrait, tiles) = (picture(PORTRAIT)?, picture(EXPRESSIONS)?);
         let portraits = (0..=TILES).map(|tile| with_tile(&portrait, &tiles, tile)).collect();
-        Ok(Self { portraits, wall: wall(), rate_hz, tick: 0 })
+        Ok(Self { portraits, rate_hz, tick: 0 })
     }
 }
 
 impl FrameSource for Lecture {
     fn next(&mut self) -> Result<Capture, CameraError> {
         let seconds = f64::from(self.tick) / self.rate_hz;
-        let mut frame = Frame::black(WIDTH, HEIGHT);
-        frame.rgb_mut().copy_from_slice(&self.wall);
-        if !AWAY.contains(&seconds.rem_euclid(60.0)) {
-            let portrait = &self.portraits[tile_at(seconds) as usize];
-            // Sines whose periods share no small multiple, so that no two frames are alike for a long time.
-            let scale = 0.75 + 0.2 * (TAU * seconds / 23.0).sin();
-            let person = portrait.scaled(scaled(portrait.width(), scale), scaled(portrait.height(), scale));
-            let free = WIDTH - person.width().min(WIDTH);
-            let left = scaled(free, 0.5 + 0.45 * (TAU * seconds / 17.0).sin());
-            paste(&mut frame, &person, left, HEIGHT.saturating_sub(person.height()));
-        }
-        expose(&mut frame, 1.0 + 0.2 * (TAU * seconds / 31.0).sin(), self.tick);
+        let mut frame = synthetic::scene(&self.portraits[tile_at(seconds) as usize], seconds);
+        expose(&mut frame, synthetic::light(seconds), self.tick);
         self.tick = self.tick.wrapping_add(1);
         Ok(Capture::Frame(frame))
     }
@@ -138,37 +118,6 @@ fn with_tile(portrait: &Frame, tiles: &Frame, tile: usize) -> Frame {
     picture
 }
 
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    clippy::cast_precision_loss,
-    reason = "a part of a picture's side"
-)]
-fn scaled(length: usize, factor: f64) -> usize {
-    (length as f64 * factor).round() as usize
-}
-
-/// A wall that grows darker downwards, as RGB.
-fn wall() -> Vec<u8> {
-    let mut bytes = vec![0; WIDTH * HEIGHT * 3];
-    for (y, row) in bytes.chunks_exact_mut(WIDTH * 3).enumerate() {
-        let shade = u8::try_from(170 - y / 6).unwrap_or_default();
-        for pixel in row.chunks_exact_mut(3) {
-            pixel.copy_from_slice(&[shade, shade, shade - 20]);
-        }
-    }
-    bytes
-}
-
-/// Copies `picture` into `frame` with its top left corner at (`left`, `top`); what does not fit is cut off.
-fn paste(frame: &mut Frame, picture: &Frame, left: usize, top: usize) {
-    let bytes = picture.width().min(WIDTH - left) * 3;
-    for y in 0..picture.height().min(HEIGHT - top) {
-        let at = ((top + y) * WIDTH + left) * 3;
-        frame.rgb_mut()[at..at + bytes].copy_from_slice(&picture.row(y)[..bytes]);
-    }
-}
-
 /// Multiplies by `light` and adds up to 8 levels of noise to each row, drawn from the tick (a linear congruential generator).
 /// Through tables, because this crate is compiled without optimisation in the profile `dev`.
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped to 0 to 255")]
@@ -182,7 +131,8 @@ fn expose(frame: &mut Frame, light: f64, tick: u32) {
     };
     let tables: [_; 16] = std::array::from_fn(|noise| table(i32::try_from(noise).unwrap_or_default() - 8));
     let mut random = tick.wrapping_mul(2_654_435_761).wrapping_add(1);
-    for row in frame.rgb_mut().chunks_exact_mut(WIDTH * 3) {
+    let bytes = frame.width() * 3;
+    for row in frame.rgb_mut().chunks_exact_mut(bytes) {
         random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
         let table = &tables[(random >> 28) as usize];
         for value in row {

@@ -1,4 +1,4 @@
-//! The synthetic lecture of `bench`: a real portrait moves before a wall, nearer and farther, in changing light and under
+//! The synthetic lecture of `bench`, whose scene is the demo's too: a real portrait moves before a wall, nearer and farther, in changing light and under
 //! sensor noise, and is out of the picture for ten seconds of each minute.
 //!
 //! The portrait is NASA's of the astronaut Eileen Collins, in the public domain (`assets/README.md`).
@@ -41,22 +41,33 @@ impl SyntheticLecture {
 impl FrameSource for SyntheticLecture {
     fn next(&mut self) -> Result<Capture, CameraError> {
         let seconds = f64::from(self.tick) / self.rate_hz;
-        let mut frame = wall();
-        if !AWAY.contains(&seconds.rem_euclid(60.0)) {
-            // Sines whose periods share no small multiple, so that no two frames are alike for a long time.
-            let scale = 0.75 + 0.2 * (TAU * seconds / 23.0).sin();
-            let person = self
-                .portrait
-                .scaled(scaled(self.portrait.width(), scale), scaled(self.portrait.height(), scale));
-            let free = WIDTH - person.width().min(WIDTH);
-            let left = scaled(free, 0.5 + 0.45 * (TAU * seconds / 17.0).sin());
-            paste(&mut frame, &person, left, HEIGHT.saturating_sub(person.height()));
-        }
-        let light = 1.0 + 0.2 * (TAU * seconds / 31.0).sin();
-        expose(&mut frame, light, self.tick);
+        let mut frame = scene(&self.portrait, seconds);
+        expose(&mut frame, light(seconds), self.tick);
         self.tick = self.tick.wrapping_add(1);
         Ok(Capture::Frame(frame))
     }
+}
+
+/// The wall and, unless the lecturer is away, this portrait at its place `seconds` after the start, in even light and without noise:
+/// 640 x 480 pixels.
+#[must_use]
+pub fn scene(portrait: &Frame, seconds: f64) -> Frame {
+    let mut frame = wall();
+    if !AWAY.contains(&seconds.rem_euclid(60.0)) {
+        // Sines whose periods share no small multiple, so that no two frames are alike for a long time.
+        let scale = 0.75 + 0.2 * (TAU * seconds / 23.0).sin();
+        let person = portrait.scaled(scaled(portrait.width(), scale), scaled(portrait.height(), scale));
+        let free = WIDTH - person.width().min(WIDTH);
+        let left = scaled(free, 0.5 + 0.45 * (TAU * seconds / 17.0).sin());
+        paste(&mut frame, &person, left, HEIGHT.saturating_sub(person.height()));
+    }
+    frame
+}
+
+/// The light `seconds` after the start, as a factor of the scene's brightness.
+#[must_use]
+pub fn light(seconds: f64) -> f64 {
+    1.0 + 0.2 * (TAU * seconds / 31.0).sin()
 }
 
 #[expect(
