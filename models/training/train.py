@@ -232,17 +232,23 @@ class Trainer:
         if shares["mean"] > self.best:
             self.best, self.stale = shares["mean"], 0
             torch.save(answers, folder / "best.pt")
-        state = {name: getattr(self, name) for name in ("epoch", "best", "stale")}
-        for name in ("network", "average", "optimizer"):
-            state[name] = getattr(self, name).state_dict()
-        torch.save(state, folder / "last.new")
-        (folder / "last.new").replace(folder / "last.pt")
+        self.save_state()
 
-    def resume(self) -> None:
+    def state(self) -> dict[str, object]:
+        """What a later process needs to go on."""
+        state = {name: getattr(self, name) for name in ("epoch", "best", "stale")}
+        return state | {name: getattr(self, name).state_dict() for name in ("network", "average", "optimizer")}
+
+    def save_state(self) -> None:
+        torch.save(self.state(), self.options.out / "last.new")
+        (self.options.out / "last.new").replace(self.options.out / "last.pt")
+
+    def resume(self) -> dict[str, object]:
         state = torch.load(self.options.out / "last.pt")
         self.epoch, self.best, self.stale = state["epoch"], state["best"], state["stale"]
         for name in ("network", "average", "optimizer"):
             getattr(self, name).load_state_dict(state[name])
+        return state
 
     def note(self, row: dict[str, float]) -> None:
         """Add a row to the log and print it."""

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -166,6 +167,9 @@ class PaperTrainer(Trainer):
             self.optimizer, "max", factor=0.1, patience=options.plateau
         )
         self.epoch, self.best, self.stale = 0, 0.0, 0
+        self.losses: list[float] = []
+        """Of the steps done in this epoch."""
+        self.random: Tensor | None = None
 
     def batches(self) -> Iterator[Tensor]:
         """Every face once, shuffled; this worker's part of each whole batch."""
@@ -175,9 +179,12 @@ class PaperTrainer(Trainer):
     def train_epoch(self) -> float:
         self.network.train()
         torch.manual_seed(self.options.seed * 10_000 + self.epoch)
-        losses = []
         steps = len(self.images) // self.options.batch
-        for step, rows in enumerate(self.batches()):
+        batches = list(self.batches())
+        if self.random is not None:
+            torch.set_rng_state(self.random)
+        saved = time.monotonic()
+        for step, rows in enumerate(batches[len(self.losses) :], len(self.losses)):
             if self.options.cosine:
                 progress = (self.epoch * steps + step) / (self.options.epochs * steps)
                 for group in self.optimizer.param_groups:
@@ -193,9 +200,15 @@ class PaperTrainer(Trainer):
             loss.backward()
             parallel.average_gradients(self.network)
             self.optimizer.step()
-            losses.append(loss.item())
+            self.losses.append(loss.item())
+            if self.rank == 0 and time.monotonic() - saved >= self.options.save_every * 60:
+                self.save_state()
+                print(f"epoch {self.epoch + 1}: step {step + 1} of {steps}, loss {np.mean(self.losses):.3f}", flush=True)
+                saved = time.monotonic()
         self.epoch += 1
-        return float(np.mean(losses))
+        loss = float(np.mean(self.losses))
+        self.losses, self.random = [], None
+        return loss
 
     def judge(self) -> dict[str, float]:
         with torch.autocast("cpu", torch.bfloat16):
@@ -208,9 +221,17 @@ class PaperTrainer(Trainer):
             self.plateau.step(shares["13 classes"])
         torch.save(self.plateau.state_dict(), self.options.out / "plateau.pt")
 
-    def resume(self) -> None:
-        super().resume()
-        self.plateau.load_state_dict(torch.load(self.options.out / "plateau.pt"))
+    def state(self) -> dict[str, object]:
+        """As Trainer's, with the step: an epoch may take longer than a machine is free."""
+        return super().state() | {"losses": self.losses, "random": torch.get_rng_state() if self.losses else None}
+
+    def resume(self) -> dict[str, object]:
+        state = super().resume()
+        self.losses, self.random = state["losses"], state["random"]
+        # Within the first epoch there is none yet.
+        if (self.options.out / "plateau.pt").exists():
+            self.plateau.load_state_dict(torch.load(self.options.out / "plateau.pt"))
+        return state
 
 
 def train(options: argparse.Namespace) -> None:
@@ -334,6 +355,7 @@ def add_train_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--rate", type=float, default=1e-3)
     parser.add_argument("--l2", type=float, default=1e-5)
     parser.add_argument("--workers", type=int, default=1, help="processes of one thread each")
+    parser.add_argument("--save-every", type=float, default=10, metavar="MINUTES", help="how often last.pt is written within an epoch")
     parser.add_argument("--seed", type=int, default=13)
     parser.add_argument("--resume", action="store_true", help="go on from last.pt in --out")
 

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
 from unittest import mock
 
 import numpy as np
@@ -12,6 +17,7 @@ import testing
 from model import Cbam
 from paper.backbones import BACKBONES, InceptionResidual, convolutions, inception_resnet_v2, load_imagenet
 from paper.runs import Design, PaperNet, TwoStage
+from test_train import write_faces
 
 KERAS_PARAMETERS = {"inceptionresnetv2": 54_336_736, "xception": 20_861_480}
 """Of the networks of Keras without their top, with the running means and variances."""
@@ -128,6 +134,35 @@ def test_imagenet_weights_fit_efficientnet_lite0_and_nothing_else() -> None:
     except SystemExit:
         return
     raise AssertionError("InceptionResNetV2 has no ImageNet weights here")
+
+
+def test_a_run_that_is_killed_within_an_epoch_goes_on_from_there() -> None:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        write_faces(folder / "faces.npz")
+
+        def start(out: str, *more: str) -> subprocess.Popen[str]:
+            command = [sys.executable, "-m", "paper.runs", "train", "--cache", folder / "faces.npz", "--out", folder / out]
+            options = ["--backbone", "efficientnet_lite0", "--side", 48, "--epochs", 1, "--batch", 8, "--cosine", "--save-every", 0]
+            environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1]), "OMP_NUM_THREADS": "1"}
+            arguments = [str(each) for each in (*command, *options, *more)]
+            return subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True, env=environment)
+
+        def rows(out: str) -> list[list[str]]:
+            lines = (folder / out / "log.csv").read_text().splitlines()
+            return [line.split(",")[:1] + line.split(",")[2:] for line in lines]
+
+        whole, killed = start("whole"), start("killed")
+        for line in killed.stdout:
+            if line.startswith("epoch 1: step 3 of 12"):
+                break
+        killed.kill()
+        assert whole.wait() == 0 and len(rows("whole")) == 2
+        assert not (folder / "killed/log.csv").exists(), "it was killed too late"
+        resumed = start("killed", "--resume")
+        steps = [line for line in resumed.stdout if line.startswith("epoch ")]
+        assert resumed.wait() == 0 and steps[0].startswith("epoch 1: step") and not steps[0].startswith("epoch 1: step 1 ")
+        assert rows("killed") == rows("whole")
 
 
 if __name__ == "__main__":
