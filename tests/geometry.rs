@@ -1,5 +1,5 @@
 //! Pictures are analysed as a player shows them: pixel aspect ratio, orientation, the selected video stream, and files in
-//! natural order.
+//! natural order. What the table of faces says of each.
 #![allow(
     clippy::disallowed_macros,
     clippy::disallowed_methods,
@@ -209,4 +209,57 @@ fn folders_are_in_natural_order() {
     let labels: Vec<PathBuf> = ["--label", "a", "--label", "b"].map(PathBuf::from).into();
     let output = lectern().arg("analyze").args(&labels).arg(&videos).output().unwrap();
     assert_eq!(minutes(&output).iter().map(|it| it["device"].clone()).collect::<Vec<_>>(), ["a", "b"]);
+}
+
+/// Of two people one leaves for three seconds: both keep their track numbers.
+#[test]
+fn track_number_survives_a_short_absence() {
+    let folder = tempfile::tempdir().unwrap();
+    let video = folder.path().join("two.mkv");
+    let two = "split[a][b];[a][b]hstack,drawbox=x=iw/2:w=iw/2:h=ih:color=gray:t=fill:enable='between(t,3,6)',format=yuv420p";
+    let portrait = ["-loop", "1", "-framerate", "4", "-i", "tests/fixtures/portrait.png", "-t", "10"];
+    ffmpeg(&[&portrait[..], &["-vf", two, "-c:v", "ffv1"]].concat(), &video);
+    let table = folder.path().join("faces.csv");
+    let output = lectern()
+        .args(["analyze", "--faces", "all", "--faces-csv"])
+        .arg(&table)
+        .arg(&video)
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", stderr(&output));
+    let middle = 400.0;
+    let mut frames = [0, 0];
+    for ((x, track), seconds) in
+        column(&table, "x").iter().zip(column(&table, "track")).zip(column(&table, "seconds"))
+    {
+        let is_right = x.parse::<f64>().unwrap() > middle;
+        let first = if is_right { "2" } else { "1" };
+        // Which of the two is found first does not matter; that it stays does.
+        assert!(["1", "2"].contains(&track.as_str()), "{seconds}: {track}");
+        frames[usize::from(is_right)] += usize::from(track == first);
+    }
+    assert!([[20, 13], [0, 0]].contains(&frames), "{frames:?}");
+}
+
+#[test]
+fn table_of_faces_has_the_share_outside_and_the_blur() {
+    let folder = tempfile::tempdir().unwrap();
+    let portrait = ["-i", "tests/fixtures/portrait.png", "-frames:v", "1", "-vf"];
+    let mean = |name: &str, filter: &str, column_name: &str| {
+        let picture = folder.path().join(name);
+        ffmpeg(&[&portrait[..], &[filter]].concat(), &picture);
+        let table = folder.path().join("faces.csv");
+        let output = lectern().args(["analyze", "--faces-csv"]).arg(&table).arg(&picture).output().unwrap();
+        assert!(output.status.success(), "{}", stderr(&output));
+        column(&table, column_name)[0].parse::<f64>().unwrap()
+    };
+    assert!(mean("whole.png", "null", "outside") < 0.01);
+    let (left, width) = (mean("whole.png", "null", "x"), mean("whole.png", "null", "width"));
+    let cut = format!("crop=iw-{at}:ih:{at}:0", at = left + 0.2 * width);
+    let outside = mean("cut.png", &cut, "outside");
+    // The detector guesses how wide a face is that it sees in part.
+    assert!((0.1..0.7).contains(&outside), "{outside}");
+    let sharp = mean("whole.png", "null", "blur");
+    let blurred = mean("blurred.png", "gblur=sigma=6", "blur");
+    assert!(blurred > sharp + 0.1, "{sharp} {blurred}");
 }

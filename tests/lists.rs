@@ -257,7 +257,12 @@ fn recording_without_faces_prints_a_hint() {
             && hint.contains("12 of 12 frames show no face (none was seen in pictures of 400 x 400"),
         "{hint}"
     );
-    assert!(hint.contains("--min-face") && hint.contains("--region") && hint.lines().count() == 1, "{hint}");
+    // What was tried, and what it gave.
+    assert!(hint.contains("--rotate 90 in 0") && hint.contains("--min-face 12 in 0"), "{hint}");
+    assert!(
+        hint.ends_with("with no --region in 4; try no --region\n") && hint.lines().count() == 1,
+        "{hint}"
+    );
     let output = lectern().arg("analyze").arg(&video).output().unwrap();
     assert_eq!(stderr(&output), "");
 }

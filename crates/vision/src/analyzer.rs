@@ -4,17 +4,17 @@ use std::path::Path;
 
 use zeroize::{Zeroize, Zeroizing};
 
+use super::alternatives::{Alternative, Alternatives};
 use super::analysis::{Analysis, Baseline};
 use super::baseline::NeutralBaselines;
+use super::blur::blur;
 use super::classifier::{Classifier, Probabilities, most_likely};
 use super::error::VisionError;
 use super::geometry::{BBox, Face, Point, View, to_f32};
 use super::models::ModelStore;
 use super::mtcnn::Detector;
-use super::tracker::{Pace, Tracker};
-use super::upright::Upright;
+use super::tracker::{Follow, Pace, Tracker};
 use crate::camera::Frame;
-use lectern_record::analysis::Rotation;
 use lectern_record::expression::Sighting;
 use lectern_record::rate;
 
@@ -37,10 +37,17 @@ pub enum Stage {
 /// The result for one face of the last frame.
 #[derive(Debug, Clone, Copy)]
 pub struct FaceResult {
+    /// The same for the same followed face since the last [`Analyzer::forget`], from 1; also where it was lost for some seconds.
+    pub track: u32,
     /// Where it is, in pixels of the whole picture.
     pub bbox: BBox,
+    /// The share of the detector's box that lay beyond the picture, and is cut off.
+    pub outside: f32,
     /// Probability that it is a face.
     pub score: f32,
+    /// Of the crop that the classifier sees, from 0 (sharp) to 1; none where it is not measured, and for a face below
+    /// [`MIN_CLASSIFIABLE_PX`].
+    pub blur: Option<f32>,
     /// Of the 13 kinds; none for a face below [`MIN_CLASSIFIABLE_PX`].
     pub probabilities: Option<Probabilities>,
     /// As it is counted.
@@ -53,7 +60,7 @@ pub struct Analyzer {
     detector: Detector,
     tracker: Tracker,
     /// In recordings.
-    upright: Option<Upright>,
+    alternatives: Option<Alternatives>,
     classifier: Classifier,
     baselines: NeutralBaselines,
     /// Seconds from one frame to the next.
@@ -78,7 +85,7 @@ impl Analyzer {
             analysis,
             detector: Detector::new(store)?,
             tracker: Tracker::new(rate::DEFAULT_HZ),
-            upright: None,
+            alternatives: None,
             classifier: match classifier {
                 Some(file) => Classifier::from_file(file, store)?,
                 None => Classifier::new(store)?,
@@ -92,20 +99,21 @@ impl Analyzer {
     }
 
     /// Configures it for recordings, which have no time limit: each picture without a certain tracked face is searched completely,
-    /// and some pictures without a face are tried in the three rotations.
+    /// some pictures without a face are looked at differently, and blur is measured.
     ///
     /// # Errors
     /// As [`Analyzer::new`].
     pub fn for_recordings(mut self, store: &ModelStore) -> Result<Self, VisionError> {
         self.tracker.set_pace(Pace::Recorded);
-        self.upright = Some(Upright::new(store)?);
+        self.alternatives = Some(Alternatives::to(&self.analysis, store)?);
         Ok(self)
     }
 
-    /// Where pictures of a recording show no face: the rotation, clockwise, in which several of them do.
+    /// Where pictures of a recording show no face: how many of them were looked at differently, and in how many each alternative
+    /// showed one.
     #[must_use]
-    pub fn turned(&self) -> Option<Rotation> {
-        self.upright.as_ref()?.turned(2)
+    pub fn alternatives(&self) -> (u32, &[(Alternative, u32)]) {
+        self.alternatives.as_ref().map_or((0, &[]), Alternatives::results)
     }
 
     /// Sets the frame rate, from which the analyzer computes times; [`rate::DEFAULT_HZ`] by default.
@@ -133,9 +141,10 @@ impl Analyzer {
     ) -> Result<&[Sighting], VisionError> {
         let view = View::new(frame, self.analysis.region);
         let Analysis { min_face_px, faces, baseline, .. } = self.analysis;
-        let faces = self.tracker.find(&mut self.detector, &view, min_face_px, faces)?;
-        if let Some(upright) = self.upright.as_mut().filter(|_| faces.is_empty()) {
-            upright.see(frame)?;
+        self.tracker.find(&mut self.detector, &view, min_face_px, faces)?;
+        let (faces, follows) = (self.tracker.faces(), self.tracker.follows());
+        if let Some(alternatives) = self.alternatives.as_mut().filter(|_| faces.is_empty()) {
+            alternatives.see(frame)?;
         }
         ended(Stage::Find);
         self.sightings.clear();
@@ -145,12 +154,16 @@ impl Analyzer {
             self.baselines.assign(faces.iter().map(|face| face.bbox));
         }
         let (left, top) = view.origin();
-        for (number, face) in faces.iter().enumerate() {
+        for (number, (face, &Follow { track, outside })) in faces.iter().zip(follows).enumerate() {
             let bbox = face.bbox.moved(Point { x: left, y: top });
             let (probabilities, sighting) = (None, Sighting::Uncertain);
-            let mut seen = FaceResult { bbox, score: face.score, probabilities, sighting };
+            let mut seen =
+                FaceResult { track, bbox, outside, score: face.score, blur: None, probabilities, sighting };
             if face.bbox.longer_side() >= to_f32(MIN_CLASSIFIABLE_PX as usize) {
                 self.classifier.align(&view, face, &mut self.crop);
+                if self.alternatives.is_some() {
+                    seen.blur = Some(blur(&self.crop, self.classifier.size()));
+                }
                 ended(Stage::Align);
                 let mut logits = self.classifier.logits(&self.crop)?;
                 let neutral = match baseline {
@@ -208,7 +221,7 @@ impl Analyzer {
     pub fn forget(&mut self) {
         self.tracker.forget();
         self.baselines.forget();
-        self.upright.iter_mut().for_each(Upright::forget);
+        self.alternatives.iter_mut().for_each(Alternatives::forget);
     }
 }
 

@@ -82,6 +82,12 @@ impl Classifier {
         Ok(classifier)
     }
 
+    /// The side of the network's input, in pixels.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        self.size
+    }
+
     /// Cuts a face out of a view by its landmarks into `crop`: luma from 0 to 255, of the network's size.
     ///
     /// The crop is the similarity (shift, scale, rotation) that brings the five landmarks nearest to where

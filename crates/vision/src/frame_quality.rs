@@ -2,6 +2,7 @@
 //!
 //! A [`FrameQuality`] is a handful of numbers, from which no picture can be reconstructed.
 
+use super::alternatives::{Alternative, Alternatives};
 use super::analysis::Analysis;
 use super::error::VisionError;
 use super::geometry::{Affine, BBox, Face, View, to_f32};
@@ -9,7 +10,6 @@ use super::models::ModelStore;
 use super::mtcnn::Detector;
 use super::parameters::CERTAIN;
 use super::tracker::Tracker;
-use super::upright::Upright;
 use crate::camera::Frame;
 use lectern_record::analysis::Rotation;
 
@@ -62,7 +62,7 @@ pub struct QualityMeter {
     detector: Detector,
     /// Finds faces that the daemon would not count.
     wider: Detector,
-    upright: Upright,
+    upright: Alternatives,
     analysis: Analysis,
 }
 
@@ -76,7 +76,7 @@ impl QualityMeter {
             tracker: Tracker::new(rate_hz),
             detector: Detector::new(store)?,
             wider: Detector::new(store)?,
-            upright: Upright::new(store)?,
+            upright: Alternatives::turned(store)?,
             analysis: *analysis,
         })
     }
@@ -111,7 +111,10 @@ impl QualityMeter {
             faces: seen.len().max(usize::from(face.is_some())),
             face: face.map(|bbox| FaceQuality { bbox, sharpness: sharpness(&crop) }),
             is_counted: counted.is_some(),
-            turned: self.upright.turned(1),
+            turned: match self.upright.best() {
+                Some(Alternative::Turned(rotation)) => Some(rotation),
+                _ => None,
+            },
         })
     }
 

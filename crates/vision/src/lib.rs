@@ -6,13 +6,16 @@
 //!
 //! Each module uses only those before it: [`camera`] makes frames; `error`, `analysis` and [`geometry`] are shared; [`models`]
 //! checks the files; `dequantize`, `ops` and `network` run them; [`mtcnn`] and [`classifier`] interpret the networks' output;
-//! [`baseline`] adapts it to a person; `parameters`, `motion`, `schedule` and `tracker` search and follow; and on top,
+//! [`baseline`] adapts it to a person; `parameters`, `motion`, `schedule` and `tracker` search and follow,
+//! `alternatives` looks differently; and on top,
 //! `analyzer` serves the counting, and [`frame_quality`] the installation of a camera.
 #![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::disallowed_methods, reason = "a test may"))]
 
+mod alternatives;
 mod analyzer;
 pub mod baseline;
+mod blur;
 pub mod camera;
 pub mod classifier;
 mod dequantize;
@@ -27,10 +30,10 @@ mod ops;
 mod parameters;
 mod schedule;
 mod tracker;
-mod upright;
 
 use lectern_record::analysis;
 
+pub use alternatives::Alternative;
 pub use analysis::{Analysis, Baseline, DEFAULT_MIN_FACE_PX, Faces, Region, Rotation};
 pub use analyzer::{Analyzer, FaceResult, MIN_CLASSIFIABLE_PX, Stage};
 pub use error::VisionError;

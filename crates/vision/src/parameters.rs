@@ -19,7 +19,7 @@ pub(super) const MAX_CELLS: usize = 512;
 pub(super) const GROWTH: f32 = 1.1;
 
 /// After so much work nothing more is begun in a frame of a live camera.
-pub(super) const FRAME_WORK: f32 = 330.0;
+pub(super) const FRAME_WORK: f32 = 320.0;
 
 /// Areas that keep changing are searched again in this time, with so much work a second or more.
 pub(super) const STEADY_WORK: f32 = 20.0;
@@ -84,7 +84,7 @@ pub(super) const REVISIT_WORK: f32 = 8.0;
 /// Time after which a recording is searched as a whole again although a certain face is followed.
 pub(super) const SEARCH_RECORDED: f64 = 2.0;
 
-/// How many pictures without a face are tried turned, each twice as late as the one before; and the longer side over the
-/// smallest face to search for in them.
-pub(super) const TURNED_TRIES: u32 = 8;
+/// How many pictures without a face are looked at differently, each twice as late as the one before; and the longer side over the
+/// smallest face to search for in turned ones.
+pub(super) const ALTERNATIVE_TRIES: u32 = 8;
 pub(super) const TURNED_FACES: usize = 24;

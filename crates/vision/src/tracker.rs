@@ -21,9 +21,19 @@ use super::parameters::{
 };
 use super::schedule::Schedule;
 
+/// What following adds to a face.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Follow {
+    /// The track's number, from 1.
+    pub(super) track: u32,
+    /// The share of the box that lay beyond the picture.
+    pub(super) outside: f32,
+}
+
 /// A face that is followed, or was until it was lost.
 struct Track {
     face: Face,
+    follow: Follow,
     /// Frames since a search has found it, and its area when it was first followed after that: the boxes of both differ a little.
     age: u32,
     area: Option<f32>,
@@ -54,8 +64,11 @@ pub(super) struct Tracker {
     /// P-Net's proposals near a track.
     near: Vec<Candidate>,
     tracks: Vec<Track>,
-    /// The faces of the last frame.
+    /// The number of the newest track.
+    newest: u32,
+    /// The faces of the last frame, and what following adds to each.
     faces: Vec<Face>,
+    follows: Vec<Follow>,
     /// Frames since a recording was searched as a whole; none before the first frame.
     age: Option<u32>,
     searches: u64,
@@ -72,7 +85,9 @@ impl Tracker {
             waiting: Vec::with_capacity(MAX_WAITING + MAX_CELLS),
             near: Vec::with_capacity(MAX_CELLS),
             tracks: Vec::with_capacity(MAX_FACES),
+            newest: 0,
             faces: Vec::with_capacity(MAX_FACES),
+            follows: Vec::with_capacity(MAX_FACES),
             age: None,
             searches: 0,
         }
@@ -93,13 +108,20 @@ impl Tracker {
         self.motion = Motion::default();
         self.waiting.clear();
         self.tracks.clear();
+        self.newest = 0;
         self.faces.clear();
+        self.follows.clear();
         self.age = None;
     }
 
     /// The faces of the last frame.
     pub(super) fn faces(&self) -> &[Face] {
         &self.faces
+    }
+
+    /// What following adds to each of them.
+    pub(super) fn follows(&self) -> &[Follow] {
+        &self.follows
     }
 
     /// In how many frames the picture or a part of it was searched so far.
@@ -128,9 +150,11 @@ impl Tracker {
         frame.verify()?;
         frame.search()?;
         detector.end();
+        let live = || self.tracks.iter().filter(|track| track.lost.is_none());
         self.faces.clear();
-        self.faces
-            .extend(self.tracks.iter().filter(|track| track.lost.is_none()).map(|track| track.face.clone()));
+        self.faces.extend(live().map(|track| track.face.clone()));
+        self.follows.clear();
+        self.follows.extend(live().map(|track| track.follow));
         Ok(&self.faces)
     }
 
@@ -173,7 +197,7 @@ impl FrameSearch<'_> {
             };
             match found {
                 Some(face) => {
-                    track.face = within(self.view, face);
+                    (track.face, track.follow.outside) = within(self.view, face);
                     track.area.get_or_insert(track.face.bbox.area());
                     track.step = step(&before, &track.face.bbox);
                 }
@@ -326,7 +350,7 @@ impl FrameSearch<'_> {
 
     /// Accepts a face that a search has found: it replaces the followed one of the same person, or begins a track.
     fn accept(&mut self, face: Face) {
-        let face = within(self.view, face);
+        let (face, outside) = within(self.view, face);
         let area = face.bbox.area();
         let tracks = &mut self.tracker.tracks;
         let same =
@@ -339,7 +363,8 @@ impl FrameSearch<'_> {
                 false => face.score >= CERTAIN && track.face.score < CERTAIN,
             };
             if replaces {
-                *track = Track { face, age: 0, area: None, lost: None, step: track.step };
+                let follow = Follow { outside, ..track.follow };
+                *track = Track { face, follow, age: 0, area: None, lost: None, step: track.step };
             }
             return;
         }
@@ -349,6 +374,12 @@ impl FrameSearch<'_> {
         // Of one that was followed until the frame before it is the same person's.
         let since_then = tracks.iter().filter(|track| track.lost == Some(0));
         let step = since_then.filter_map(|track| step(&track.face.bbox, &face.bbox)).next();
+        let all = self.which == Faces::All;
+        let lost = tracks.iter().filter(|track| {
+            let is_as_large = all || track.face.bbox.area() <= LARGER * area;
+            track.lost.is_some() && is_as_large && is_near(&track.face.bbox, &face.bbox)
+        });
+        let found_again = lost.min_by_key(|track| track.lost).map(|track| track.follow.track);
         match self.which {
             Faces::All if tracks.iter().filter(|track| track.lost.is_none()).count() >= MAX_FACES => return,
             Faces::All => {
@@ -362,7 +393,12 @@ impl FrameSearch<'_> {
                 tracks.retain(|track| track.lost.is_some() && track.face.bbox.area() > LARGER * area);
             }
         }
-        tracks.push(Track { face, age: 0, area: None, lost: None, step });
+        let track = found_again.unwrap_or_else(|| {
+            self.tracker.newest += 1;
+            self.tracker.newest
+        });
+        let follow = Follow { track, outside };
+        tracks.push(Track { face, follow, age: 0, area: None, lost: None, step });
     }
 
     /// Where one face covers another, both old boxes may have settled on the same one.
@@ -383,12 +419,14 @@ fn is_near(lost: &BBox, face: &BBox) -> bool {
     step(lost, face).is_some()
 }
 
-/// The face with its box clipped to the picture.
-fn within(view: &View<'_>, mut face: Face) -> Face {
+/// The face with its box clipped to the picture, and the share of it that lay beyond.
+fn within(view: &View<'_>, mut face: Face) -> (Face, f32) {
+    let area = face.bbox.area();
     let BBox { x1, y1, x2, y2 } = face.bbox;
     let (width, height) = (to_f32(view.width), to_f32(view.height));
     face.bbox = BBox { x1: x1.max(0.0), y1: y1.max(0.0), x2: x2.min(width), y2: y2.min(height) };
-    face
+    let outside = 1.0 - face.bbox.area() / area.max(f32::MIN_POSITIVE);
+    (face, outside.max(0.0))
 }
 
 /// How far a face has moved from one frame to the next; none where it must be another one's.

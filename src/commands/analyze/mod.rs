@@ -257,8 +257,8 @@ impl Job<'_> {
         std::mem::replace(result, Ok(()))?;
         let cut_short = stop.is_set();
         if !cut_short {
-            let turned = analyzer.turned().map(|turned| arguments.rotate.then(turned));
-            recorder.end(&arguments.analysis(), turned);
+            let other_streams = source.other_streams().is_some();
+            recorder.end(arguments, analyzer.alternatives(), other_streams);
         }
         let failure = match outcome {
             Err(error) => Some(Explained(&error).to_string()),

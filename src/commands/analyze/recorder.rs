@@ -6,11 +6,11 @@ use std::time::Duration;
 use super::progress::{Bar, Progress};
 use super::results::Results;
 use super::tables::TableRows;
+use crate::cli::Analyze;
 use crate::clock::Stop;
 use crate::delivery::payload::{self, Identity};
 use crate::expression::Sighting;
-use crate::vision::Rotation;
-use crate::vision::{Analysis, FaceResult};
+use crate::vision::{Alternative, FaceResult};
 use crate::watch::{At, Observer};
 use crate::window::{Counts, MinuteRecord};
 
@@ -72,13 +72,18 @@ impl Recorder<'_> {
 
     /// Prints the final messages.
     ///
-    /// `turned` is the rotation in which pictures without a face showed some.
-    pub(super) fn end(&self, analysis: &Analysis, turned: Option<Rotation>) {
+    /// `alternatives`: how many pictures without a face were looked at differently, and in how many each alternative showed one.
+    pub(super) fn end(
+        &self,
+        arguments: &Analyze,
+        alternatives: (u32, &[(Alternative, u32)]),
+        other_streams: bool,
+    ) {
         if let Some(more) = self.summary.gaps.checked_sub(MAX_PRINTED_GAPS).filter(|more| *more > 0) {
             self.progress
                 .print_error(format_args!("{}: {more} more stretches without a picture", self.source));
         }
-        if let Some(hint) = self.summary.hint(analysis, turned) {
+        if let Some(hint) = self.summary.hint(arguments, alternatives, other_streams) {
             self.progress.print_error(format_args!("{}: {hint}", self.source));
         }
     }
@@ -90,17 +95,17 @@ impl Summary {
         self.total.frames == 0
     }
 
-    /// The hint for a recording in which nearly no face was found.
-    fn hint(&self, analysis: &Analysis, turned: Option<Rotation>) -> Option<String> {
+    /// The hint for a recording in which nearly no face was found: what else was tried on some of its pictures, and what it gave.
+    fn hint(
+        &self,
+        arguments: &Analyze,
+        (tried, alternatives): (u32, &[(Alternative, u32)]),
+        other_streams: bool,
+    ) -> Option<String> {
         let Counts { frames, no_face, .. } = self.total;
         // Too few pictures for a lecture.
         if frames < MIN_FRAMES_FOR_HINT || u64::from(no_face) * 10 < u64::from(frames) * 9 {
             return None;
-        }
-        if let Some(turned) = turned {
-            return Some(format!(
-                "{no_face} of {frames} frames show no face, and some of them do once they are turned; try --rotate {turned}"
-            ));
         }
         let (width, height) = self.size;
         let seen = self.faces.map_or_else(
@@ -111,10 +116,27 @@ impl Summary {
                 )
             },
         );
+        let option = |alternative: &Alternative| match alternative {
+            Alternative::Turned(turned) => format!("--rotate {}", arguments.rotate.then(*turned)),
+            Alternative::Smaller(smallest) => format!("--min-face {smallest}"),
+            Alternative::Whole => "no --region".to_owned(),
+        };
+        let given: Vec<String> =
+            alternatives.iter().map(|(it, faces)| format!("{} in {faces}", option(it))).collect();
+        // Of several that are equal the first, which changes least, and one picture may be chance.
+        let best = alternatives.iter().rev().max_by_key(|(_, faces)| *faces).filter(|(_, faces)| *faces > 1);
+        let mut advice = match best {
+            Some((best, _)) => format!("try {}", option(best)),
+            None => "see whether the lecturer is in the picture, uncovered and facing the camera".to_owned(),
+        };
+        if other_streams {
+            advice.push_str("; the recording has other video streams, which --video-stream chooses");
+        }
         Some(format!(
-            "{no_face} of {frames} frames show no face ({seen}; faces from {} pixels on are looked for); try a smaller \
-             --min-face, and see whether --region holds the lecturer",
-            analysis.min_face_px
+            "{no_face} of {frames} frames show no face ({seen}; faces from {} pixels on are looked for). {tried} of them were \
+             tried otherwise, and show a face with {}; {advice}",
+            arguments.analysis().min_face_px,
+            given.join(", with "),
         ))
     }
 }

@@ -19,8 +19,20 @@ const ENDS: [&str; 2] = ["partial", "settings"];
 
 const FRAME: [&str; 3] = ["seconds", "picture_seconds", "expression"];
 
-const FACE: [&str; 9] =
-    ["seconds", "picture_seconds", "face", "x", "y", "width", "height", "score", "expression"];
+const FACE: [&str; 12] = [
+    "seconds",
+    "picture_seconds",
+    "face",
+    "track",
+    "x",
+    "y",
+    "width",
+    "height",
+    "outside",
+    "score",
+    "blur",
+    "expression",
+];
 
 /// Which table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -139,12 +151,15 @@ impl TableRows {
 
     pub(super) fn faces(&mut self, at: At, faces: &[FaceResult]) -> io::Result<()> {
         let Self { faces: Some(table), names, carried, .. } = self else { return Ok(()) };
-        for (number, FaceResult { bbox, score, probabilities, sighting }) in faces.iter().enumerate() {
+        for (number, face) in faces.iter().enumerate() {
+            let FaceResult { track, bbox, outside, score, blur, probabilities, sighting } = face;
             let mut row = names.to_vec();
             row.extend(times(at));
-            row.push(number.to_string());
+            row.extend([number.to_string(), track.to_string()]);
             row.extend([bbox.x1, bbox.y1, bbox.width(), bbox.height()].map(|pixels| format!("{pixels:.1}")));
-            row.extend([format!("{score:.4}"), expression_name(*sighting).to_owned()]);
+            row.extend([format!("{outside:.3}"), format!("{score:.4}")]);
+            row.extend([blur.map_or_else(String::new, |blur| format!("{blur:.3}"))]);
+            row.push(expression_name(*sighting).to_owned());
             // A face below the classifiable size has none.
             let cell = |kind: Expression| {
                 probabilities.map_or_else(String::new, |p| format!("{:.4}", p[kind.index()]))
