@@ -20,6 +20,9 @@ KINDS = ["neutral"] + [
 ]
 NUMBERS = ["seconds", "frames_expected", "frames", "corrupt", "no_face", "uncertain", "faces", *KINDS]
 
+# Records of one boot that are missing between those that came. What was before the first one is not known to have been missed: a
+# collector may have been set up in the middle of a boot.
+MISSING = "MAX(seq) - MIN(seq) + 1 - COUNT(*)"
 
 # What a message that is none of Lectern's raises. Not OperationalError: what a full disk refuses must not be acknowledged.
 NO_RECORD = (ValueError, KeyError, TypeError, OverflowError, sqlite3.InterfaceError, sqlite3.ProgrammingError)
@@ -78,7 +81,7 @@ def report(table, begin, end):
             if total[kind]:
                 of_faces, of_frames = total[kind] / total["faces"], total[kind] / total["frames"]
                 print(f"  {kind:<16} {of_faces:7.1%} of the faces, {of_frames:7.1%} of the frames")
-    gaps = "SELECT device, boot, MAX(seq) - MIN(seq) + 1 - COUNT(*) AS missing FROM minutes GROUP BY 1, 2 HAVING missing > 0"
+    gaps = f"SELECT device, boot, {MISSING} AS missing FROM minutes GROUP BY 1, 2 HAVING missing > 0"
     for device, boot, missing in table.execute(gaps):
         print(f"{device}: {missing} records are missing in boot {boot}")
 

@@ -16,6 +16,6 @@ pub mod watch; // the watch thread: one frame a tick, one record a window
 
 pub use lectern_cli as cli; // the command line, as clap reads it
 pub use lectern_delivery as delivery; // payloads, topics, the spool, the publisher
-pub use lectern_record::{clock, expression, help, rate, window};
+pub use lectern_record::{clock, expression, file, help, rate, window};
 pub use lectern_vision as vision; // a frame into sightings: detect, track, align, classify
 pub use lectern_vision::camera; // frames: V4L2, recordings, stills, the synthetic lecture

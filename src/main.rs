@@ -5,17 +5,18 @@ use std::io;
 use std::process::ExitCode;
 
 use clap::Parser;
+use clap::error::ContextValue;
 use lectern::cli::{Cli, Command};
 use lectern::commands;
 use lectern::config::ConfigError;
 use lectern::delivery::CRATES_WITH_PACKETS;
-use lectern::logging::printable::print_error;
+use lectern::logging::printable::{Printable, print_error};
 
 /// Wrong usage or configuration; clap uses the same.
 const WRONG_USAGE: u8 = 2;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = Cli::try_parse().unwrap_or_else(|error| wrong_usage(error).exit());
     lectern::logging::start(matches!(cli.command, Command::Run(_)), &CRATES_WITH_PACKETS);
     let models = cli.models.as_deref();
     if let Err(error) = lectern::process::hardening::lock_down() {
@@ -48,6 +49,21 @@ fn main() -> ExitCode {
             if wrong_usage { ExitCode::from(WRONG_USAGE) } else { ExitCode::FAILURE }
         }
     }
+}
+
+/// The same error with the arguments that it repeats escaped: a file's name may be one of them.
+fn wrong_usage(mut error: clap::Error) -> clap::Error {
+    let escaped = |text: &String| Printable(text).to_string();
+    let repeated: Vec<_> = error.context().map(|(kind, value)| (kind, value.clone())).collect();
+    for (kind, value) in repeated {
+        let value = match value {
+            ContextValue::String(text) => ContextValue::String(escaped(&text)),
+            ContextValue::Strings(texts) => ContextValue::Strings(texts.iter().map(escaped).collect()),
+            other => other,
+        };
+        error.insert(kind, value);
+    }
+    error
 }
 
 fn is_broken_pipe(error: &anyhow::Error) -> bool {

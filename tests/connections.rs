@@ -326,13 +326,67 @@ fn unusable_file_is_named_without_content() {
         (login(&long), "holds more than 16384 bytes"),
         (login(&binary), "mqtt password file"),
         (login(&open), "is open to others"),
-        (login(&PathBuf::from("/dev/null")), "is no regular file"),
+        (login(&PathBuf::from("/dev/null")), "it is a device, not a regular file"),
         (with("ca.pem", Some(("client.pem", "open"))), "is open to others"),
     ];
     for (broker, expected) in cases {
         let error = refusal(&broker);
         assert!(error.contains(expected) && error.contains("; ") && !error.contains("Xyzzy"), "{error}");
     }
+}
+
+/// Keys and certificates of other kinds are named for what they are.
+#[test]
+fn unsupported_certificates_are_named() {
+    let certificates = Certificates::make();
+    let p521 = KEY.replace("P-256", "P-521");
+    certificates.run(&format!("req -new {p521} -keyout large.key -out large.csr -subj /CN=large"));
+    let sign = "-CA ca.pem -CAkey ca.key -CAcreateserial -days 30";
+    certificates.run(&format!("x509 -req -in large.csr {sign} -extfile names -out large.pem"));
+    // Without extensions openssl 3.0 makes one of version 1, and later ones do so where they are told.
+    let versions = Command::new("openssl").args(["x509", "-help"]).output().unwrap();
+    let old = if String::from_utf8_lossy(&versions.stderr).contains("-x509v1") { " -x509v1" } else { "" };
+    certificates.run(&format!("x509 -req -in client.csr {sign} -out old.pem{old}"));
+    for (name, options) in [("pkcs1", " -traditional"), ("pkcs8", "")] {
+        certificates.run(&format!("genrsa -out {name}.rsa 2048"));
+        certificates.run(&format!("rsa -in {name}.rsa -aes128 -passout pass:Xyzzy -out {name}.key{options}"));
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+        std::fs::set_permissions(certificates.file(&format!("{name}.key")), mode).unwrap();
+    }
+    let identity = |chain: &str, key: &str| Broker {
+        tls: Some(Tls {
+            ca: Some(certificates.file("ca.pem")),
+            identity: Some((certificates.file(chain), certificates.file(key))),
+        }),
+        ..broker(1)
+    };
+    for (chain, key, expected) in [
+        ("large.pem", "large.key", "large.key is a key of a kind that is not supported here"),
+        ("old.pem", "client.key", "old.pem is of X.509 version 1"),
+        ("client.pem", "pkcs1.key", "pkcs1.key holds an encrypted private key"),
+        ("client.pem", "pkcs8.key", "pkcs8.key holds an encrypted private key"),
+    ] {
+        let error = refusal(&identity(chain, key));
+        assert!(error.contains(expected), "{error}");
+    }
+    // A server's key that cannot be used looks from here like one that wants a certificate: both causes are named.
+    let (_mosquitto, port) = certificates.broker("large", "allow_anonymous true");
+    let error = refusal(&Broker { tls: certificates.tls("ca.pem", false), ..broker(port) });
+    assert!(error.contains("refuses the TLS handshake") && error.contains("P-384"), "{error}");
+}
+
+/// A byte order mark in front of a certificate changes nothing; UTF-16 is named.
+#[test]
+fn byte_order_marks_are_read() {
+    let certificates = Certificates::make();
+    let text = std::fs::read_to_string(certificates.file("ca.pem")).unwrap();
+    std::fs::write(certificates.file("marked.pem"), format!("\u{feff}{text}")).unwrap();
+    let wide: Vec<u8> = format!("\u{feff}{text}").encode_utf16().flat_map(u16::to_le_bytes).collect();
+    std::fs::write(certificates.file("wide.pem"), wide).unwrap();
+    let (mosquitto, port) = certificates.broker("server", "allow_anonymous true");
+    delivers(&mosquitto, Broker { tls: certificates.tls("marked.pem", false), ..broker(port) });
+    let error = refusal(&Broker { tls: certificates.tls("wide.pem", false), ..broker(port) });
+    assert!(error.contains("wide.pem is in UTF-16; save it"), "{error}");
 }
 
 #[test]

@@ -221,7 +221,7 @@ fn misbehaving_peer_is_explained_with_a_fix() {
         (Behaviour::ClosesAfterConnack, "closed the connection"),
         (
             Behaviour::ClosesAfterEachPublish,
-            "closed the connection when it was sent a message on lectern/v1/check; it restarts",
+            "closed the connection when it was sent 2 bytes on lectern/v1/check; its access rules",
         ),
         (Behaviour::AcknowledgesAnotherId, "acknowledges what it was not sent"),
     ];

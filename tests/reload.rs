@@ -219,33 +219,69 @@ fn stop_during_reload_reports_lost_windows() {
     assert!(printed.contains("are lost with this process"), "{printed}");
 }
 
-/// The configuration is a FIFO, so that the signal arrives early in the startup.
+/// Waits until a process handles SIGHUP.
+fn wait_for_handler(pid: u32) {
+    let caught = |line: &str| u64::from_str_radix(line.strip_prefix("SigCgt:")?.trim(), 16).ok();
+    let handles = || {
+        let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+        status.lines().find_map(caught).is_some_and(|mask| mask & 1 == 1)
+    };
+    while !handles() {
+        std::thread::sleep(std::time::Duration::from_millis(1));
+    }
+}
+
+/// The signal arrives while the networks are loaded.
 #[test]
 fn sighup_during_startup_is_a_reload() {
     let folder = tempfile::tempdir().unwrap();
     let video = portrait_video(folder.path(), "lecture.mkv", 3);
     let broker = Mosquitto::start();
     let subscriber = Subscriber::start(broker.port);
-    let state = tempfile::tempdir().unwrap();
-    let text = Daemon::configuration(state.path(), broker.port, &video, 1);
-    let file = state.path().join("late.toml");
-    rustix::fs::mkfifoat(rustix::fs::CWD, &file, rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR).unwrap();
-    let mut daemon = Daemon::start_at(state, &file, "info", &[]);
-    // Opens once the daemon has opened it for reading.
-    let mut pipe = fs::File::options().write(true).open(&file).unwrap();
+    let daemon = Daemon::start(broker.port, &video, 1);
+    wait_for_handler(daemon.child.id());
+    let file = daemon.folder.path().join("lectern.toml");
+    let text = fs::read_to_string(&file).unwrap();
+    fs::write(&file, text.replace("room = \"101\"", "room = \"102\"")).unwrap();
     daemon.hang_up();
-    let regular = file.with_extension("new");
-    fs::write(&regular, &text).unwrap();
-    fs::rename(&regular, &file).unwrap();
-    std::io::Write::write_all(&mut pipe, text.as_bytes()).unwrap();
-    drop(pipe);
-    daemon.wait_for_output("the configuration was read again");
-    let messages =
-        subscriber.until(|topic, payload| topic.ends_with("/minute") && payload["partial"] == false);
+    let is_there = |topic: &str| topic == "lectern/v1/north/main/102/cam1/minute";
+    let messages = subscriber.until(|topic, payload| is_there(topic) && payload["partial"] == false);
     assert_one_gapless_boot(&messages);
     daemon.terminate();
     let (code, printed) = daemon.finish();
     assert_eq!(code, Some(0), "{printed}");
+}
+
+#[test]
+fn stop_during_startup_ends_the_process() {
+    let folder = tempfile::tempdir().unwrap();
+    let daemon = Daemon::start(common::free_port(), &folder.path().join("none.mkv"), 1);
+    wait_for_handler(daemon.child.id());
+    daemon.terminate();
+    assert_eq!(daemon.finish().0, Some(0));
+}
+
+/// A pipe among the fragments is refused, and neither the watch nor a stop waits for it.
+#[test]
+fn pipe_as_fragment_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let video = portrait_video(folder.path(), "lecture.mkv", 3);
+    let broker = Mosquitto::start();
+    let subscriber = Subscriber::start(broker.port);
+    let mut daemon = Daemon::start(broker.port, &video, 1);
+    let mut messages = subscriber.until(|_, payload| payload["state"] == "watching");
+    let fragments = daemon.folder.path().join("lectern.d");
+    fs::create_dir(&fragments).unwrap();
+    let pipe = fragments.join("x.toml");
+    rustix::fs::mkfifoat(rustix::fs::CWD, &pipe, rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR).unwrap();
+    daemon.hang_up();
+    daemon.wait_for_output("x.toml: cannot be read: it is a pipe, not a regular file; replace it");
+    for _ in 0..2 {
+        messages.extend(subscriber.until(|topic, _| topic.ends_with("/minute")));
+    }
+    daemon.terminate();
+    assert_eq!(daemon.finish().0, Some(0));
+    assert_one_gapless_boot(&messages);
 }
 
 #[test]

@@ -1,6 +1,5 @@
 //! `lectern aim`: position, size, brightness and sharpness of the face as text; no picture.
 
-use std::io::{IsTerminal, Write};
 use std::path::Path;
 use std::time::Duration;
 
@@ -14,6 +13,7 @@ use crate::cli::Aim;
 use crate::clock::{Clock, Stop, SystemClock};
 use crate::config::Settings;
 use crate::help::Explained;
+use crate::logging::printable::{is_terminal, print_lines, print_over};
 use crate::vision::MIN_CLASSIFIABLE_PX;
 use crate::vision::Rotation;
 use crate::vision::frame_quality::{FrameQuality, QualityMeter};
@@ -42,7 +42,7 @@ pub fn run(arguments: &Aim, models: Option<&Path>) -> anyhow::Result<()> {
     let mut meter =
         QualityMeter::new(&ModelStore::open(models)?, &settings.analysis, 1.0 / EVERY.as_secs_f64())?;
     let mut source = open_camera(&settings)?;
-    let mut screen = Screen { in_place: std::io::stdout().is_terminal(), lines: 0 };
+    let mut screen = Screen { in_place: is_terminal(), lines: 0 };
     let mut count = 0;
     while arguments.looks.is_none_or(|most| count < most) {
         let began = SystemClock.boot();
@@ -78,18 +78,13 @@ struct Screen {
 
 impl Screen {
     fn show(&mut self, report: &[String]) -> anyhow::Result<()> {
-        let mut out = std::io::stdout().lock();
-        if self.in_place {
-            if self.lines > 0 {
-                // Up to the first line of the last report, and clear from there (ECMA-48: CPL, ED).
-                write!(out, "\x1b[{}F\x1b[J", self.lines).context(STANDARD_OUTPUT)?;
-            }
-            writeln!(out, "{}", report.join("\n")).context(STANDARD_OUTPUT)?;
-            self.lines = report.len();
+        let printed = if self.in_place {
+            let above = std::mem::replace(&mut self.lines, report.len());
+            print_over(above, report)
         } else {
-            writeln!(out, "{}", report.join("; ")).context(STANDARD_OUTPUT)?;
-        }
-        out.flush().context(STANDARD_OUTPUT)
+            print_lines([report.join("; ")])
+        };
+        printed.context(STANDARD_OUTPUT)
     }
 }
 

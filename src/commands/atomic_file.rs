@@ -4,8 +4,9 @@
     reason = "tables, charts, pages and metrics that are asked for are put in place here"
 )]
 
-use std::fs::{self, File, Permissions};
+use std::fs::{self, File, Metadata, OpenOptions, Permissions};
 use std::io::{self, BufWriter, Write};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
@@ -15,6 +16,29 @@ use crate::help::Problem;
 /// The suffix of a file that is not complete yet.
 const UNFINISHED: &str = ".unfinished";
 
+/// Who may read a file that is not there yet; one that is replaced keeps its permissions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Access {
+    /// Whom the umask allows.
+    Default,
+    /// This user.
+    Private,
+}
+
+impl Access {
+    fn mode(self) -> u32 {
+        match self {
+            Self::Default => 0o666,
+            Self::Private => 0o600,
+        }
+    }
+}
+
+/// Whether a file is this user's.
+pub(super) fn is_own(file: &Metadata) -> bool {
+    file.uid() == rustix::process::geteuid().as_raw()
+}
+
 /// A file that is written under a temporary name beside its target.
 pub(super) struct AtomicFile {
     /// The path as given, for errors.
@@ -23,7 +47,7 @@ pub(super) struct AtomicFile {
     place: PathBuf,
     /// The temporary path; none where the target is a pipe, a terminal or a device.
     temporary: Option<PathBuf>,
-    /// The permissions to set; none keeps those of the existing target.
+    /// The permissions to set; none for those that it was created with.
     permissions: Option<Permissions>,
     writer: BufWriter<File>,
 }
@@ -51,11 +75,11 @@ impl AtomicFile {
     ///
     /// # Errors
     /// When it cannot be created; `path` is unchanged.
-    pub(super) fn open(path: &Path, folder: Option<&Path>) -> anyhow::Result<Self> {
-        Self::create(path, folder).with_context(|| cannot_write(path))
+    pub(super) fn open(path: &Path, folder: Option<&Path>, access: Access) -> anyhow::Result<Self> {
+        Self::create(path, folder, access).with_context(|| cannot_write(path))
     }
 
-    fn create(path: &Path, folder: Option<&Path>) -> io::Result<Self> {
+    fn create(path: &Path, folder: Option<&Path>, access: Access) -> io::Result<Self> {
         let (place, temporary) = match place(path) {
             Some(place) => {
                 let temporary = folder.map_or_else(|| unfinished_name(&place), |folder| folder.join("table"));
@@ -63,17 +87,21 @@ impl AtomicFile {
             }
             None => (path.to_owned(), None),
         };
+        let existing = fs::metadata(&place).ok();
+        if existing.as_ref().is_some_and(|it| it.file_type().is_fifo() && !is_own(it) && it.uid() != 0) {
+            return Err(io::Error::new(io::ErrorKind::PermissionDenied, "it is a pipe of another user"));
+        }
+        // Those of another user's file would be his choice.
+        let permissions = existing.filter(|it| it.is_file() && is_own(it)).map(|it| it.permissions());
         let file = match &temporary {
-            Some(temporary) => create_temporary(temporary)?,
+            // Never more open than it will be.
+            Some(temporary) => create_temporary(
+                temporary,
+                permissions.as_ref().map_or(access.mode(), |it| it.mode() & 0o777),
+            )?,
             None => File::create(&place)?,
         };
-        Ok(Self {
-            requested: path.to_owned(),
-            place,
-            temporary,
-            permissions: None,
-            writer: BufWriter::new(file),
-        })
+        Ok(Self { requested: path.to_owned(), place, temporary, permissions, writer: BufWriter::new(file) })
     }
 
     /// Syncs the file to disk and renames it to its target.
@@ -88,8 +116,7 @@ impl AtomicFile {
         self.writer.flush()?;
         let Some(temporary) = &self.temporary else { return Ok(()) };
         let file = self.writer.get_ref();
-        let before = || fs::metadata(&self.place).ok().map(|metadata| metadata.permissions());
-        if let Some(permissions) = self.permissions.take().or_else(before) {
+        if let Some(permissions) = self.permissions.take() {
             file.set_permissions(permissions)?;
         }
         file.sync_all()?;
@@ -121,7 +148,7 @@ impl Write for AtomicFile {
 
 /// Creates a temporary file, and removes one that an earlier run left. In a folder that others may write to, a link planted
 /// there is removed and not followed.
-fn create_temporary(path: &Path) -> io::Result<File> {
+fn create_temporary(path: &Path, mode: u32) -> io::Result<File> {
     if path.is_dir() {
         let problem = Problem::new(format!("{} holds what an earlier run has finished", path.display()));
         return Err(io::Error::other(problem.with_help("go on with it (--resume), or remove that folder")));
@@ -130,7 +157,7 @@ fn create_temporary(path: &Path) -> io::Result<File> {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
     }
-    File::create_new(path)
+    OpenOptions::new().write(true).create_new(true).mode(mode).open(path)
 }
 
 pub(super) fn cannot_write(path: &Path) -> String {
@@ -150,8 +177,10 @@ pub(super) fn write(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
 /// # Errors
 /// As [`write`], without the file's name.
 pub(super) fn replace(path: &Path, bytes: &[u8], permissions: Option<Permissions>) -> io::Result<()> {
-    let mut file = AtomicFile::create(path, None)?;
-    file.permissions = permissions;
+    let mut file = AtomicFile::create(path, None, Access::Default)?;
+    if permissions.is_some() {
+        file.permissions = permissions;
+    }
     file.write_all(bytes)?;
     file.put()
 }
@@ -173,6 +202,45 @@ mod tests {
         assert_eq!(fs::read_to_string(&victim).unwrap(), "as it was");
         assert_eq!(fs::read_to_string(&out).unwrap(), "new");
         assert!(out.symlink_metadata().unwrap().is_file());
+    }
+
+    fn mode(path: &Path) -> u32 {
+        fs::metadata(path).unwrap().permissions().mode() & 0o777
+    }
+
+    #[test]
+    fn a_private_file_is_private_at_each_moment() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("faces.csv");
+        for (before, access, expected) in [
+            (None, Access::Private, 0o600),
+            (Some(0o640), Access::Private, 0o640),
+            (Some(0o600), Access::Default, 0o600),
+        ] {
+            let _ = fs::remove_file(&path);
+            if let Some(before) = before {
+                fs::write(&path, "").unwrap();
+                fs::set_permissions(&path, Permissions::from_mode(before)).unwrap();
+            }
+            let file = AtomicFile::open(&path, None, access).unwrap();
+            assert_eq!(mode(&unfinished_name(&path)) & !expected, 0);
+            file.finish().unwrap();
+            assert_eq!(mode(&path), expected);
+        }
+    }
+
+    /// Only root can give a file away.
+    #[test]
+    fn the_permissions_of_another_users_file_are_not_taken() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("faces.csv");
+        fs::write(&path, "").unwrap();
+        fs::set_permissions(&path, Permissions::from_mode(0o666)).unwrap();
+        if std::os::unix::fs::chown(&path, Some(12_345), None).is_err() {
+            return;
+        }
+        AtomicFile::open(&path, None, Access::Private).unwrap().finish().unwrap();
+        assert_eq!(mode(&path), 0o600);
     }
 
     #[test]

@@ -1,6 +1,5 @@
 //! `lectern bench`: what a frame costs on this device, stage by stage.
 
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
@@ -12,6 +11,8 @@ use crate::camera::synthetic::SyntheticLecture;
 use crate::camera::{Capture, Frame, FrameSource, decode, open_recording};
 use crate::cli::Bench;
 use crate::clock::cpu_time;
+use crate::file;
+use crate::logging::printable::{print_json, print_lines};
 use crate::rate;
 use crate::vision::models::ModelStore;
 use crate::vision::{Analyzer, Stage};
@@ -102,8 +103,11 @@ pub fn run(arguments: &Bench, models: Option<&Path>) -> anyhow::Result<()> {
         rate_hz: 1000.0 / frame_ms,
         peak_rss_mb: peak_rss_mb()?,
     };
-    let text = if arguments.json { serde_json::to_string(&report)? } else { report.for_people() };
-    writeln!(std::io::stdout().lock(), "{text}").context(STANDARD_OUTPUT)
+    let printed = match arguments.json {
+        true => print_json(&serde_json::to_string(&report)?),
+        false => print_lines(report.for_people().lines()),
+    };
+    printed.context(STANDARD_OUTPUT)
 }
 
 /// One frame's cost.
@@ -215,7 +219,8 @@ fn pack(frame: &Frame) -> Vec<u8> {
 
 /// The peak memory so far, from the kernel.
 fn peak_rss_mb() -> anyhow::Result<f64> {
-    let status = std::fs::read_to_string("/proc/self/status").context("/proc/self/status")?;
+    let status =
+        file::read_to_string(Path::new("/proc/self/status"), 64 << 10).context("/proc/self/status")?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
     let kib = line.and_then(|line| line.trim().strip_suffix(" kB")?.parse::<f64>().ok());
     Ok(kib.context("/proc/self/status has no VmHWM")? * 1024.0 / 1e6)

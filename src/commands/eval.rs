@@ -2,7 +2,6 @@
 //! recording's, one JSON line each.
 
 use std::borrow::Cow;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -16,7 +15,7 @@ use crate::cli::{Eval, EvalClassify, EvalDetect, EvalTrack};
 use crate::clock::cpu_time;
 use crate::expression::Expression;
 use crate::help::Explained;
-use crate::logging::printable::print_error;
+use crate::logging::printable::{print_error, print_json};
 use crate::vision::baseline::NeutralBaseline;
 use crate::vision::classifier::{Classifier, Probabilities};
 use crate::vision::geometry::{Face, View};
@@ -157,7 +156,6 @@ fn track(arguments: &EvalTrack, store: &ModelStore) -> anyhow::Result<()> {
     }
     analyzer.expect_rate(arguments.rate);
     let mut source = open_recording(&arguments.video, arguments.rate, false)?;
-    let mut out = std::io::stdout().lock();
     for tick in 0u32.. {
         match source.next()? {
             Capture::Frame(frame) => {
@@ -167,7 +165,7 @@ fn track(arguments: &EvalTrack, store: &ModelStore) -> anyhow::Result<()> {
                 let t = f64::from(tick) / arguments.rate;
                 let line = tracked(&mut analyzer, &frame, t)?;
                 source.recycle(frame);
-                writeln!(out, "{}", serde_json::to_string(&line)?).context(STANDARD_OUTPUT)?;
+                print_json(&serde_json::to_string(&line)?).context(STANDARD_OUTPUT)?;
             }
             Capture::Corrupt => {}
             Capture::Missing => analyzer.forget(),
@@ -207,12 +205,11 @@ fn for_each_picture(
     files: &[PathBuf],
     mut line: impl FnMut(&Path, &Frame) -> anyhow::Result<String>,
 ) -> anyhow::Result<()> {
-    let mut out = std::io::stdout().lock();
     let bar = progress_bar(Some(files.len() as u64), "pictures");
     let mut unreadable = 0;
     for file in files {
         match stills::read(file) {
-            Ok(frame) => writeln!(out, "{}", line(file, &frame)?).context(STANDARD_OUTPUT)?,
+            Ok(frame) => print_json(&line(file, &frame)?).context(STANDARD_OUTPUT)?,
             Err(error) => {
                 unreadable += 1;
                 bar.suspend(|| print_error(Explained(&error)));

@@ -10,6 +10,7 @@ pub mod demo;
 mod detection_range;
 pub mod eval;
 pub mod explain;
+mod loading;
 mod outputs;
 mod reload;
 pub mod report;

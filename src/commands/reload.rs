@@ -2,11 +2,11 @@
 //! old one is in use until then.
 //!
 //! ```text
-//! deliver thread: SIGHUP ─▶ read and validate ─▶ load the networks ─▶ Candidate
-//! watch thread:   next tick ─▶ the same camera? ─▶ keep it ────────────────┐
-//!                                    │ no                                  ├─▶ accepted: the watch ends, and
-//!                                    └─▶ open the new one ─▶ it works ─────┘   begins anew with the candidate
-//!                                                       └─▶ it does not: refused, the watch goes on
+//! load thread:  SIGHUP ─▶ read and validate ─▶ load the networks ─▶ candidate (`loading.rs`)
+//! watch thread: next tick ─▶ the same camera? ─▶ keep it ────────────────┐
+//!                                  │ no                                  ├─▶ accepted: the watch ends, and
+//!                                  └─▶ open the new one ─▶ it works ─────┘   begins anew with the candidate
+//!                                                     └─▶ it does not: refused, the watch goes on
 //! ```
 
 use std::os::unix::fs::MetadataExt;

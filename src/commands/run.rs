@@ -7,8 +7,9 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use jiff::Timestamp;
 
+use super::loading::Loader;
 use super::reload::{Exchangeable, Prepared, Requests};
-use super::{REMOVE_ALLOW_SHORT, explain, short_windows};
+use super::{REMOVE_ALLOW_SHORT, short_windows};
 use crate::cli::Run;
 use crate::clock::{Stop, SystemClock};
 use crate::config::Settings;
@@ -16,11 +17,11 @@ use crate::delivery::payload::{Identity, State};
 use crate::delivery::spool::{Folders, MOST_BYTES, Spool};
 use crate::delivery::{EventLoop, OpenSpool, PublisherConfig, Timing, Update, UpdateSender};
 use crate::expression::Sighting;
-use crate::help::{Causes, Problem};
+use crate::help::Problem;
 use crate::local_status::{StatusFile, StatusWriter};
 use crate::logging::events;
 use crate::process::hardening;
-use crate::process::signals::{self, OnRequest, Request, Signals};
+use crate::process::signals::{self, Signals};
 use crate::systemd::health::{DeviceInfo, Health, Watchdog};
 use crate::systemd::notify;
 use crate::watch::{At, Observer, Watch};
@@ -36,14 +37,12 @@ const RUNTIME_DIRECTORY: &str = "RUNTIME_DIRECTORY";
 /// be delivered before the end.
 pub fn run(arguments: &Run, models: Option<&Path>) -> anyhow::Result<()> {
     // Before any slow step: an unhandled SIGHUP would end the process.
-    let (event_loop, signals) = listen_for_signals().context("no event loop")?;
+    let (event_loop, mut signals) = listen_for_signals().context("no event loop")?;
     hardening::lock_memory();
-    let settings = Settings::load(&arguments.config)?;
-    for problem in settings.unreadable_files() {
-        log::warn!("{}; looked for again at each connection", Causes(&problem));
-    }
+    let loader = Loader { config: arguments.config.clone(), models: models.map(Path::to_owned) };
+    let Some(prepared) = loader.start(&event_loop, &mut signals)? else { return Ok(()) };
+    let Prepared { mut settings, mut analyzer, device_info } = prepared;
     warn_of_short_windows(&settings);
-    let Prepared { mut settings, mut analyzer, device_info } = Prepared::new(settings, models)?;
     let requests = Requests::default();
     let mut camera = Exchangeable::open(&settings, requests.clone())?;
 
@@ -56,10 +55,9 @@ pub fn run(arguments: &Run, models: Option<&Path>) -> anyhow::Result<()> {
     let (setup, watchdog) = plan(&settings, device_info, &stop, &status);
     let setup =
         PublisherConfig { identity: Identity { boot: spool.boot().to_owned(), ..setup.identity }, ..setup };
-    let on_request = on_request(arguments.config.clone(), models.map(Path::to_owned), requests.clone());
-    let (reports, thread) = setup
-        .start_on(spool, event_loop, signals::handle(signals, on_request))
-        .context("the deliver thread did not start")?;
+    let handle = signals::handle(signals, loader.on_request(requests.clone()));
+    let (reports, thread) =
+        setup.start_on(spool, event_loop, handle).context("the deliver thread did not start")?;
     let mut reporter = Reporter { reports, state: State::Starting, watchdog, pause_logged: false };
     notify::ready();
     let outcome = loop {
@@ -186,31 +184,6 @@ fn plan(
         monitor: Arc::new(StatusWriter::new(Arc::clone(&health), status)),
     };
     (setup, Watchdog::new(health, notify::watchdog()))
-}
-
-/// SIGTERM and SIGINT end the watch. On SIGHUP the deliver thread loads the new configuration and its networks, so that the
-/// watch misses no frame; if that succeeds, the watch thread tries the camera.
-fn on_request(file: PathBuf, models: Option<PathBuf>, requests: Requests) -> OnRequest {
-    Box::new(move |request| match request {
-        Request::Stop => {
-            log::info!("asked to stop: publishing the open window, then leaving");
-            requests.stop();
-        }
-        Request::Reload => match load_again(&file, models.as_deref()) {
-            Ok(candidate) => requests.try_out(candidate),
-            Err(error) => explain::lines(&error).iter().for_each(|line| events::reload_refused(line)),
-        },
-    })
-}
-
-/// Reads a changed configuration. One whose files are missing is refused, because the old one works; at the start the
-/// service retries them instead.
-fn load_again(file: &Path, models: Option<&Path>) -> anyhow::Result<Prepared> {
-    let settings = Settings::load(file)?;
-    match settings.unreadable_files().into_iter().next() {
-        Some(problem) => Err(problem.into()),
-        None => Ok(Prepared::new(settings, models)?),
-    }
 }
 
 /// Sends the watch's results to the deliver thread, and its health to systemd.

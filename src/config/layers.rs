@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
 use std::fmt::Display;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use toml::de::{DeTable, DeValue};
@@ -11,6 +12,7 @@ use toml::de::{DeTable, DeValue};
 use super::error::{ConfigError, Mistake};
 use super::fragment::{Fragment, Key, Refusal, SECTIONS, Written};
 use super::suggest;
+use crate::file;
 use crate::help::Problem;
 
 /// Variables that start like configuration and are none.
@@ -19,8 +21,14 @@ const NOT_CONFIGURATION: [&str; 3] = ["LECTERN_DATA", "LECTERN_LOG", "LECTERN_MO
 /// What the names of variables begin with.
 const PREFIX: &str = "LECTERN_";
 
-/// The file that cannot be read is most often one that was not named.
+/// A file that is absent is most often one that was not named.
 const NAME_THE_FILE: &str = "name the file with --config";
+
+/// The fix of any other file that cannot be read.
+const CHECK_THE_FILE: &str = "replace it with a text file that this user may read, or remove it";
+
+/// The largest file of a configuration.
+const MAX_BYTES: usize = 1 << 20;
 
 /// One source of configuration.
 struct Layer {
@@ -176,7 +184,7 @@ impl Layers {
         let folder = file.parent().unwrap_or(Path::new("")).join("lectern.d");
         let entries = match std::fs::read_dir(&folder) {
             Ok(entries) => entries,
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Vec::new(),
+            Err(e) if e.kind() == ErrorKind::NotFound => return Vec::new(),
             Err(e) => {
                 self.refuse_layer(folder.display(), Problem::new("cannot be read").caused_by(e));
                 return Vec::new();
@@ -191,14 +199,15 @@ impl Layers {
     }
 
     fn add_file(&mut self, path: &Path) {
-        match std::fs::read_to_string(path) {
+        match file::read_to_string(path, MAX_BYTES) {
             Ok(text) => {
                 let (fragment, mistakes, whole) = parse(&text);
                 self.add(Source::File(path.to_owned(), text), fragment, mistakes);
                 self.incomplete |= !whole;
             }
             Err(error) => {
-                let problem = Problem::new("cannot be read").caused_by(error).with_help(NAME_THE_FILE);
+                let help = if error.kind() == ErrorKind::NotFound { NAME_THE_FILE } else { CHECK_THE_FILE };
+                let problem = Problem::new("cannot be read").caused_by(error).with_help(help);
                 self.refuse_layer(path.display(), problem);
                 self.incomplete = true;
             }

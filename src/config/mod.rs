@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use crate::delivery::Broker;
 use crate::delivery::payload::MAX_BASIS_BYTES;
 use crate::delivery::topics::{Topics, check_level, check_root};
+use crate::file;
 use crate::help::Problem;
 use crate::vision::geometry::size_of;
 use crate::vision::{Analysis, Baseline, Faces, MIN_CLASSIFIABLE_PX, Region, Rotation};
@@ -175,9 +176,9 @@ impl Settings {
             ("mqtt.client_cert", identity.map(|(certificate, _)| certificate)),
             ("mqtt.client_key", identity.map(|(_, key)| key)),
         ];
-        let problem = |(key, file): (&str, Option<&PathBuf>)| {
-            let error = std::fs::File::open(file?).err()?;
-            let problem = Problem::new(format!("{key} {}", file?.display())).caused_by(error);
+        let problem = |(key, path): (&str, Option<&PathBuf>)| {
+            let error = file::open(path?).err()?;
+            let problem = Problem::new(format!("{key} {}", path?.display())).caused_by(error);
             Some(problem.with_help("put it there, or correct the key: the broker is not reached without it"))
         };
         files.into_iter().filter_map(problem).collect()

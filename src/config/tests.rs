@@ -152,7 +152,7 @@ fn a_password_file_open_to_others_is_refused() {
 fn a_missing_file_is_reported_and_no_mistake() {
     let text = format!(
         "{GOOD}[mqtt]\nurl = \"mqtts://x\"\nusername = \"u\"\npassword_file = \"/none/password\"\nca = \"/none/ca.pem\"\n\
-         client_cert = \"/dev/null\"\nclient_key = \"/none/key\"\n"
+         client_cert = \"/etc/passwd\"\nclient_key = \"/none/key\"\n"
     );
     let settings = load(&[("lectern.toml", &text)], &[]).unwrap();
     let reported = settings.unreadable_files();

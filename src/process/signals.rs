@@ -2,9 +2,12 @@
 //! that arrives between two waits is returned by the next one.
 
 use std::io;
+use std::path::Path;
 
 use lectern_delivery::Background;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use crate::file;
 
 /// What a signal requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,7 +74,7 @@ pub fn handle(mut signals: Signals, mut on_request: OnRequest) -> Background {
 /// Whether this process inherited an ignored signal, as from `nohup`; a signal with a handler is not ignored.
 #[must_use]
 pub fn is_ignored(number: i32) -> bool {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let status = file::read_to_string(Path::new("/proc/self/status"), 64 << 10).unwrap_or_default();
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
     let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or_default();
     number > 0 && mask >> (number - 1) & 1 == 1

@@ -31,7 +31,7 @@ impl LookedFor {
 
 /// Frames a second.
 pub(super) fn rate(text: &str) -> Result<f64, String> {
-    let rate: f64 = text.parse().map_err(|_| format!("`{text}` is no number"))?;
+    let rate: f64 = text.parse().map_err(|_| "must be a number")?;
     if RANGE_HZ.contains(&rate) {
         Ok(rate)
     } else {

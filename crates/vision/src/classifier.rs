@@ -7,10 +7,11 @@ use zeroize::Zeroizing;
 use super::analysis::Region;
 use super::error::VisionError;
 use super::geometry::{Affine, Face, Point, View};
-use super::models::ModelStore;
+use super::models::{MAX_BYTES, ModelStore};
 use super::network::Network;
 use crate::camera::Frame;
 use lectern_record::expression::Expression;
+use lectern_record::file;
 
 /// Probabilities of the 13 kinds, by [`Expression::index`]; they sum to 1.
 pub type Probabilities = [f32; Expression::COUNT];
@@ -54,9 +55,9 @@ impl Classifier {
     ///
     /// # Errors
     /// [`VisionError::Model`] when it is missing or has another shape.
-    pub fn from_file(file: &Path, store: &ModelStore) -> Result<Self, VisionError> {
-        let bytes = std::fs::read(file).map_err(|e| VisionError::model(file.display(), e))?;
-        Self::from_bytes(&file.display().to_string(), &bytes, store)
+    pub fn from_file(path: &Path, store: &ModelStore) -> Result<Self, VisionError> {
+        let bytes = file::read(path, MAX_BYTES).map_err(|e| VisionError::model(path.display(), e))?;
+        Self::from_bytes(&path.display().to_string(), &bytes, store)
     }
 
     fn from_bytes(name: &str, bytes: &[u8], store: &ModelStore) -> Result<Self, VisionError> {

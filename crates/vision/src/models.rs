@@ -9,6 +9,10 @@ use sha2::{Digest, Sha256};
 
 use super::error::VisionError;
 use lectern_record::expression::Expression;
+use lectern_record::file;
+
+/// The largest model file.
+pub const MAX_BYTES: usize = 256 << 20;
 
 /// One network, as the manifest names it.
 #[derive(Debug, Clone, Deserialize)]
@@ -153,7 +157,7 @@ fn read(folder: Option<&Path>, name: &str) -> Result<Cow<'static, [u8]>, VisionE
     match folder {
         Some(folder) => {
             let path = folder.join(name);
-            std::fs::read(&path).map(Cow::Owned).map_err(|e| VisionError::model(path.display(), e))
+            file::read(&path, MAX_BYTES).map(Cow::Owned).map_err(|e| VisionError::model(path.display(), e))
         }
         None => BUILT_IN
             .iter()

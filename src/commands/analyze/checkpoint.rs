@@ -8,14 +8,16 @@
     reason = "what a list has finished so far is kept in a folder beside its table"
 )]
 
-use std::fs::{self, File, TryLockError};
+use std::fs::{self, DirBuilder, File, Permissions, TryLockError};
 use std::io;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use serde::{Deserialize, Serialize};
 
 use super::super::{UsageError, atomic_file};
+use crate::file;
 use crate::help::Problem;
 
 /// The result of one recording.
@@ -54,8 +56,8 @@ impl Checkpoint {
         if folder.symlink_metadata().is_ok_and(|found| !found.is_dir()) {
             fs::remove_file(&folder).with_context(|| atomic_file::cannot_write(table))?;
         }
-        match fs::create_dir(&folder) {
-            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
+        match DirBuilder::new().mode(0o700).create(&folder) {
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => take(&folder)?,
             made => made.with_context(|| atomic_file::cannot_write(table))?,
         }
         let lock = File::create(folder.join("lock")).with_context(|| atomic_file::cannot_write(&folder))?;
@@ -94,7 +96,7 @@ impl Checkpoint {
 
     /// The stored result with this key.
     pub(super) fn get(&self, key: &str) -> Option<RecordingResult> {
-        let text = fs::read(self.folder.as_ref()?.join(format!("{key}.json"))).ok()?;
+        let text = file::read(&self.folder.as_ref()?.join(format!("{key}.json")), usize::MAX).ok()?;
         serde_json::from_slice(&text).ok()
     }
 
@@ -120,6 +122,17 @@ impl Checkpoint {
             _ => Ok(()),
         }
     }
+}
+
+/// Makes sure that a folder that is there already is this user's alone: another one could read or change what is finished.
+fn take(folder: &Path) -> anyhow::Result<()> {
+    let found = folder.symlink_metadata().with_context(|| atomic_file::cannot_write(folder))?;
+    if !found.is_dir() || !atomic_file::is_own(&found) {
+        let problem = Problem::new(format!("{} belongs to another user", folder.display()));
+        return Err(problem.with_help("remove it, or write the table to another folder").into());
+    }
+    fs::set_permissions(folder, Permissions::from_mode(0o700))
+        .with_context(|| atomic_file::cannot_write(folder))
 }
 
 impl Drop for Checkpoint {

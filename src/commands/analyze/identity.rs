@@ -1,7 +1,7 @@
 //! A recording's identifier for machines: `boot`, a hash of its content and of the analysis settings.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
+use std::fs;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
@@ -13,8 +13,9 @@ use sha2::{Digest, Sha256};
 use super::list::Recording;
 use crate::camera::stills;
 use crate::cli::Analyze;
+use crate::file;
 use crate::vision::Analysis;
-use crate::vision::models::{ModelFile, ModelStore, hex};
+use crate::vision::models::{MAX_BYTES, ModelFile, ModelStore, hex};
 
 /// The analysis settings that affect the counts.
 #[derive(Serialize)]
@@ -44,8 +45,9 @@ const DIGITS: usize = 16;
 pub(super) fn settings(arguments: &Analyze, store: &ModelStore) -> anyhow::Result<String> {
     let detector = &store.manifest.detector;
     let classifier = match &arguments.classifier {
-        Some(file) => {
-            let bytes = fs::read(file).with_context(|| format!("{} cannot be read", file.display()))?;
+        Some(path) => {
+            let bytes =
+                file::read(path, MAX_BYTES).with_context(|| format!("{} cannot be read", path.display()))?;
             hex(&Sha256::digest(bytes))
         }
         None => store.manifest.classifier.network.sha256.clone(),
@@ -99,7 +101,9 @@ impl<'a> Namer<'a> {
             hash.update(&recording.label);
         }
         for file in files {
-            feed(&mut hash, &file)?;
+            // The recording may be a folder.
+            feed(&mut hash, &file)
+                .map_err(|e| io::Error::new(e.kind(), format!("{}: {e}", file.display())))?;
         }
         let start = recording.start.map_or_else(String::new, |start| start.to_string());
         hash.update(format!("\0{start}\0{}\0{}", self.settings, self.alike[index]));
@@ -134,8 +138,8 @@ fn length(path: &Path) -> u64 {
     files.iter().filter_map(|file| Some(fs::metadata(file).ok()?.len())).sum()
 }
 
-fn feed(hash: &mut Sha256, file: &Path) -> io::Result<()> {
-    let mut file = File::open(file)?;
+fn feed(hash: &mut Sha256, path: &Path) -> io::Result<()> {
+    let mut file = file::open(path)?;
     let mut piece = vec![0; 1 << 20];
     loop {
         match file.read(&mut piece) {

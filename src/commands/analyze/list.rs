@@ -1,6 +1,5 @@
 //! The list of recordings, from the command line or a manifest.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
@@ -13,7 +12,11 @@ use crate::camera::stills;
 use crate::camera::video::is_video;
 use crate::cli::Analyze;
 use crate::delivery::topics::{MAX_LEVEL_BYTES, may_be_in_level};
+use crate::file;
 use crate::help::Problem;
+
+/// The largest manifest that is read.
+const MAX_MANIFEST_BYTES: usize = 64 << 20;
 
 /// One recording of the list.
 #[derive(Debug, Clone, PartialEq)]
@@ -112,7 +115,8 @@ fn label_of(path: &Path) -> String {
 }
 
 fn read(manifest: &Path) -> anyhow::Result<List> {
-    let text = fs::read(manifest).with_context(|| format!("{} cannot be read", manifest.display()))?;
+    let text = file::read(manifest, MAX_MANIFEST_BYTES)
+        .with_context(|| format!("{} cannot be read", manifest.display()))?;
     let folder = manifest.parent().unwrap_or(Path::new(""));
     parse(&text, folder)
         .map_err(|problem| UsageError::new(problem.of(format_args!("{}:", manifest.display()))).into())

@@ -6,7 +6,7 @@ use std::time::Duration;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 use super::super::progress_style;
-use crate::logging::printable::print_error;
+use crate::logging::printable::{print_error, set_message};
 
 /// Parts of a recording in the overall bar.
 const PARTS: u64 = 1000;
@@ -45,7 +45,7 @@ impl Progress {
         // Above the overall bar.
         let bar = self.bars.insert(0, bar);
         bar.set_style(progress_style(ticks.is_some(), "frames"));
-        bar.set_message(name);
+        set_message(&bar, name);
         Bar { progress: self, bar, counted: 0 }
     }
 

@@ -6,11 +6,13 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use anyhow::Context;
 
-use super::super::{STANDARD_OUTPUT, atomic_file};
+use super::super::STANDARD_OUTPUT;
+use super::super::atomic_file::{self, Access, AtomicFile};
 use super::checkpoint::{Checkpoint, RecordingResult};
 use super::tables::Kind;
 use crate::cli::Analyze;
 use crate::commands::report;
+use crate::logging::printable::print_json;
 
 /// Excel detects UTF-8 by it.
 const BYTE_ORDER_MARK: &str = "\u{feff}";
@@ -19,7 +21,7 @@ const BYTE_ORDER_MARK: &str = "\u{feff}";
 pub(super) struct Results {
     checkpoint: Checkpoint,
     /// The requested tables; each is opened at the start, so that one that cannot be written fails early.
-    tables: Vec<(Kind, PathBuf, atomic_file::AtomicFile)>,
+    tables: Vec<(Kind, PathBuf, AtomicFile)>,
     chart: Option<PathBuf>,
     /// Whether tables begin with a byte order mark.
     byte_order_mark: bool,
@@ -63,7 +65,9 @@ impl Results {
         let mut tables = Vec::new();
         for (kind, path) in requested {
             let folder = checkpoint.folder().filter(|_| first == atomic_file::place(path));
-            tables.push((kind, path.to_owned(), atomic_file::AtomicFile::open(path, folder)?));
+            // A row of faces says where one person was at one moment.
+            let access = if kind == Kind::Faces { Access::Private } else { Access::Default };
+            tables.push((kind, path.to_owned(), AtomicFile::open(path, folder, access)?));
         }
         let lines = Lines {
             turn: 0,
@@ -196,8 +200,7 @@ impl Lines {
         if self.closed || lines.is_empty() {
             return Ok(());
         }
-        let mut out = io::stdout().lock();
-        match out.write_all(lines.as_bytes()).and_then(|()| out.flush()) {
+        match print_json(lines) {
             Err(e) if e.kind() == io::ErrorKind::BrokenPipe && self.has_tables => {
                 self.closed = true;
                 Ok(())

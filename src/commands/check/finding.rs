@@ -8,7 +8,6 @@ use serde::Serialize;
 use super::super::detection_range::DetectionRange;
 use crate::cli::Part;
 use crate::help::{Causes, Help};
-use crate::logging::printable::Printable;
 
 /// How one check went.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -37,8 +36,13 @@ pub(super) struct Finding {
 impl Finding {
     fn new(part: Part, verdict: Verdict, found: impl Display) -> Self {
         let part = part.to_possible_value().expect("no part is hidden from the command line");
-        let found = Printable(found).to_string();
-        Self { part: part.get_name().to_owned(), verdict, found, advice: None, reach: None }
+        Self {
+            part: part.get_name().to_owned(),
+            verdict,
+            found: found.to_string(),
+            advice: None,
+            reach: None,
+        }
     }
 
     pub(super) fn ok(part: Part, found: impl Display) -> Self {
@@ -68,7 +72,7 @@ impl Finding {
 
     /// The same, with what to do.
     pub(super) fn advise(self, advice: impl Display) -> Self {
-        Self { advice: Some(Printable(advice).to_string()), ..self }
+        Self { advice: Some(advice.to_string()), ..self }
     }
 
     /// The same, with advice if it has none yet.
@@ -84,7 +88,7 @@ impl Finding {
 
     /// The same, with more of what was found.
     pub(super) fn and(self, more: impl Display) -> Self {
-        Self { found: format!("{}; {}", self.found, Printable(more)), ..self }
+        Self { found: format!("{}; {}", self.found, more), ..self }
     }
 
     /// The same as a warning, with its reason.

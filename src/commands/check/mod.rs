@@ -9,7 +9,6 @@ mod light;
 mod models;
 mod unit;
 
-use std::io::Write;
 use std::path::Path;
 
 use anyhow::{Context, bail};
@@ -20,6 +19,7 @@ use super::STANDARD_OUTPUT;
 use super::detection_range::DetectionRange;
 use crate::cli::{Check, Part};
 use crate::config::Settings;
+use crate::logging::printable::{print_json, print_lines};
 use finding::{Finding, Verdict};
 pub(super) use light::GOOD_LIGHT;
 
@@ -45,11 +45,10 @@ pub fn run(arguments: &Check, folder: Option<&Path>) -> anyhow::Result<()> {
         let explains = part == Part::Configuration && settings.is_err();
         selected(&part) || (explains && NEED_CONFIGURATION.iter().any(selected))
     };
-    let mut out = std::io::stdout().lock();
     let mut findings = Vec::new();
     let mut print = |finding: Finding| -> anyhow::Result<()> {
         if !arguments.json {
-            writeln!(out, "{}", finding.line()).context(STANDARD_OUTPUT)?;
+            print_lines([finding.line()]).context(STANDARD_OUTPUT)?;
         }
         findings.push(finding);
         Ok(())
@@ -106,7 +105,7 @@ pub fn run(arguments: &Check, folder: Option<&Path>) -> anyhow::Result<()> {
     let failed = findings.iter().filter(|finding| finding.verdict == Verdict::Failed).count();
     if arguments.json {
         let report = serde_json::to_string(&Report { ok: failed == 0, checks: &findings })?;
-        writeln!(out, "{report}").context(STANDARD_OUTPUT)?;
+        print_json(&report).context(STANDARD_OUTPUT)?;
     }
     if failed > 0 {
         bail!("{failed} of {} checks failed", findings.len());

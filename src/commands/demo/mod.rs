@@ -3,7 +3,7 @@
 mod lecture;
 mod transcript;
 
-use std::io::{IsTerminal, Write};
+use std::iter;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ use crate::delivery::spool::Spool;
 use crate::delivery::topics::Topics;
 use crate::delivery::{PublisherConfig, Timing, Unmonitored, Update, UpdateSender};
 use crate::expression::Sighting;
-use crate::logging::printable::print_error;
+use crate::logging::printable::{is_terminal, print_error, print_lines, set_message};
 use crate::rate;
 use crate::vision::models::ModelStore;
 use crate::vision::{Analysis, Analyzer};
@@ -42,7 +42,8 @@ pub fn run(arguments: &Demo, models: Option<&Path>) -> anyhow::Result<()> {
     let broker = start_broker("lectern-demo")?;
     print_error(format_args!("embedded broker on {broker}, for this demo's two clients only"));
     let frames = u64::from(arguments.minutes) * u64::from(WINDOW) * 2;
-    let bar = progress_bar(Some(frames), "frames").with_message("watching");
+    let bar = progress_bar(Some(frames), "frames");
+    set_message(&bar, "watching");
     let style = style(arguments.json);
     let (mut transcript, shown) = (Some(Transcript::default()), bar.clone());
     let subscriber = Subscriber::start(&broker, ROOT, move |topic, payload| {
@@ -85,18 +86,17 @@ pub fn run(arguments: &Demo, models: Option<&Path>) -> anyhow::Result<()> {
     }
     match style {
         Style::Json => received.summary().lines().for_each(print_error),
-        Style::Chart { .. } => writeln!(
-            std::io::stdout().lock(),
-            "\n{}\n`lectern demo --json` prints the messages; docs/mqtt.md explains them.",
-            received.summary()
-        )?,
+        Style::Chart { .. } => {
+            let more = "`lectern demo --json` prints the messages; docs/mqtt.md explains them.";
+            print_lines(iter::once("").chain(received.summary().lines()).chain([more]))?;
+        }
     }
     Ok(())
 }
 
 /// Charts where people read, JSON where programs do.
 fn style(json: bool) -> Style {
-    if json || !std::io::stdout().is_terminal() {
+    if json || !is_terminal() {
         return Style::Json;
     }
     let set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());

@@ -7,7 +7,7 @@ use anyhow::Context;
 use serde_json::Value;
 
 use crate::expression::{Emotion, Expression, Intensity};
-use crate::logging::printable::Printable;
+use crate::logging::printable::{Printable, print_json};
 
 /// The longest bar, in columns: two bars with their counts and a label fit into 79.
 const BAR: usize = 26;
@@ -48,6 +48,10 @@ impl Transcript {
     ///
     /// # Errors
     /// When it is no JSON, or standard output cannot be written.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "colours are escape sequences; text from outside is Printable"
+    )]
     pub(super) fn receive(&mut self, style: Style, topic: &str, payload: &[u8]) -> anyhow::Result<bool> {
         let json: Value = serde_json::from_slice(payload).context("a payload is no JSON")?;
         self.messages += 1;
@@ -62,7 +66,10 @@ impl Transcript {
             }
         }
         let text = match style {
-            Style::Json => format!("{}\n", String::from_utf8_lossy(payload)),
+            Style::Json => {
+                print_json(&String::from_utf8_lossy(payload))?;
+                return Ok(json["state"] == "offline");
+            }
             Style::Chart { colour, blocks } if minute => {
                 let above = if self.after_chart { "" } else { "\n" };
                 format!("{above}{}\n", chart(topic, &json, colour, blocks))
@@ -120,7 +127,7 @@ fn painted(text: &str, sgr: &str, colour: bool) -> String {
 fn status(topic: &str, json: &Value, colour: bool) -> String {
     let state = json["state"].as_str().unwrap_or("?");
     let state = painted(&Printable(state).to_string(), "1", colour);
-    format!("{} UTC  {}  {state}\n", clock_time(json, "since"), Printable(topic))
+    format!("{} UTC  {}  {state}\n", Printable(clock_time(json, "since")), Printable(topic))
 }
 
 /// One minute: weak and strong beside one another, an emotion a line.
@@ -138,7 +145,7 @@ fn chart(topic: &str, json: &Value, colour: bool, blocks: bool) -> String {
     };
     let mut text = format!(
         "{}  {}\n{} frames: {} with an expression, {} uncertain, {} without a face\n\n",
-        painted(&format!("{} UTC", clock_time(json, "start")), "1", colour),
+        painted(&format!("{} UTC", Printable(clock_time(json, "start"))), "1", colour),
         painted(&Printable(topic).to_string(), "1", colour),
         number(json, "frames"),
         number(json, "faces"),

@@ -372,7 +372,7 @@ const FONTS: [&str; 6] = [
 
 /// A PNG needs a font of its own; an SVG uses the viewer's.
 fn font() -> anyhow::Result<()> {
-    let bytes = FONTS.iter().find_map(|path| std::fs::read(path).ok());
+    let bytes = FONTS.iter().find_map(|path| crate::file::read(Path::new(path), 16 << 20).ok());
     let bytes = bytes.ok_or_else(|| {
         no_font("a PNG needs the font DejaVu Sans", "install fonts-dejavu-core, or write an SVG")
     })?;

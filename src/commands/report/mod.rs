@@ -22,7 +22,11 @@ use self::label_set::LabelSet;
 use self::table::Lecture;
 use super::{UsageError, atomic_file, outputs};
 use crate::cli::Report;
+use crate::file;
 use crate::help::Problem;
+
+/// The largest table that is read.
+const MAX_BYTES: usize = 256 << 20;
 
 /// Writes the page, and the chart where one is requested.
 ///
@@ -33,7 +37,8 @@ pub fn run(arguments: &Report) -> anyhow::Result<()> {
     outputs::check(&requested, arguments.tables.iter().map(AsRef::as_ref))?;
     let (mut counted, mut lectures) = (HashSet::new(), Vec::new());
     for path in &arguments.tables {
-        let bytes = std::fs::read(path).with_context(|| format!("{} cannot be read", path.display()))?;
+        let bytes =
+            file::read(path, MAX_BYTES).with_context(|| format!("{} cannot be read", path.display()))?;
         table::read(&bytes, &mut counted, &mut lectures)
             .map_err(|problem| UsageError::new(problem.of(format_args!("{}:", path.display()))))?;
     }

@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
+use crate::file;
+
 /// The bits of the Raspberry Pi firmware's `get_throttled`; sixteen higher stands the same since the boot.
 /// <https://www.raspberrypi.com/documentation/computers/os.html#get_throttled>
 const FIRMWARE_BITS: [(u32, Reason); 4] = [
@@ -163,8 +165,8 @@ fn entries(folder: &Path, begin: &str) -> Vec<PathBuf> {
 }
 
 /// The one word in a file.
-fn word(file: &Path) -> Option<String> {
-    let text = fs::read_to_string(file).ok()?;
+fn word(path: &Path) -> Option<String> {
+    let text = file::read_to_string(path, 4096).ok()?;
     let word = text.trim().trim_start_matches("0x");
     (!word.is_empty()).then(|| word.to_owned())
 }

@@ -4,7 +4,6 @@ mod board;
 mod prometheus;
 
 use std::fs::Permissions;
-use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
@@ -16,7 +15,7 @@ use crate::cli::Status;
 use crate::clock::SystemClock;
 use crate::help::{Explained, Problem};
 use crate::local_status::{LocalStatus, Silent};
-use crate::logging::printable::{Printable, print_error};
+use crate::logging::printable::{print_error, print_json, print_lines};
 use board::Board;
 
 /// Where the kernel exposes the board's sensors.
@@ -43,17 +42,15 @@ pub fn run(arguments: &Status) -> anyhow::Result<()> {
     if arguments.prometheus {
         return write_metrics(service, &board, arguments.out.as_deref());
     }
-    let mut out = std::io::stdout().lock();
-    let text = if arguments.json {
+    let printed = if arguments.json {
         let problem = service.as_ref().err().map(|error| Explained(error).to_string());
         let service = service.as_ref().ok();
-        serde_json::to_string(&Report { running: service.is_some(), problem, service, board: &board })?
+        let report = Report { running: service.is_some(), problem, service, board: &board };
+        print_json(&serde_json::to_string(&report)?)
     } else {
-        let mut lines = service.as_ref().map(lines).unwrap_or_default();
-        lines.extend(board.lines());
-        lines.join("\n")
+        print_lines(service.as_ref().map(lines).unwrap_or_default().into_iter().chain(board.lines()))
     };
-    writeln!(out, "{text}").context(STANDARD_OUTPUT)?;
+    printed.context(STANDARD_OUTPUT)?;
     service?;
     Ok(())
 }
@@ -80,7 +77,7 @@ fn write_metrics(
                 let problem = Problem::new(atomic_file::cannot_write(file)).caused_by(error);
                 problem.with_help("name a file in a folder that is there").into()
             }),
-        None => std::io::stdout().write_all(text.as_bytes()).context(STANDARD_OUTPUT),
+        None => print_lines(text.lines()).context(STANDARD_OUTPUT),
     }
 }
 
@@ -132,6 +129,6 @@ fn lines(service: &LocalStatus) -> Vec<String> {
         ("clock", clock.to_owned()),
         ("models", models.join(", ")),
     ]
-    .map(|(part, text)| format!("{part:<8} {}", Printable(text)))
+    .map(|(part, text)| format!("{part:<8} {text}"))
     .into()
 }

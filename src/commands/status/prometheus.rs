@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use super::board::Board;
 use crate::delivery::payload::State;
 use crate::local_status::LocalStatus;
+use crate::logging::printable::Printable;
 
 /// Labels and value.
 type Sample = (Vec<(&'static str, String)>, String);
@@ -114,9 +115,9 @@ impl Text {
     }
 }
 
-/// A label's value.
+/// A label's value. A character that controls a terminal is written as elsewhere, `\u{1b}`, with its backslash escaped.
 fn escape(value: &str) -> String {
-    value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
+    Printable(value).to_string().replace('\\', "\\\\").replace('"', "\\\"")
 }
 
 #[cfg(test)]
@@ -125,6 +126,6 @@ mod tests {
 
     #[test]
     fn a_label_can_hold_anything() {
-        assert_eq!(escape("a\\b\"c\nd"), "a\\\\b\\\"c\\nd");
+        assert_eq!(escape("a\\b\"c\nd\x1b\u{202e}"), "a\\\\b\\\"c\\\\nd\\\\u{1b}\\\\u{202e}");
     }
 }

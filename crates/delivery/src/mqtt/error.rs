@@ -133,7 +133,8 @@ impl LinkError {
         let help = match (connected, has_identity) {
             (true, _) => {
                 let problem = Problem::new("closed the connection").with_help(
-                    "it restarts, another client has the same id, or its access rules forbid what this device publishes",
+                    "its access rules or its limit on messages (max_packet_size) forbid what this device publishes, another client \
+                     has the same id, or it restarts",
                 );
                 return Self::of(broker, problem);
             }

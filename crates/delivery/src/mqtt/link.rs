@@ -3,8 +3,7 @@
 //! Each connection gets a client of its own: rumqttc keeps a queue across reconnects and drops it when the
 //! broker answers `session_present = false`, so nothing here relies on that queue. The spool is the queue.
 
-use std::io::Read;
-use std::path::Path;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use rumqttc::{
@@ -15,12 +14,11 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
-use super::broker::{Broker, is_open_to_others, open_to_others};
+use super::broker::Broker;
 use super::error::LinkError;
-use super::tls;
-use crate::message::limits::{LONGEST_SENT, MAX_PASSWORD_BYTES};
+use super::files::{self, Files};
+use crate::message::limits::LONGEST_SENT;
 use crate::message::payload::Payload;
-use lectern_record::help::Problem;
 
 /// PINGREQ after this idle time; a second one without PINGRESP ends the connection.
 const KEEP_ALIVE: Duration = Duration::from_secs(30);
@@ -33,31 +31,6 @@ const REQUESTS: usize = 4;
 
 /// The pause after each unsolicited packet, so that an endless stream of them uses little CPU.
 const UNSOLICITED_PAUSE: Duration = Duration::from_millis(10);
-
-/// Reads the password file, without the line ending.
-fn password(file: &Path) -> Result<String, LinkError> {
-    let bad = |problem: Problem| {
-        let problem = problem.of(format_args!("mqtt password file {}:", file.display()));
-        LinkError::from(problem.or_help("check mqtt.password_file or the credential mqtt-password"))
-    };
-    let unreadable = |error| bad(Problem::new("cannot be read").caused_by(error));
-    let mut text = String::new();
-    // Opening a pipe would block until a writer opens it.
-    if std::fs::metadata(file).is_ok_and(|file| !file.is_file()) {
-        return Err(bad("is no regular file".into()));
-    }
-    let open = std::fs::File::open(file).map_err(unreadable)?;
-    // The file may have appeared or changed since the configuration was read.
-    if open.metadata().is_ok_and(|file| is_open_to_others(&file)) {
-        return Err(bad(open_to_others()));
-    }
-    open.take(MAX_PASSWORD_BYTES as u64 + 2).read_to_string(&mut text).map_err(unreadable)?;
-    text.truncate(text.trim_end_matches(['\r', '\n']).len());
-    if text.len() > MAX_PASSWORD_BYTES {
-        return Err(bad(format!("holds more than {MAX_PASSWORD_BYTES} bytes").into()));
-    }
-    Ok(text)
-}
 
 /// What happened on the connection.
 pub(crate) enum LinkEvent {
@@ -75,7 +48,8 @@ pub(crate) enum LinkEvent {
 /// A connection being made or in use. At most one publish is in flight.
 pub(crate) struct Link {
     broker: Broker,
-    client: AsyncClient,
+    /// Set once the files of the connection are read.
+    client: Arc<OnceLock<AsyncClient>>,
     events: mpsc::Receiver<LinkEvent>,
     task: JoinHandle<()>,
 }
@@ -83,11 +57,7 @@ pub(crate) struct Link {
 impl Link {
     /// Starts to connect; [`LinkEvent::Connected`] or [`LinkEvent::Failed`] follows. `will` is the topic and payload of
     /// the retained last will. A packet longer than `longest_received` ends the connection.
-    pub(crate) fn connect(
-        broker: &Broker,
-        will: Option<(&str, &Payload)>,
-        longest_received: usize,
-    ) -> Result<Self, LinkError> {
+    pub(crate) fn connect(broker: &Broker, will: Option<(&str, &Payload)>, longest_received: usize) -> Self {
         let mut options = MqttOptions::new(&broker.client_id, &broker.host, broker.port);
         options.set_keep_alive(KEEP_ALIVE).set_clean_session(true);
         options.set_max_packet_size(longest_received, LONGEST_SENT);
@@ -97,25 +67,32 @@ impl Link {
         if let Some((topic, payload)) = will {
             options.set_last_will(LastWill::new(topic, payload.as_bytes(), QoS::AtLeastOnce, true));
         }
-        if let Some((user, password_file)) = &broker.login {
-            // Read at each connect, so that a changed password needs no restart.
-            let password = password_file.as_deref().map_or_else(|| Ok(String::new()), password)?;
-            options.set_credentials(user, password);
-        }
-        if let Some(tls) = &broker.tls {
-            let config = TlsConfiguration::Rustls(tls::configure(tls)?);
-            options.set_transport(Transport::tls_with_config(config));
-        }
-        let (client, mut eventloop) = AsyncClient::new(options, REQUESTS);
-        let mut network = NetworkOptions::new();
-        network.set_connection_timeout(CONNECT_WITHIN.as_secs()).set_tcp_nodelay(true);
-        eventloop.set_network_options(network);
-
         // A separate task, because a cancelled poll of the event loop may lose packets.
         let (sender, events) = mpsc::channel(16);
+        let client = Arc::new(OnceLock::new());
+        let (of_link, new_client) = (broker.clone(), Arc::clone(&client));
         let broker = broker.clone();
-        let of_link = broker.clone();
         let task = tokio::spawn(async move {
+            let Files { password, tls } = match files::read(&broker).await {
+                Ok(files) => files,
+                Err(error) => {
+                    // The link may be gone.
+                    let _ = sender.send(LinkEvent::Failed(error)).await;
+                    return;
+                }
+            };
+            if let Some((user, _)) = &broker.login {
+                options.set_credentials(user, password.unwrap_or_default());
+            }
+            if let Some(config) = tls {
+                options.set_transport(Transport::tls_with_config(TlsConfiguration::Rustls(config)));
+            }
+            let (client, mut eventloop) = AsyncClient::new(options, REQUESTS);
+            let mut network = NetworkOptions::new();
+            network.set_connection_timeout(CONNECT_WITHIN.as_secs()).set_tcp_nodelay(true);
+            eventloop.set_network_options(network);
+            // This task alone sets it.
+            let _ = new_client.set(client);
             let (mut connected, mut in_flight) = (false, None);
             loop {
                 let event = match eventloop.poll().await {
@@ -162,7 +139,7 @@ impl Link {
                 }
             }
         });
-        Ok(Self { broker: of_link, client, events, task })
+        Self { broker: of_link, client, events, task }
     }
 
     /// The next event; cancel-safe.
@@ -173,24 +150,30 @@ impl Link {
     /// Publishes with QoS 1. The caller waits for [`LinkEvent::Acknowledged`] before it publishes again.
     pub(crate) fn publish(&mut self, topic: &str, retain: bool, payload: &str) -> Result<(), LinkError> {
         // `try_publish`, because `publish` blocks while the channel is full.
-        self.client
-            .try_publish(topic, QoS::AtLeastOnce, retain, payload)
-            .map_err(|error| self.end_cause(&error))
+        self.request(|client| client.try_publish(topic, QoS::AtLeastOnce, retain, payload))
     }
 
     /// Subscribes to a topic with QoS 0; [`LinkEvent::SubAcked`] follows. The daemon never subscribes.
     pub(crate) fn subscribe(&mut self, topic: &str) -> Result<(), LinkError> {
-        self.client.try_subscribe(topic, QoS::AtMostOnce).map_err(|error| self.end_cause(&error))
+        self.request(|client| client.try_subscribe(topic, QoS::AtMostOnce))
     }
 
     /// Sends DISCONNECT; [`LinkEvent::Disconnected`] follows, and the broker discards the will.
     pub(crate) fn disconnect(&mut self) -> Result<(), LinkError> {
-        self.client.try_disconnect().map_err(|error| self.end_cause(&error))
+        self.request(AsyncClient::try_disconnect)
     }
 
-    /// Why the request failed: the connection's task has ended, and its last event holds the cause. The error itself
-    /// contains the request.
-    fn end_cause(&mut self, _: &ClientError) -> LinkError {
+    /// Queues a request of a connection that was made.
+    fn request(
+        &mut self,
+        queue: impl FnOnce(&AsyncClient) -> Result<(), ClientError>,
+    ) -> Result<(), LinkError> {
+        // The error itself contains the request.
+        self.client.get().and_then(|client| queue(client).ok()).ok_or_else(|| self.end_cause())
+    }
+
+    /// Why a request failed: the connection's task has ended, and its last event holds the cause.
+    fn end_cause(&mut self) -> LinkError {
         while let Ok(event) = self.events.try_recv() {
             if let LinkEvent::Failed(error) = event {
                 return error;

@@ -4,7 +4,9 @@ mod address;
 mod broker;
 mod broker_check;
 pub(crate) mod error;
+mod files;
 pub(crate) mod link;
+mod pem;
 mod tls;
 
 pub use address::{Address, BadAddress};

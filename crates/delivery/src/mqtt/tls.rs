@@ -7,8 +7,7 @@ use std::sync::Arc;
 use rumqttc::{ConnectionError, StateError, TlsError};
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
 use rustls::{
     AlertDescription, CertificateError, ClientConfig, DigitallySignedStruct, InvalidMessage, OtherError,
@@ -16,14 +15,23 @@ use rustls::{
 };
 
 use super::broker::{Broker, Tls, is_open_to_others, open_to_others};
+use super::pem;
+use lectern_record::file;
 use lectern_record::help::Problem;
+
+/// The fix of a certificate that is wrong for a reason that is not known.
+const CHECK_CERTIFICATE: &str = "see openssl x509 -text -in FILE";
+
+/// The fix of a key or signature of another kind, such as P-521.
+const SUPPORTED_KEYS: &str =
+    "RSA with 2048 bits or more, P-256, P-384 and Ed25519 are supported: make it of one of these kinds";
 
 /// An error in a file of the TLS configuration.
 fn bad_file(key: &str, file: &Path, problem: Problem) -> Problem {
     problem.of(format_args!("{key} {}", file.display()))
 }
 
-/// Reads the files and builds the configuration of one connection.
+/// Reads the files, which may block (see [`super::files`]), and builds the configuration of one connection.
 pub(super) fn configure(tls: &Tls) -> Result<Arc<ClientConfig>, Problem> {
     let mut roots = RootCertStore::empty();
     let mut named = Vec::new();
@@ -33,12 +41,14 @@ pub(super) fn configure(tls: &Tls) -> Result<Arc<ClientConfig>, Problem> {
             for certificate in &named {
                 roots.add(certificate.clone()).map_err(|_| {
                     let problem = Problem::new("holds a certificate that cannot be used");
-                    bad_file("mqtt.ca", file, problem.with_help("see openssl x509 -text -in FILE"))
+                    bad_file("mqtt.ca", file, problem.with_help(CHECK_CERTIFICATE))
                 })?;
             }
         }
         None => {
-            roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+            #[expect(clippy::disallowed_methods, reason = "the system's own files")]
+            let native = rustls_native_certs::load_native_certs();
+            roots.add_parsable_certificates(native.certs);
             if roots.is_empty() {
                 let problem =
                     Problem::new("the system's certificate store /etc/ssl/certs holds no authority");
@@ -60,19 +70,25 @@ pub(super) fn configure(tls: &Tls) -> Result<Arc<ClientConfig>, Problem> {
         Some((chain, key)) => {
             let certificates = certificates("mqtt.client_cert", chain)?;
             let bad_key = |problem: Problem| bad_file("mqtt.client_key", key, problem);
-            if std::fs::metadata(key).is_ok_and(|file| is_open_to_others(&file)) {
+            let file = file::open(key).map_err(|error| bad_key(pem::unreadable(error)))?;
+            if file.metadata().is_ok_and(|file| is_open_to_others(&file)) {
                 return Err(bad_key(open_to_others()));
             }
-            let secret = PrivateKeyDer::from_pem_file(key).map_err(|error| match error {
-                rustls::pki_types::pem::Error::NoItemsFound => bad_key(
-                    Problem::new("holds no private key in PEM form, or an encrypted one")
-                        .with_help("make one without a password with openssl pkey"),
+            let secret = pem::private_key(&file).map_err(bad_key)?;
+            builder.with_client_auth_cert(certificates, secret).map_err(|error| match error {
+                rustls::Error::InvalidCertificate(error) => {
+                    let problem =
+                        Problem::new("holds a certificate that cannot be used").with_help(CHECK_CERTIFICATE);
+                    bad_file("mqtt.client_cert", chain, unsupported(&error).unwrap_or(problem))
+                }
+                rustls::Error::InconsistentKeys(_) => bad_key(
+                    Problem::new("is not the key of mqtt.client_cert")
+                        .with_help("name the two that were made together"),
                 ),
-                error => bad_key(pem(error)),
-            })?;
-            builder.with_client_auth_cert(certificates, secret).map_err(|_| {
-                let problem = Problem::new("is not the key of mqtt.client_cert, or of an unknown kind");
-                bad_key(problem.with_help("name the two that were made together"))
+                _ => bad_key(
+                    Problem::new("is a key of a kind that is not supported here, or damaged")
+                        .with_help(SUPPORTED_KEYS),
+                ),
             })?
         }
         None => builder.with_no_client_auth(),
@@ -80,28 +96,9 @@ pub(super) fn configure(tls: &Tls) -> Result<Arc<ClientConfig>, Problem> {
     Ok(Arc::new(config))
 }
 
-fn certificates(key: &'static str, file: &Path) -> Result<Vec<CertificateDer<'static>>, Problem> {
-    let found: Vec<_> = CertificateDer::pem_file_iter(file)
-        .and_then(Iterator::collect)
-        .map_err(|e| bad_file(key, file, pem(e)))?;
-    if found.is_empty() {
-        let problem = Problem::new("holds no certificate in PEM form").with_help("name a file that has one");
-        return Err(bad_file(key, file, problem));
-    }
-    Ok(found)
-}
-
-/// Explains a PEM error, without the file's content.
-fn pem(error: rustls::pki_types::pem::Error) -> Problem {
-    match error {
-        rustls::pki_types::pem::Error::Io(error) => {
-            Problem::new("cannot be read").caused_by(error).with_help("check the file and its rights")
-        }
-        rustls::pki_types::pem::Error::NoItemsFound => {
-            Problem::new("holds nothing of the kind in PEM form").with_help("name a file that does")
-        }
-        _ => Problem::new("is no valid PEM file").with_help("make or copy it again"),
-    }
+fn certificates(key: &'static str, path: &Path) -> Result<Vec<CertificateDer<'static>>, Problem> {
+    let certificates = || pem::certificates(&file::open(path).map_err(pem::unreadable)?);
+    certificates().map_err(|problem| bad_file(key, path, problem))
 }
 
 /// rustls's verification of the broker's certificate, with one exception: the broker presents exactly the certificate
@@ -167,6 +164,27 @@ fn is_ca_error(error: &CertificateError) -> bool {
     matches!(cause.downcast_ref(), Some(webpki::Error::CaUsedAsEndEntity))
 }
 
+/// Explains a certificate that is not supported here, whoever has it; none for any other error.
+fn unsupported(error: &CertificateError) -> Option<Problem> {
+    match error {
+        CertificateError::UnsupportedSignatureAlgorithmContext { .. }
+        | CertificateError::UnsupportedSignatureAlgorithmForPublicKeyContext { .. } => Some(
+            Problem::new("is signed with an algorithm that is not supported here").with_help(SUPPORTED_KEYS),
+        ),
+        CertificateError::Other(OtherError(cause))
+            if matches!(cause.downcast_ref(), Some(webpki::Error::UnsupportedCertVersion)) =>
+        {
+            let problem = Problem::new("is of X.509 version 1, which has no names for TLS");
+            Some(
+                problem.with_help(
+                    "make one of version 3: openssl x509 -req with -extfile, or openssl req -x509",
+                ),
+            )
+        }
+        _ => None,
+    }
+}
+
 /// Explains a TLS failure and its fix. rustls's own messages are not used, because they may repeat what the broker sent.
 pub(super) fn explain(error: &ConnectionError, broker: &Broker) -> Option<Problem> {
     let tls = broker.tls.as_ref()?;
@@ -203,8 +221,8 @@ pub(super) fn explain(error: &ConnectionError, broker: &Broker) -> Option<Proble
         }
         rustls::Error::AlertReceived(alert) => explain_alert(*alert, tls, broker),
         rustls::Error::PeerIncompatible(_) => {
-            Problem::new("has no version or cipher of TLS in common with this device")
-                .with_help("let it offer TLS 1.2 or 1.3")
+            Problem::new("has no version, cipher or key of TLS in common with this device")
+                .with_help("let it offer TLS 1.2 or 1.3, with a key of RSA, P-256, P-384 or Ed25519")
         }
         _ => Problem::new("TLS failed").with_help(openssl_hint(broker)),
     })
@@ -241,7 +259,10 @@ fn explain_certificate(certificate: &CertificateError, broker: &Broker) -> Probl
             Problem::new("its certificate is not for servers")
                 .with_help("give it one with extendedKeyUsage=serverAuth")
         }
-        _ => Problem::new("its certificate cannot be used").with_help(openssl_hint(broker)),
+        other => unsupported(other).map_or_else(
+            || Problem::new("its certificate cannot be used").with_help(openssl_hint(broker)),
+            |problem| problem.of("its certificate"),
+        ),
     }
 }
 
@@ -260,9 +281,14 @@ fn explain_alert(alert: AlertDescription, tls: &Tls, broker: &Broker) -> Problem
     );
     match (tls.identity.is_some(), alert) {
         (false, AlertDescription::HandshakeFailure) => {
-            let what = "refuses the TLS handshake, as brokers do that want a certificate from this device";
-            Problem::new(what).with_help("name mqtt.client_cert and mqtt.client_key")
+            let help = "either it wants a certificate from this device: name mqtt.client_cert and mqtt.client_key; or its key is of \
+                        a kind that is not supported here: RSA, P-256, P-384 and Ed25519 are";
+            Problem::new("refuses the TLS handshake").with_help(help)
         }
+        (true, AlertDescription::HandshakeFailure) => Problem::new("refuses the TLS handshake").with_help(
+            "either it does not take this device's certificate, or its own key is of a kind that is not supported here: RSA, \
+             P-256, P-384 and Ed25519 are",
+        ),
         (false, _) if about_certificates => Problem::new("wants a certificate from this device")
             .with_help("name mqtt.client_cert and mqtt.client_key"),
         (true, _) if about_certificates => {

@@ -27,6 +27,8 @@ pub(super) enum Message {
 /// Decides whether an announcement, or its withdrawal, is still to be published.
 pub(super) struct Announcer {
     due: bool,
+    /// The length of the last message in bytes.
+    bytes: usize,
     /// The earliest time of the next announcement.
     not_before: Instant,
     /// The announcement withdrawn on this connection: its note may outlive it on a read-only disk.
@@ -35,7 +37,7 @@ pub(super) struct Announcer {
 
 impl Announcer {
     pub(super) fn new() -> Self {
-        Self { due: true, not_before: Instant::now(), withdrawn: None }
+        Self { due: true, bytes: 0, not_before: Instant::now(), withdrawn: None }
     }
 
     /// A restarted broker may have lost its retained messages, and with a clean session its CONNACK does not show it. So
@@ -64,6 +66,7 @@ impl Announcer {
             && (config.discovery.is_none() || *old != topic)
         {
             self.withdrawn = Some(old.clone());
+            self.bytes = 0;
             return Some(Message::Withdrawal(old.clone()));
         }
         let Some(window_seconds) = config.discovery else {
@@ -75,6 +78,7 @@ impl Announcer {
             note(folder, Some(&topic));
         }
         let payload = discovery::payload(&config.identity.device, &config.topics, window_seconds);
+        self.bytes = payload.len();
         Some(Message::Announcement(topic, payload))
     }
 
@@ -87,8 +91,10 @@ impl Announcer {
     pub(super) fn failed(&mut self) {
         self.not_before = Instant::now() + ANNOUNCE_AGAIN_AFTER;
         log::warn!(
-            "the connection ended while Home Assistant was told of this device; it is told again in a quarter of an \
-             hour: allow this device to publish on homeassistant/#, or set mqtt.discovery = false"
+            "the connection ended while the discovery message of {} bytes was sent; it is sent again in a quarter of an hour: \
+             the broker's limit (max_packet_size) may be smaller, or its access rules forbid homeassistant/#; or set \
+             mqtt.discovery = false",
+            self.bytes
         );
     }
 }

@@ -127,10 +127,8 @@ impl Publisher {
         let mut failures: u32 = 0;
         loop {
             let mut in_flight = None;
-            let ended = match self.connect() {
-                Ok(link) => self.use_link(link, &mut updates, &mut failures, &mut in_flight).await,
-                Err(error) => Ended::Failed(error),
-            };
+            let link = self.connect();
+            let ended = self.use_link(link, &mut updates, &mut failures, &mut in_flight).await;
             if let Some((InFlight::Announcement | InFlight::Withdrawal, _)) = in_flight {
                 self.announcer.failed();
             }
@@ -191,7 +189,7 @@ impl Publisher {
         }
     }
 
-    fn connect(&self) -> Result<Link, LinkError> {
+    fn connect(&self) -> Link {
         let will = self.status(State::Offline, self.config.clock.wall());
         Link::connect(&self.config.broker, Some((&self.config.topics.status, &will)), LONGEST_RECEIVED)
     }

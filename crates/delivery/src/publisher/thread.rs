@@ -38,8 +38,17 @@ impl EventLoop {
 
     /// Creates a tokio resource that belongs to this event loop.
     pub fn within<T>(&self, make: impl FnOnce() -> T) -> T {
-        let _inside = self.runtime.as_ref().map(Runtime::enter);
+        let _inside = self.runtime().enter();
         make()
+    }
+
+    /// Runs a future to its end on this thread.
+    pub fn block_on<T>(&self, future: impl Future<Output = T>) -> T {
+        self.runtime().block_on(future)
+    }
+
+    fn runtime(&self) -> &Runtime {
+        self.runtime.as_ref().expect("only a drop takes it")
     }
 }
 
@@ -85,8 +94,7 @@ impl PublisherConfig {
     ) -> std::io::Result<(UpdateSender, DeliveryThread)> {
         let (updates, receiver) = update::channel(self.stop.clone());
         let thread = std::thread::Builder::new().name("deliver".to_owned()).spawn(move || {
-            let runtime = event_loop.runtime.as_ref().expect("only a drop takes it");
-            runtime.block_on(async {
+            event_loop.block_on(async {
                 tokio::select! {
                     summary = deliver(self, spool, receiver) => summary,
                     never = background => match never {},

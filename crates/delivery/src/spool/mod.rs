@@ -106,6 +106,7 @@ impl Spool {
     ///
     /// # Errors
     /// When the kernel has no random bytes to name a boot.
+    #[expect(clippy::disallowed_methods, reason = "a file of the kernel")]
     pub fn open(folders: Folders, capacity: usize, most_bytes: u64) -> Result<Self, getrandom::Error> {
         let kernel_boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
         Self::open_in_boot(folders, capacity, most_bytes, kernel_boot.trim())

@@ -11,10 +11,11 @@ use image::{DynamicImage, ImageDecoder, ImageReader};
 use super::frame::Frame;
 use super::size::{MAX_PIXELS, check_size};
 use super::source::{CameraError, Capture, FrameSource};
+use lectern_record::file;
 use lectern_record::help::{Explained, Problem};
 
-/// The most bytes that a picture may occupy while it is decoded: some have more than 8 bits a channel, or transparency.
-const MAX_BYTES: u64 = 4 * MAX_PIXELS as u64;
+/// The most bytes of a picture's file, and of what it occupies while it is decoded: some have more than 8 bits a channel, or transparency.
+const MAX_BYTES: usize = 4 * MAX_PIXELS;
 
 /// The stills of a folder.
 pub struct Stills {
@@ -140,17 +141,17 @@ pub fn read(path: &Path) -> Result<Frame, CameraError> {
     fn unreadable(path: &Path, cause: impl Error + Send + Sync + 'static) -> CameraError {
         CameraError::recording(path, Problem::new("is no readable picture").caused_by(cause))
     }
-    let mut reader = ImageReader::open(path)
-        .and_then(ImageReader::with_guessed_format)
-        .map_err(|e| unreadable(path, e))?;
+    let bytes = file::read(path, MAX_BYTES).map_err(|e| unreadable(path, e))?;
+    let reader = ImageReader::new(io::Cursor::new(&bytes)).with_guessed_format();
+    let mut reader = reader.map_err(|e| unreadable(path, e))?;
     let mut limits = image::Limits::default();
-    limits.max_alloc = Some(MAX_BYTES);
+    limits.max_alloc = Some(MAX_BYTES as u64);
     reader.limits(limits);
     // Reads the header alone.
     let mut decoder = reader.into_decoder().map_err(|e| unreadable(path, e))?;
     let (width, height) = decoder.dimensions();
     check_size(width as usize, height as usize).map_err(|e| CameraError::recording(path, e))?;
-    if decoder.total_bytes() > MAX_BYTES {
+    if decoder.total_bytes() > MAX_BYTES as u64 {
         let megabytes = decoder.total_bytes() / 1_000_000;
         let most = MAX_BYTES / 1_000_000;
         let problem = Problem::new(format!("takes {megabytes} MB, and at most {most} are read"));

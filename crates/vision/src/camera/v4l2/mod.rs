@@ -34,6 +34,21 @@ const MAX_BUFFERS: u32 = 32;
 /// A camera that shows nothing for this long is lost. A webcam needs up to two seconds for its first frame.
 const SILENCE: Duration = Duration::from_secs(4);
 
+/// The fix of a camera that offers only these formats.
+fn other_formats(names: &[String]) -> &'static str {
+    // As the kernel names them: BA81, RG10, GB12, BYR2, packed pRAA. RGB comes in several orders.
+    let is_bayer = |name: &String| {
+        matches!(&**name, "GRBG" | "RGGB" | "GBRG" | "BA81" | "BYR2")
+            || (["BG1", "GB1", "BA1", "RG1"].iter().any(|prefix| name.starts_with(prefix)))
+            || (name.len() == 4 && name.starts_with('p'))
+    };
+    if names.iter().any(is_bayer) {
+        "it is a CSI camera, which gives raw Bayer: use a USB (UVC) one"
+    } else {
+        "these formats are not decoded: use a camera that offers YUYV or MJPG, as most USB cameras do; v4l2-ctl --list-formats shows them"
+    }
+}
+
 /// An output, a metadata or a multi-planar node, or what is no V4L2 device at all.
 fn no_camera() -> Problem {
     Problem::new("is no camera that can be read")
@@ -220,9 +235,7 @@ impl V4l2 {
                 let offers = if names.is_empty() { "no format".to_owned() } else { names.join(", ") };
                 let problem =
                     Problem::new(format!("offers {offers} and none of YUYV, NV12, RGB3, MJPG, GREY"));
-                return Err(
-                    self.unusable(problem.with_help("a CSI camera gives raw Bayer, so use a USB (UVC) one"))
-                );
+                return Err(self.unusable(problem.with_help(other_formats(&names))));
             }
         };
         check_size(format.width as usize, format.height as usize)
@@ -374,6 +387,18 @@ fn decoded(bytes: &[u8], format: &Format, spare: Option<Frame>) -> Option<Frame>
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_a_csi_camera_is_called_one() {
+        let help =
+            |names: &[&str]| other_formats(&names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>());
+        for bayer in ["BA81", "RG10", "pRAA", "BG12", "GRBG"] {
+            assert!(help(&["UYVY", bayer]).contains("CSI"), "{bayer}");
+        }
+        for other in ["UYVY", "H264", "RGBP", "BGR3", "NV21"] {
+            assert!(help(&[other]).contains("YUYV or MJPG"), "{other}");
+        }
+    }
 
     #[test]
     fn a_buffer_is_cut_by_what_the_driver_filled() {
