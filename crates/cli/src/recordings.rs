@@ -1,4 +1,4 @@
-//! The commands for recordings: `lectern analyze` and `lectern report`.
+//! The commands for recordings: `lectern analyze` and what is made of its tables.
 
 use std::path::PathBuf;
 
@@ -136,6 +136,59 @@ pub struct Report {
     /// Also draw the shares of 13 and of 7 kinds alone; FILE ends in .svg or .png
     #[arg(long, value_name = "FILE")]
     pub chart: Option<PathBuf>,
+}
+
+/// Arguments of `lectern compare`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  lectern compare frames.csv anna.csv
+  lectern compare frames.csv anna.csv ben.csv --csv agreement.csv --chart confusion.svg
+  lectern compare frames.csv monday.txt --mapping words.csv
+
+A table of codings has the columns source, start, end (seconds, exclusive), expression and, where wanted, coder; expressions are
+the 13 kinds, or the 7 without weak and strong; uncertain and no_face are none. Without a column coder the file's name is the
+coder's. An export of ELAN has a tier for each coder, and a name that begins with the recording's: monday.txt for monday.mkv.")]
+pub struct Compare {
+    /// Table that `lectern analyze --frames-csv` wrote, with one face a frame
+    #[arg(value_name = "TABLE")]
+    pub table: PathBuf,
+
+    /// What people coded: tables, or tab-delimited exports of ELAN
+    #[arg(required = true, value_name = "HUMAN")]
+    pub human: Vec<PathBuf>,
+
+    /// Table with the columns `value` and `expression`, and where wanted `tier` and `coder`: which kind each word of a coding
+    /// scheme is. An empty expression leaves the interval out; so do tiers that a column `tier` does not name
+    #[arg(long, value_name = "FILE")]
+    pub mapping: Option<PathBuf>,
+
+    /// Length of the blocks that the bootstrap draws
+    #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..=3600))]
+    pub block: u32,
+
+    /// The width of kappa's interval for which the time to code is estimated
+    #[arg(long, value_name = "WIDTH", default_value_t = 0.1, value_parser = width)]
+    pub width: f64,
+
+    /// Also write each value with its interval as a table
+    #[arg(long, value_name = "FILE")]
+    pub csv: Option<PathBuf>,
+
+    /// Also write the confusion matrices as a table
+    #[arg(long, value_name = "FILE")]
+    pub confusion: Option<PathBuf>,
+
+    /// Also draw the confusion matrices of all recordings together; FILE ends in .svg or .png
+    #[arg(long, value_name = "FILE")]
+    pub chart: Option<PathBuf>,
+}
+
+fn width(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(width) if (0.001..=1.0).contains(&width) => Ok(width),
+        _ => Err("must be from 0.001 to 1".to_owned()),
+    }
 }
 
 fn which_faces() -> impl TypedValueParser<Value = Faces> {

@@ -156,7 +156,7 @@ impl Results {
             table.finish()?;
         }
         if let Some(chart) = chart {
-            report::chart_of(&minutes, &chart)?;
+            report::chart_of(minutes, &chart)?;
         }
         checkpoint.close(cut_short)?;
         Ok(failures)

@@ -1,19 +1,14 @@
 //! Charts as in the paper's figures 9 to 11: the shares of kinds as bars of 100 %, and the course of a lecture.
 
-use std::path::Path;
-
-use anyhow::anyhow;
-use plotters::coord::Shift;
 use plotters::prelude::*;
-use plotters::style::text_anchor::{HPos, Pos, VPos};
+use plotters::style::text_anchor::HPos;
 
-use super::super::atomic_file;
-use super::label_set::LabelSet;
+use super::super::drawing::{
+    Area, Drawn, Figure, INK, LINE, MARGIN, SMALL, TEXT, brightness, fitting, length, letters, pixels, text,
+};
+use super::super::label_set::LabelSet;
 use super::table::{Lecture, Minute};
-use crate::help::Problem;
 
-/// Text and lines; the page lightens them on a dark screen.
-const INK: RGBColor = RGBColor(34, 34, 34);
 /// The categories of frames beside the kinds.
 const FRAMES: [(&str, RGBColor); 3] = [
     ("counted face", RGBColor(96, 104, 116)),
@@ -21,13 +16,6 @@ const FRAMES: [(&str, RGBColor); 3] = [
     ("no face", RGBColor(232, 235, 239)),
 ];
 
-/// Sizes of letters in pixels.
-const TEXT: i32 = 15;
-const SMALL: i32 = 13;
-/// The width of a letter in parts of its size, on average.
-const LETTER: f64 = 0.5;
-const MARGIN: i32 = 8;
-const LINE: i32 = 22;
 /// A row of the chart of shares: its name, its bar, the bar of its frames.
 const BAR: i32 = 24;
 const FRAME_BAR: i32 = 7;
@@ -36,14 +24,15 @@ const ROW: i32 = LINE + BAR + FRAME_BAR + 12;
 const AXIS: i32 = 44;
 const COURSE: i32 = 150;
 
+/// The width of charts that are written by themselves, and the height of their titles.
+const WIDTH: i32 = 900;
+const TITLE: i32 = LINE + MARGIN;
+
 /// A row of the chart of shares.
 pub(super) struct Row {
     pub(super) name: String,
     pub(super) total: Minute,
 }
-
-/// Where a chart is drawn.
-type Area<'a, B> = DrawingArea<B, Shift>;
 
 /// A chart: what it shows, and its size in pixels.
 pub(super) enum Chart<'a> {
@@ -84,11 +73,7 @@ impl Chart<'_> {
         MARGIN + legend + bars + AXIS
     }
 
-    fn draw<B: DrawingBackend>(
-        &self,
-        area: &Area<'_, B>,
-        width: i32,
-    ) -> Result<(), DrawingAreaErrorKind<B::ErrorType>> {
+    fn draw<B: DrawingBackend>(&self, area: &Area<'_, B>, width: i32) -> Drawn<B> {
         let mut y = MARGIN;
         for line in self.legend(width - 2 * MARGIN) {
             let mut x = MARGIN;
@@ -110,62 +95,40 @@ impl Chart<'_> {
             Chart::Course(label_set, lecture) => course(area, label_set, lecture, y, width),
         }
     }
+}
 
-    /// As SVG, `width` pixels wide, with this name for screen readers.
-    pub(super) fn svg(&self, width: i32, name: &str) -> anyhow::Result<String> {
-        let mut svg = String::new();
-        let size = (u32::try_from(width)?, u32::try_from(self.height(width))?);
-        {
-            let area = SVGBackend::with_string(&mut svg, size).into_drawing_area();
-            self.draw(&area, width).map_err(drawing)?;
-            area.present().map_err(drawing)?;
-        }
-        let escaped = fit_for_xml(name).replace('&', "&amp;").replace('<', "&lt;").replace('"', "&quot;");
-        Ok(svg.replacen("<svg ", &format!("<svg role=\"img\" aria-label=\"{escaped}\" "), 1))
+/// A chart of this width.
+pub(super) struct Sized<'a>(pub(super) &'a Chart<'a>, pub(super) i32);
+
+impl Figure for Sized<'_> {
+    fn size(&self) -> (i32, i32) {
+        (self.1, self.0.height(self.1))
+    }
+
+    fn draw<B: DrawingBackend>(&self, area: &Area<'_, B>) -> Drawn<B> {
+        self.0.draw(area, self.1)
     }
 }
 
-/// The charts one below the other, as SVG or, where the file's name ends so, as PNG.
-pub(super) fn write(charts: &[(String, Chart<'_>)], path: &Path) -> anyhow::Result<()> {
-    const WIDTH: i32 = 900;
-    let title = LINE + MARGIN;
-    let height: i32 = charts.iter().map(|(_, chart)| title + chart.height(WIDTH)).sum();
-    let size = (u32::try_from(WIDTH)?, u32::try_from(height)?);
-    let png = path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("png"));
-    if !png {
-        let mut svg = String::new();
-        all(&SVGBackend::with_string(&mut svg, size).into_drawing_area(), charts, WIDTH)?;
-        return atomic_file::write(path, svg.as_bytes());
-    }
-    font()?;
-    let mut pixels = vec![0; 3 * size.0 as usize * size.1 as usize];
-    all(&BitMapBackend::with_buffer(&mut pixels, size).into_drawing_area(), charts, WIDTH)?;
-    let mut file = Vec::new();
-    let mut encoder = png::Encoder::new(&mut file, size.0, size.1);
-    encoder.set_color(png::ColorType::Rgb);
-    encoder.write_header()?.write_image_data(&pixels)?;
-    atomic_file::write(path, &file)
-}
+/// Charts with titles, one below the other.
+pub(super) struct Panels<'a>(pub(super) &'a [(String, Chart<'a>)]);
 
-fn all<B: DrawingBackend>(
-    area: &Area<'_, B>,
-    charts: &[(String, Chart<'_>)],
-    width: i32,
-) -> anyhow::Result<()> {
-    let draw = || {
-        area.fill(&WHITE)?;
+impl Figure for Panels<'_> {
+    fn size(&self) -> (i32, i32) {
+        (WIDTH, self.0.iter().map(|(_, chart)| TITLE + chart.height(WIDTH)).sum())
+    }
+
+    fn draw<B: DrawingBackend>(&self, area: &Area<'_, B>) -> Drawn<B> {
         let mut y = 0;
-        for (title, chart) in charts {
+        for (title, chart) in self.0 {
             text(area, title, (MARGIN, y + MARGIN + LINE / 2), TEXT, INK, HPos::Left)?;
-            y += LINE + MARGIN;
-            let height = chart.height(width);
-            let part = area.clone().shrink((0, y), (width, height));
-            chart.draw(&part, width)?;
+            y += TITLE;
+            let height = chart.height(WIDTH);
+            chart.draw(&area.clone().shrink((0, y), (WIDTH, height)), WIDTH)?;
             y += height;
         }
-        area.present()
-    };
-    draw().map_err(drawing)
+        Ok(())
+    }
 }
 
 /// One row: a name with its number of faces, a bar of kinds, a thin bar of frames.
@@ -175,7 +138,7 @@ fn shares<B: DrawingBackend>(
     Row { name, total }: &Row,
     y: i32,
     width: i32,
-) -> Result<(), DrawingAreaErrorKind<B::ErrorType>> {
+) -> Drawn<B> {
     let counts = label_set.counts(&total.counts.kinds);
     let faces: f64 = counts.iter().sum();
     let number = format!("n = {}", total.counts.faces());
@@ -205,7 +168,7 @@ fn stack<B: DrawingBackend>(
     height: i32,
     width: i32,
     labelled: bool,
-) -> Result<(), DrawingAreaErrorKind<B::ErrorType>> {
+) -> Drawn<B> {
     let full = f64::from(width - 2 * MARGIN);
     let mut from = 0.0;
     for (share, colour) in parts.iter().filter(|(share, _)| *share > 0.0) {
@@ -230,7 +193,7 @@ fn course<B: DrawingBackend>(
     lecture: &Lecture,
     y: i32,
     width: i32,
-) -> Result<(), DrawingAreaErrorKind<B::ErrorType>> {
+) -> Drawn<B> {
     let left = MARGIN + letters("100 %", SMALL) + 6;
     let full = f64::from(width - MARGIN - left);
     for percent in [0, 50, 100] {
@@ -284,12 +247,7 @@ fn course<B: DrawingBackend>(
 }
 
 /// 0 to 100 % below the bars.
-fn axis<B: DrawingBackend>(
-    area: &Area<'_, B>,
-    label: &str,
-    y: i32,
-    width: i32,
-) -> Result<(), DrawingAreaErrorKind<B::ErrorType>> {
+fn axis<B: DrawingBackend>(area: &Area<'_, B>, label: &str, y: i32, width: i32) -> Drawn<B> {
     area.draw(&PathElement::new([(MARGIN, y), (width - MARGIN, y)], INK))?;
     for (percent, side) in
         [(0, HPos::Left), (25, HPos::Center), (50, HPos::Center), (75, HPos::Center), (100, HPos::Right)]
@@ -301,81 +259,6 @@ fn axis<B: DrawingBackend>(
     text(area, label, (width - MARGIN, y + 32), SMALL, INK, HPos::Right)
 }
 
-fn text<B: DrawingBackend>(
-    area: &Area<'_, B>,
-    label: &str,
-    at: (i32, i32),
-    size: i32,
-    ink: RGBColor,
-    side: HPos,
-) -> Result<(), DrawingAreaErrorKind<B::ErrorType>> {
-    let style = ("sans-serif", size).into_font().color(&ink).pos(Pos::new(side, VPos::Center));
-    area.draw(&Text::new(fit_for_xml(label), at, style))
-}
-
-/// Without the characters that XML forbids, which a label may have.
-fn fit_for_xml(label: &str) -> String {
-    label.replace(|c: char| c.is_control() || matches!(c, '\u{fffe}' | '\u{ffff}'), "\u{fffd}")
-}
-
-/// The approximate width of a text in pixels.
-fn letters(label: &str, size: i32) -> i32 {
-    pixels(f64::from(length(label.chars().count())) * f64::from(size) * LETTER)
-}
-
 fn entry_width(name: &str) -> i32 {
     letters(name, SMALL) + 32
-}
-
-/// As much of a name as there is room for.
-fn fitting(name: &str, room: i32, size: i32) -> String {
-    if letters(name, size) <= room {
-        return name.to_owned();
-    }
-    let mut kept = name.chars().collect::<Vec<_>>();
-    while !kept.is_empty() && letters(&kept.iter().collect::<String>(), size) + size > room {
-        kept.pop();
-    }
-    kept.into_iter().chain(['…']).collect()
-}
-
-fn brightness(RGBColor(red, green, blue): RGBColor) -> f64 {
-    (0.299 * f64::from(red) + 0.587 * f64::from(green) + 0.114 * f64::from(blue)) / 255.0
-}
-
-#[expect(clippy::cast_possible_truncation, reason = "a part of a picture's side")]
-fn pixels(value: f64) -> i32 {
-    value.round() as i32
-}
-
-fn length(count: usize) -> i32 {
-    i32::try_from(count).unwrap_or(i32::MAX)
-}
-
-fn drawing(error: impl std::fmt::Display) -> anyhow::Error {
-    anyhow!("the chart cannot be drawn: {error}")
-}
-
-fn no_font(what: &str, help: &'static str) -> anyhow::Error {
-    Problem::new(format!("the chart cannot be drawn: {what}")).with_help(help).into()
-}
-
-/// Font files, in the order in which they are tried.
-const FONTS: [&str; 6] = [
-    "/usr/share/fonts/truetype/dejavu/DejaVuSans.ttf",
-    "/usr/share/fonts/truetype/liberation/LiberationSans-Regular.ttf",
-    "/usr/share/fonts/truetype/liberation2/LiberationSans-Regular.ttf",
-    "/usr/share/fonts/truetype/noto/NotoSans-Regular.ttf",
-    "/usr/share/fonts/dejavu-sans-fonts/DejaVuSans.ttf",
-    "/usr/share/fonts/TTF/DejaVuSans.ttf",
-];
-
-/// A PNG needs a font of its own; an SVG uses the viewer's.
-fn font() -> anyhow::Result<()> {
-    let bytes = FONTS.iter().find_map(|path| std::fs::read(path).ok());
-    let bytes = bytes.ok_or_else(|| {
-        no_font("a PNG needs the font DejaVu Sans", "install fonts-dejavu-core, or write an SVG")
-    })?;
-    plotters::style::register_font("sans-serif", FontStyle::Normal, Box::leak(bytes.into_boxed_slice()))
-        .map_err(|_| no_font("its font is damaged", "install fonts-dejavu-core again, or write an SVG"))
 }

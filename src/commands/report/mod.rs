@@ -1,26 +1,23 @@
 //! `lectern report`: compares recordings on one page that needs no network and shows no person.
 //!
-//! `table` reads tables of `lectern analyze --csv`, `groups` joins a teacher's lectures, `label_set` has the 13 and the 7 kinds,
-//! `statistics` computes the intervals, `confusion` the effect of known classifier errors, `charts` draws, and `page` combines
-//! all of them.
+//! `table` reads tables of `lectern analyze --csv`, `groups` joins a teacher's lectures, `statistics` computes the
+//! intervals, `confusion` the effect of known classifier errors, `charts` draws, and `page` combines all of them.
 
 mod charts;
 mod confusion;
 mod groups;
-mod label_set;
 mod page;
-mod statistics;
+pub(super) mod statistics;
 mod table;
 
 use std::collections::HashSet;
 use std::path::Path;
 
-use anyhow::Context;
-
-use self::charts::Chart;
-use self::label_set::LabelSet;
+use self::charts::{Chart, Panels};
 use self::table::Lecture;
-use super::{UsageError, atomic_file, outputs};
+use super::label_set::LabelSet;
+use super::spreadsheet::bytes;
+use super::{UsageError, atomic_file, drawing, outputs};
 use crate::cli::Report;
 use crate::help::Problem;
 
@@ -33,8 +30,7 @@ pub fn run(arguments: &Report) -> anyhow::Result<()> {
     outputs::check(&requested, arguments.tables.iter().map(AsRef::as_ref))?;
     let (mut counted, mut lectures) = (HashSet::new(), Vec::new());
     for path in &arguments.tables {
-        let bytes = std::fs::read(path).with_context(|| format!("{} cannot be read", path.display()))?;
-        table::read(&bytes, &mut counted, &mut lectures)
+        table::read(bytes(path)?, &mut counted, &mut lectures)
             .map_err(|problem| UsageError::new(problem.of(format_args!("{}:", path.display()))))?;
     }
     if lectures.is_empty() {
@@ -50,7 +46,7 @@ pub fn run(arguments: &Report) -> anyhow::Result<()> {
 ///
 /// # Errors
 /// When it cannot be written.
-pub(super) fn chart_of(table: &[u8], path: &Path) -> anyhow::Result<()> {
+pub(super) fn chart_of(table: Vec<u8>, path: &Path) -> anyhow::Result<()> {
     let mut lectures = Vec::new();
     table::read(table, &mut HashSet::new(), &mut lectures)?;
     write_chart(&lectures, path)
@@ -63,5 +59,5 @@ fn write_chart(lectures: &[Lecture], path: &Path) -> anyhow::Result<()> {
         ("Shares of 7 kinds".to_owned(), Chart::Shares(&seven, &rows)),
         ("Shares of 13 kinds".to_owned(), Chart::Shares(&thirteen, &rows)),
     ];
-    charts::write(&charts, path)
+    drawing::write(&Panels(&charts), path)
 }

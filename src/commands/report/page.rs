@@ -5,10 +5,11 @@ use std::collections::BTreeSet;
 use minijinja::{AutoEscape, Environment, Value, context};
 use serde::Serialize;
 
-use super::charts::Chart;
+use super::super::drawing;
+use super::super::label_set::LabelSet;
+use super::charts::{Chart, Sized};
 use super::confusion::{Confusion, Range};
 use super::groups::{rows, teachers, together};
-use super::label_set::LabelSet;
 use super::statistics::{
     BLOCK_SECONDS, DRAWS, MIN_BLOCKS, SEED, Share, Shares, difference, distance, shares,
 };
@@ -146,7 +147,7 @@ pub(super) fn page(lectures: &[Lecture]) -> anyhow::Result<String> {
 /// A chart for each width.
 fn drawn(chart: &Chart<'_>, name: &str) -> anyhow::Result<Vec<Value>> {
     let each = WIDTHS.iter().map(|(width, class)| {
-        Ok(context! { class, svg => Value::from_safe_string(chart.svg(*width, name)?) })
+        Ok(context! { class, svg => Value::from_safe_string(drawing::svg(&Sized(chart, *width), name)?) })
     });
     each.collect()
 }

@@ -4,7 +4,7 @@
 //! circular block bootstrap (Politis and Romano 1992) over blocks of minutes. From it follows how many independent faces would have
 //! varied as much, and with that number the interval has Wilson's form, which also holds for kinds that were hardly seen.
 
-use super::label_set::LabelSet;
+use super::super::label_set::LabelSet;
 use super::table::Lecture;
 
 /// Length of a block.
@@ -17,10 +17,10 @@ pub(super) const MIN_BLOCKS: usize = 4;
 pub(super) const DRAWS: usize = 1000;
 
 /// Constant, so that the same lectures produce the same report.
-pub(super) const SEED: u64 = 13;
+pub(in crate::commands) const SEED: u64 = 13;
 
 /// The normal distribution's quantile for intervals of 95 %.
-const Z: f64 = 1.959_964;
+pub(in crate::commands) const Z: f64 = 1.959_964;
 
 /// A share of the faces, from 0 to 1, with its 95 % interval if there is one.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -127,7 +127,7 @@ fn wilson(share: f64, n: f64, t: f64) -> (f64, f64) {
 }
 
 /// Student's 97.5 % quantile (Abramowitz and Stegun 26.7.5).
-fn t_quantile(freedom: f64) -> f64 {
+pub(in crate::commands) fn t_quantile(freedom: f64) -> f64 {
     let power = |exponent| Z.powi(exponent);
     Z + (power(3) + Z) / (4.0 * freedom)
         + (5.0 * power(5) + 16.0 * power(3) + 3.0 * Z) / (96.0 * freedom.powi(2))
@@ -165,7 +165,7 @@ fn add(total: &mut [f64], more: &[f64]) {
 }
 
 #[expect(clippy::cast_precision_loss, reason = "blocks and draws are far below 2^53")]
-fn to_f64(count: usize) -> f64 {
+pub(in crate::commands) fn to_f64(count: usize) -> f64 {
     count as f64
 }
 

@@ -49,7 +49,7 @@ impl Lecture {
 /// # Errors
 /// What of the table cannot be used.
 pub(super) fn read(
-    table: &[u8],
+    table: Vec<u8>,
     counted: &mut HashSet<[String; 3]>,
     lectures: &mut Vec<Lecture>,
 ) -> Result<(), Problem> {
@@ -64,14 +64,15 @@ pub(super) fn read(
     let counts = counts.map(must).into_iter().collect::<Result<Vec<_>, _>>()?;
     let kinds = Expression::ALL.map(|kind| must(kind.name())).into_iter().collect::<Result<Vec<_>, _>>()?;
     let (seq, settings, teacher) = (must("seq")?, must("settings")?, position("teacher"));
-    for (line, row) in &table.rows {
+    for row in table.rows() {
+        let (line, row) = row?;
         if row.len() < table.header.len() {
             return Err(
                 format!("line {line}: has {} cells instead of {}", row.len(), table.header.len()).into()
             );
         }
         let [device, boot, label, source] = names.map(|at| from_text(&row[at]).to_owned());
-        let number = |at: usize| number(row, *line, at);
+        let number = |at: usize| number(&row, line, at);
         let at = lectures.iter().rposition(|it| (&it.device, &it.boot) == (&device, &boot));
         if !counted.insert([device.clone(), boot.clone(), row[seq].to_owned()]) {
             continue;
