@@ -12,6 +12,7 @@ mod detection_range;
 mod drawing;
 pub mod eval;
 pub mod explain;
+pub mod export;
 mod label_set;
 mod outputs;
 mod reload;

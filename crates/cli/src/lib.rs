@@ -13,7 +13,7 @@ use lectern_record::rate::DEFAULT_HZ;
 use looked_for::rate;
 
 pub use looked_for::LookedFor;
-pub use recordings::{Analyze, Compare, Report};
+pub use recordings::{Analyze, Compare, Export, ExportFormat, Report};
 
 /// Where the daemon looks for its configuration.
 pub const DEFAULT_PATH: &str = "/etc/lectern/lectern.toml";
@@ -122,6 +122,12 @@ pub enum Command {
     /// or in which Lectern named no kind, are left out and counted. Intervals (95 %) come from a bootstrap over blocks of
     /// time, because neighbouring frames are alike; less than 10 coded blocks have none.
     Compare(Compare),
+    /// Export classified frames for ELAN, Praat or a player's subtitles
+    ///
+    /// Frames that follow each other with the same expression are merged into intervals, which begin at the analysed frame and
+    /// end at the next one. A table of frames gives one tier; one of faces gives a tier for each track, or for each number of a
+    /// face in its frame where the table has no tracks. No picture is read or written.
+    Export(Export),
     /// Measure what a frame costs on this device, stage by stage
     ///
     /// Two frames a second of the clip are decoded from YUYV as from a camera, their faces are searched for or followed,

@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
-use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
+use clap::{Args, ValueEnum};
 use jiff::Timestamp;
 use lectern_record::analysis::{Analysis, Baseline, Faces, Rotation};
 use lectern_record::rate::DEFAULT_HZ;
@@ -182,6 +182,40 @@ pub struct Compare {
     /// Also draw the confusion matrices of all recordings together; FILE ends in .svg or .png
     #[arg(long, value_name = "FILE")]
     pub chart: Option<PathBuf>,
+}
+
+/// Arguments of `lectern export`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  lectern export frames.csv --to elan --out monday.eaf
+  lectern export faces.csv --to srt --out monday.srt
+  lectern export frames.csv --to praat --out grids/")]
+pub struct Export {
+    /// Table that `lectern analyze --frames-csv` or `--faces-csv` wrote
+    #[arg(value_name = "TABLE")]
+    pub table: PathBuf,
+
+    /// The format
+    #[arg(long, value_name = "FORMAT")]
+    pub to: ExportFormat,
+
+    /// Where to write it: a file or, for each recording one that has its name, a folder that exists
+    #[arg(long, value_name = "FILE")]
+    pub out: PathBuf,
+}
+
+/// What `lectern export` writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ExportFormat {
+    /// ELAN's annotations (.eaf): intervals, a tier for each face
+    Elan,
+    /// Praat's TextGrid: the same
+    Praat,
+    /// Subtitles for a player: from a table of faces a line for each face, with probability and box in pixels
+    Srt,
+    /// Intervals, tab-delimited, of all recordings in one file; `lectern compare` reads them
+    Tsv,
 }
 
 fn width(text: &str) -> Result<f64, String> {
