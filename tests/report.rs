@@ -175,3 +175,45 @@ fn control_characters_keep_charts_valid() {
     let text = fs::read_to_string(path("chart.svg")).unwrap();
     assert!(!text.chars().any(|c| c.is_control() && c != '\n'), "{text}");
 }
+
+/// Rows of a table with the columns of `head`.
+fn counts(head: &str, rows: impl Iterator<Item = String>) -> String {
+    let kinds = kinds().collect::<Vec<_>>().join(",");
+    let columns = "seq,start,seconds,frames_expected,frames,corrupt,no_face,uncertain,faces";
+    let mut text = format!("{head},{columns},{kinds},partial,settings\n");
+    rows.for_each(|row| writeln!(text, "{row},{}false,s", "0,".repeat(12)).unwrap());
+    text
+}
+
+#[test]
+fn sums_are_larger_than_the_counts_of_a_minute() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let row = |seq| format!("d,1,L,a,{seq},t,60,4000000000,4000000000,0,1000000000,0,3000000000,3000000000");
+    fs::write(path("minutes.csv"), counts("device,boot,label,source", (0..2).map(row))).unwrap();
+    let page = report(&path("minutes.csv"), &path("report.html"));
+    assert!(page.contains("<td>8000000000</td>") && page.contains("25.0 %") && page.contains("6000000000"));
+}
+
+#[test]
+fn large_tables_give_small_pages() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let long = |seq| format!("d,1,Long,a,{seq},t,60,120,120,0,20,0,100,{}", 100 + seq % 2);
+    fs::write(path("long.csv"), counts("device,boot,label,source", (0..60_000).map(long))).unwrap();
+    let page = report(&path("long.csv"), &path("report.html"));
+    assert!(page.contains("60000 minutes") && page.len() < 1 << 20, "{} bytes", page.len());
+
+    let many = |number| format!("d,{number},L{number},a,0,t,60,120,120,0,20,0,100,100");
+    fs::write(path("many.csv"), counts("device,boot,label,source", (0..600).map(many))).unwrap();
+    let page = report(&path("many.csv"), &path("report.html"));
+    assert!(page.contains("540 more lectures are not drawn"), "{} bytes", page.len());
+    assert_eq!(page.matches("aria-label=\"Course of").count(), 2 * 60);
+
+    // A quotation mark that is not closed makes a cell of all that follows.
+    let open = format!("d,1,\"L,a\n{}", "x,y,z\n".repeat(20_000));
+    fs::write(path("open.csv"), counts("device,boot,label,source", (0..1).map(long)) + &open).unwrap();
+    let output =
+        lectern().args(["report", "open.csv", "--out", "r.html"]).current_dir(&folder).output().unwrap();
+    assert!(stderr(&output).contains("line 3: has a cell of more than 65536 bytes"), "{}", stderr(&output));
+}

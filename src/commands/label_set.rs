@@ -66,8 +66,8 @@ impl LabelSet {
     }
 
     /// Counts of the 13 kinds, added up.
-    pub(super) fn counts(&self, kinds: &[u32; Expression::COUNT]) -> Vec<f64> {
-        let sum = |kind: &Kind| kind.members.iter().map(|at| f64::from(kinds[*at])).sum();
+    pub(super) fn counts(&self, kinds: &[u64; Expression::COUNT]) -> Vec<f64> {
+        let sum = |kind: &Kind| to_f64(kind.members.iter().map(|at| kinds[*at]).sum());
         self.kinds.iter().map(sum).collect()
     }
 
@@ -75,6 +75,12 @@ impl LabelSet {
     pub(super) fn kind_of(&self, index: usize) -> usize {
         self.kinds.iter().position(|kind| kind.members.contains(&index)).unwrap_or_default()
     }
+}
+
+/// A count as a number to compute with.
+#[expect(clippy::cast_precision_loss, reason = "a share does not show one face in 2^53")]
+pub(super) fn to_f64(count: u64) -> f64 {
+    count as f64
 }
 
 #[cfg(test)]
@@ -85,7 +91,7 @@ mod tests {
     fn seven_kinds_merge_weak_and_strong_of_thirteen() {
         let (seven, thirteen) = (LabelSet::seven(), LabelSet::thirteen());
         assert_eq!((seven.kinds.len(), thirteen.kinds.len()), (7, 13));
-        let counts: [u32; 13] = std::array::from_fn(|i| u32::try_from(i).unwrap());
+        let counts: [u64; 13] = std::array::from_fn(|i| i as u64);
         assert_eq!(seven.counts(&counts), [0.0, 3.0, 7.0, 11.0, 15.0, 19.0, 23.0]);
         assert_eq!((seven.kind_of(0), seven.kind_of(8), thirteen.kind_of(8)), (0, 4, 8));
     }

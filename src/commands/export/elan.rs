@@ -16,14 +16,18 @@ pub(super) fn write(samples: &Samples) -> std::result::Result<String, std::fmt::
 fn document(samples: &Samples, text: &mut String) -> Result {
     let tiers = tiers(samples);
     let (url, relative) = addresses(samples);
-    let kind = match samples.file_name().rsplit('.').next().unwrap_or_default().to_ascii_lowercase().as_str() {
+    let kind = match samples.file_name().rsplit('.').next().unwrap_or_default().to_ascii_lowercase().as_str()
+    {
         "mp4" | "m4v" => "video/mp4",
         "mpg" | "mpeg" => "video/mpeg",
         "mov" => "video/quicktime",
         _ => "unknown",
     };
-    let annotations: Vec<_> =
-        tiers.iter().enumerate().flat_map(|(tier, it)| it.intervals.iter().map(move |it| (tier, it))).collect();
+    let annotations: Vec<_> = tiers
+        .iter()
+        .enumerate()
+        .flat_map(|(tier, it)| it.intervals.iter().map(move |it| (tier, it)))
+        .collect();
     // The same table gives the same file, so that the date is none of today.
     write!(
         text,
@@ -87,7 +91,9 @@ fn encoded(path: &str) -> String {
     let mut text = String::new();
     for byte in path.bytes() {
         match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'/' | b'.' | b'-' | b'_' | b'~' => text.push(byte.into()),
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'/' | b'.' | b'-' | b'_' | b'~' => {
+                text.push(byte.into())
+            }
             _ => text.extend(['%'].into_iter().chain(format!("{byte:02X}").chars())),
         }
     }

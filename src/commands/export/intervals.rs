@@ -77,8 +77,12 @@ pub(super) mod tests {
         let rows = [(0, 0, 0), (500, 0, 0), (1001, 0, 7), (1500, 0, 13), (4000, 0, 13), (4500, 0, 13)];
         let tiers = tiers(&samples(&rows, false));
         let found: Vec<_> = tiers[0].intervals.iter().map(|it| (it.start, it.end, it.label)).collect();
-        let expected =
-            [(0, 1001, "neutral"), (1001, 1500, "happy_weak"), (1500, 2000, "no_face"), (4000, 5000, "no_face")];
+        let expected = [
+            (0, 1001, "neutral"),
+            (1001, 1500, "happy_weak"),
+            (1500, 2000, "no_face"),
+            (4000, 5000, "no_face"),
+        ];
         assert_eq!((&*tiers[0].name, &found[..]), ("expression", &expected[..]));
     }
 

@@ -60,7 +60,8 @@ fn name(recording: &Samples, to: ExportFormat) -> String {
         ExportFormat::Tsv => "tsv",
     };
     let file = Path::new(recording.file_name());
-    let stem = file.file_stem().and_then(|stem| stem.to_str()).filter(|stem| !stem.is_empty() && *stem != "-");
+    let stem =
+        file.file_stem().and_then(|stem| stem.to_str()).filter(|stem| !stem.is_empty() && *stem != "-");
     let stem = stem.map_or_else(|| recording.label.replace(['/', '\0'], "_"), str::to_owned);
     format!("{stem}.{ending}")
 }

@@ -6,7 +6,7 @@ use plotters::style::text_anchor::HPos;
 use super::super::drawing::{
     Area, Drawn, Figure, INK, LINE, MARGIN, SMALL, TEXT, brightness, fitting, length, letters, pixels, text,
 };
-use super::super::label_set::LabelSet;
+use super::super::label_set::{LabelSet, to_f64};
 use super::table::{Lecture, Minute};
 
 /// The categories of frames beside the kinds.
@@ -139,9 +139,9 @@ fn shares<B: DrawingBackend>(
     y: i32,
     width: i32,
 ) -> Drawn<B> {
-    let counts = label_set.counts(&total.counts.kinds);
+    let counts = label_set.counts(&total.kinds);
     let faces: f64 = counts.iter().sum();
-    let number = format!("n = {}", total.counts.faces());
+    let number = format!("n = {}", total.faces());
     let room = width - 2 * MARGIN - letters(&number, SMALL) - 10;
     text(area, &fitting(name, room, TEXT), (MARGIN, y + LINE / 2), TEXT, INK, HPos::Left)?;
     text(area, &number, (width - MARGIN, y + LINE / 2), SMALL, INK, HPos::Right)?;
@@ -154,7 +154,7 @@ fn shares<B: DrawingBackend>(
     if faces < 1.0 {
         text(area, "no face was counted", (MARGIN + 4, bar + BAR / 2), SMALL, INK, HPos::Left)?;
     }
-    let seen = [total.counts.faces(), total.counts.uncertain, total.counts.no_face].map(f64::from);
+    let seen = [total.faces(), total.uncertain, total.no_face].map(to_f64);
     let all: f64 = seen.iter().sum();
     let parts: Vec<_> = seen.iter().zip(FRAMES).map(|(n, (_, colour))| (n / all.max(1.0), colour)).collect();
     stack(area, &parts, bar + BAR + 2, FRAME_BAR, width, false)
@@ -201,21 +201,29 @@ fn course<B: DrawingBackend>(
         area.draw(&PathElement::new([(left - 4, at), (left, at)], INK))?;
         text(area, &format!("{percent} %"), (left - 6, at), SMALL, INK, HPos::Right)?;
     }
-    let seconds = f64::from(lecture.total().seconds.max(1));
+    let seconds = to_f64(lecture.total().seconds.max(1));
     let mut from = 0.0;
-    for minute in &lecture.minutes {
-        let to = from + f64::from(minute.seconds);
+    // A column is at least a pixel wide, however many minutes there are.
+    let mut column = Minute::default();
+    for (number, minute) in lecture.minutes.iter().enumerate() {
+        column.add(minute);
+        let to = from + to_f64(column.seconds);
+        if pixels(to / seconds * full) <= pixels(from / seconds * full) && number + 1 < lecture.minutes.len()
+        {
+            continue;
+        }
+        let minute = std::mem::take(&mut column);
         let [x, end] = [from, to].map(|at| left + pixels(at / seconds * full));
         from = to;
         let mut parts: Vec<(f64, RGBColor)> = label_set
-            .counts(&minute.counts.kinds)
+            .counts(&minute.kinds)
             .into_iter()
             .zip(label_set.kinds.iter().map(|k| k.colour))
             .collect();
-        parts.push((f64::from(minute.counts.uncertain), FRAMES[1].1));
-        parts.push((f64::from(minute.counts.no_face), FRAMES[2].1));
+        parts.push((to_f64(minute.uncertain), FRAMES[1].1));
+        parts.push((to_f64(minute.no_face), FRAMES[2].1));
         let seen: f64 = parts.iter().map(|(count, _)| count).sum();
-        let due = f64::from(minute.expected).max(seen).max(1.0);
+        let due = to_f64(minute.expected).max(seen).max(1.0);
         let mut bottom = 0.0;
         for (count, colour) in parts.into_iter().filter(|(count, _)| *count > 0.0) {
             let [low, high] = [bottom, bottom + count]

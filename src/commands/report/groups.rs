@@ -1,16 +1,20 @@
 //! Lectures by themselves, and all of a teacher's together.
 
+use std::collections::HashMap;
+
 use super::charts::Row;
 use super::table::{Lecture, Minute};
 
 /// Teachers in the order of their first lecture, with all of theirs.
 pub(super) fn teachers(lectures: &[Lecture]) -> Vec<(&str, Vec<&Lecture>)> {
     let mut teachers: Vec<(&str, Vec<&Lecture>)> = Vec::new();
+    let mut positions = HashMap::new();
     for lecture in lectures.iter().filter(|lecture| !lecture.teacher.is_empty()) {
-        match teachers.iter_mut().find(|(name, _)| *name == lecture.teacher) {
-            Some((_, theirs)) => theirs.push(lecture),
-            None => teachers.push((&lecture.teacher, vec![lecture])),
-        }
+        let at = *positions.entry(&lecture.teacher).or_insert_with(|| {
+            teachers.push((&lecture.teacher, Vec::new()));
+            teachers.len() - 1
+        });
+        teachers[at].1.push(lecture);
     }
     teachers
 }
@@ -18,11 +22,7 @@ pub(super) fn teachers(lectures: &[Lecture]) -> Vec<(&str, Vec<&Lecture>)> {
 /// All minutes of some lectures.
 pub(super) fn together(lectures: &[&Lecture]) -> Minute {
     let mut total = Minute::default();
-    for minute in lectures.iter().map(|lecture| lecture.total()) {
-        total.seconds += minute.seconds;
-        total.expected += minute.expected;
-        total.counts.add(&minute.counts);
-    }
+    lectures.iter().for_each(|lecture| total.add(&lecture.total()));
     total
 }
 

@@ -10,11 +10,10 @@ mod page;
 pub(super) mod statistics;
 mod table;
 
-use std::collections::HashSet;
 use std::path::Path;
 
 use self::charts::{Chart, Panels};
-use self::table::Lecture;
+use self::table::{Lecture, Lectures};
 use super::label_set::LabelSet;
 use super::spreadsheet::bytes;
 use super::{UsageError, atomic_file, drawing, outputs};
@@ -28,11 +27,13 @@ use crate::help::Problem;
 pub fn run(arguments: &Report) -> anyhow::Result<()> {
     let requested = [("--out", Some(arguments.out.as_path())), ("--chart", arguments.chart.as_deref())];
     outputs::check(&requested, arguments.tables.iter().map(AsRef::as_ref))?;
-    let (mut counted, mut lectures) = (HashSet::new(), Vec::new());
+    let mut lectures = Lectures::default();
     for path in &arguments.tables {
-        table::read(bytes(path)?, &mut counted, &mut lectures)
+        lectures
+            .read(bytes(path)?)
             .map_err(|problem| UsageError::new(problem.of(format_args!("{}:", path.display()))))?;
     }
+    let lectures = lectures.all;
     if lectures.is_empty() {
         let problem =
             Problem::new("the tables hold no minute").with_help("analyze recordings with --csv first");
@@ -47,9 +48,9 @@ pub fn run(arguments: &Report) -> anyhow::Result<()> {
 /// # Errors
 /// When it cannot be written.
 pub(super) fn chart_of(table: Vec<u8>, path: &Path) -> anyhow::Result<()> {
-    let mut lectures = Vec::new();
-    table::read(table, &mut HashSet::new(), &mut lectures)?;
-    write_chart(&lectures, path)
+    let mut lectures = Lectures::default();
+    lectures.read(table)?;
+    write_chart(&lectures.all, path)
 }
 
 fn write_chart(lectures: &[Lecture], path: &Path) -> anyhow::Result<()> {

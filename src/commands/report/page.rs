@@ -6,7 +6,7 @@ use minijinja::{AutoEscape, Environment, Value, context};
 use serde::Serialize;
 
 use super::super::drawing;
-use super::super::label_set::LabelSet;
+use super::super::label_set::{LabelSet, to_f64};
 use super::charts::{Chart, Sized};
 use super::confusion::{Confusion, Range};
 use super::groups::{rows, teachers, together};
@@ -21,6 +21,9 @@ const WIDTHS: [(i32, &str); 2] = [(900, "wide"), (350, "narrow")];
 /// Lectures that are compared pair by pair; further ones are left out.
 const MAX_PAIRED: usize = 12;
 
+/// Lectures whose course is drawn.
+const MAX_COURSES: usize = 60;
+
 /// A lecture, or all of a teacher's, with their shares.
 struct Group<'a> {
     name: String,
@@ -34,11 +37,11 @@ struct Totals {
     name: String,
     source: String,
     minutes: String,
-    frames: u32,
+    frames: u64,
     no_face: String,
     uncertain: String,
-    corrupt: u32,
-    faces: u32,
+    corrupt: u64,
+    faces: u64,
 }
 
 #[derive(Serialize)]
@@ -89,6 +92,7 @@ pub(super) fn page(lectures: &[Lecture]) -> anyhow::Result<String> {
         |label_set: &LabelSet| label_set.kinds.iter().map(|kind| kind.name.clone()).collect::<Vec<_>>();
     let courses: Vec<Value> = lectures
         .iter()
+        .take(MAX_COURSES)
         .map(|lecture| {
             let name = format!("Course of {}", lecture.label);
             Ok(context! { name => lecture.label, charts => drawn(&Chart::Course(&seven, lecture), &name)? })
@@ -97,6 +101,7 @@ pub(super) fn page(lectures: &[Lecture]) -> anyhow::Result<String> {
     let singles = lectures.len().min(MAX_PAIRED);
     // Also teachers, if there is more than one.
     let taught = &groups[lectures.len()..];
+    let taught = &taught[..taught.len().min(MAX_PAIRED)];
     let pairs = [&groups[..singles], if taught.len() > 1 { taught } else { &[] }]
         .into_iter()
         .flat_map(|groups| {
@@ -127,12 +132,13 @@ pub(super) fn page(lectures: &[Lecture]) -> anyhow::Result<String> {
             context! { names => short(&seven), rows => share_rows(&groups, |it| &it.seven, &seven, &errors) },
             context! { names => short(&thirteen), rows => share_rows(&groups, |it| &it.thirteen, &thirteen, &errors) },
         ],
+        courses_left_out => lectures.len() - courses.len(),
         courses,
         pairs,
         left_out => lectures.len() - singles,
         paired => singles,
         block => BLOCK_SECONDS / 60,
-        least => BLOCK_SECONDS / 60 * u32::try_from(MIN_BLOCKS)?,
+        least => BLOCK_SECONDS / 60 * u64::try_from(MIN_BLOCKS)?,
         draws => DRAWS,
         seed => SEED,
         settings => settings.iter().map(|text| text.split("; ").collect::<Vec<_>>()).collect::<Vec<_>>(),
@@ -153,22 +159,25 @@ fn drawn(chart: &Chart<'_>, name: &str) -> anyhow::Result<Vec<Value>> {
 }
 
 fn groups<'a>(lectures: &'a [Lecture], seven: &LabelSet, thirteen: &LabelSet) -> Vec<Group<'a>> {
-    let group = |name: String, theirs: Vec<&'a Lecture>| Group {
-        name,
-        seven: shares(&theirs, seven),
-        thirteen: shares(&theirs, thirteen),
-        lectures: theirs,
+    let group = |number: usize, name: String, theirs: Vec<&'a Lecture>| {
+        let shares_of_seven = shares(&theirs, seven);
+        Group {
+            name,
+            seven: if number < MAX_PAIRED { shares_of_seven } else { shares_of_seven.without_draws() },
+            thirteen: shares(&theirs, thirteen).without_draws(),
+            lectures: theirs,
+        }
     };
-    let single = lectures.iter().map(|lecture| group(lecture.label.clone(), vec![lecture]));
-    let taught = teachers(lectures).into_iter();
-    single.chain(taught.map(|(name, theirs)| group(format!("Teacher {name}"), theirs))).collect()
+    let single =
+        lectures.iter().enumerate().map(|(i, lecture)| group(i, lecture.label.clone(), vec![lecture]));
+    let taught = teachers(lectures).into_iter().enumerate();
+    single.chain(taught.map(|(i, (name, theirs))| group(i, format!("Teacher {name}"), theirs))).collect()
 }
 
 fn totals(group: &Group<'_>) -> Totals {
     let total = together(&group.lectures);
-    let counts = &total.counts;
-    let seen = f64::from(counts.faces() + counts.uncertain + counts.no_face).max(1.0);
-    let part = |count: u32| format!("{:.1} %", 100.0 * f64::from(count) / seen);
+    let seen = to_f64(total.faces() + total.uncertain + total.no_face).max(1.0);
+    let part = |count: u64| format!("{:.1} %", 100.0 * to_f64(count) / seen);
     Totals {
         name: group.name.clone(),
         source: match &group.lectures[..] {
@@ -177,18 +186,18 @@ fn totals(group: &Group<'_>) -> Totals {
             lectures => format!("{} lectures", lectures.len()),
         },
         minutes: minutes(total.seconds),
-        frames: counts.frames,
-        no_face: part(counts.no_face),
-        uncertain: part(counts.uncertain),
-        corrupt: counts.corrupt,
-        faces: counts.faces(),
+        frames: total.frames,
+        no_face: part(total.no_face),
+        uncertain: part(total.uncertain),
+        corrupt: total.corrupt,
+        faces: total.faces(),
     }
 }
 
 /// Whole ones, or with a decimal.
-fn minutes(seconds: u32) -> String {
+fn minutes(seconds: u64) -> String {
     let decimals = usize::from(!seconds.is_multiple_of(60));
-    format!("{:.decimals$}", f64::from(seconds) / 60.0)
+    format!("{:.decimals$}", to_f64(seconds) / 60.0)
 }
 
 fn share_rows<'a>(
