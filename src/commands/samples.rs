@@ -166,11 +166,21 @@ fn parse(table: &Table) -> Result<Vec<Samples>, Problem> {
     Ok(recordings)
 }
 
-/// Seconds as a table writes them, in milliseconds.
+/// Seconds, or hours, minutes and seconds with colons between them, in milliseconds.
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "checked before")]
 pub(super) fn milliseconds(text: &str) -> Option<u64> {
-    let seconds: f64 = text.parse().ok()?;
-    (0.0..=MAX_SECONDS).contains(&seconds).then(|| (seconds * 1000.0).round() as u64)
+    if text.matches(':').count() > 2 {
+        return None;
+    }
+    let mut seconds = 0.0;
+    for part in text.split(':') {
+        let part: f64 = part.parse().ok()?;
+        if !(0.0..=MAX_SECONDS).contains(&part) {
+            return None;
+        }
+        seconds = 60.0 * seconds + part;
+    }
+    (seconds <= MAX_SECONDS).then(|| (seconds * 1000.0).round() as u64)
 }
 
 #[cfg(test)]

@@ -96,6 +96,15 @@ pub struct Analyze {
     #[arg(long, value_name = "FILE")]
     pub faces_csv: Option<PathBuf>,
 
+    /// Table of stretches of the recordings, such as slides, tasks or chapters: columns `source` (a VIDEO, or its file's name),
+    /// `name`, `start`, `end` (seconds or h:mm:ss since the recording's start, end exclusive). They may overlap
+    #[arg(long, value_name = "FILE", requires = "segments_csv")]
+    pub segments: Option<PathBuf>,
+
+    /// Also write the counts of each of the --segments as a table
+    #[arg(long, value_name = "FILE", requires = "segments")]
+    pub segments_csv: Option<PathBuf>,
+
     /// Begin each table with a byte order mark, by which Excel recognises UTF-8
     #[arg(long)]
     pub bom: bool,

@@ -34,13 +34,8 @@ impl Times {
             Self::Milliseconds => cell.parse().ok(),
             Self::Seconds if cell.contains('.') => super::milliseconds(cell),
             Self::Seconds => None,
-            Self::Clock => {
-                let mut parts = cell.splitn(3, ':');
-                let mut part = || parts.next();
-                let (hours, minutes, seconds) = (part()?.parse::<u64>().ok()?, part()?, part()?);
-                let before = hours.checked_mul(3600)?.checked_add(minutes.parse::<u64>().ok()? * 60)?;
-                before.checked_mul(1000)?.checked_add(super::milliseconds(seconds)?)
-            }
+            Self::Clock if cell.contains(':') => super::milliseconds(cell),
+            Self::Clock => None,
         }
     }
 }
