@@ -217,3 +217,88 @@ fn large_tables_give_small_pages() {
         lectern().args(["report", "open.csv", "--out", "r.html"]).current_dir(&folder).output().unwrap();
     assert!(stderr(&output).contains("line 3: has a cell of more than 65536 bytes"), "{}", stderr(&output));
 }
+
+#[test]
+fn lectures_are_grouped_by_any_column() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    table(&path("minutes.csv"), &[("One", "Müller", CALM, 5), ("Two", "Weiß", MERRY, 0)], 45);
+    let text = fs::read_to_string(path("minutes.csv")).unwrap();
+    fs::write(path("minutes.csv"), text.replacen(",teacher\n", ",Subject\n", 1)).unwrap();
+    let run = |by: &str| {
+        let arguments = ["report", "minutes.csv", "--out", "page.html", "--by", by];
+        lectern().args(arguments).current_dir(&folder).output().unwrap()
+    };
+    assert!(run("subject").status.success());
+    let page = fs::read_to_string(path("page.html")).unwrap();
+    for text in ["By subject", "Subject Müller (1 lecture)", "Subject Müller<br>less Subject Weiß"] {
+        assert!(page.contains(text), "{text}");
+    }
+    let output = run("room");
+    let expected = "no table has a column `room`; the manifest's columns are Subject";
+    assert!(output.status.code() == Some(2) && stderr(&output).contains(expected), "{}", stderr(&output));
+}
+
+#[test]
+fn segments_are_drawn_beside_the_lectures() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    table(&path("minutes.csv"), &[("One", "Müller", CALM, 5)], 45);
+    let kinds = kinds().collect::<Vec<_>>().join(",");
+    let columns =
+        "segment,segment_start,segment_end,seconds,frames_expected,frames,corrupt,no_face,uncertain,faces";
+    let row = format!("d,1,One,a.mkv,Slide <1>,0.000,30.000,30,60,60,0,10,0,50,50,{}s,", "0,".repeat(12));
+    let text = format!("device,boot,label,source,{columns},{kinds},settings,teacher\n{row}\n{row}\n");
+    fs::write(path("segments.csv"), text).unwrap();
+    let arguments = ["report", "minutes.csv", "segments.csv", "--out", "page.html"];
+    let output = lectern().args(arguments).current_dir(&folder).output().unwrap();
+    assert!(output.status.success(), "{}", stderr(&output));
+    let page = fs::read_to_string(path("page.html")).unwrap();
+    assert!(page.contains("Shares of 7 kinds in each segment"));
+    assert_eq!(
+        page.matches("<th scope=\"row\">Slide &lt;1&gt;</th>").count(),
+        1,
+        "a segment that occurs twice counts once"
+    );
+    assert!(page.contains("<td>0.5</td><td>60</td>"), "half a minute");
+}
+
+#[test]
+fn figures_have_the_size_and_the_inks_of_a_journal() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    table(&path("minutes.csv"), &[("One", "Müller", CALM, 5), ("Two", "Weiß", [1; 13], 0)], 45);
+    let draw = |chart: &str, more: &[&str]| {
+        let mut command = lectern();
+        command.args(["report", "minutes.csv", "--out", "page.html", "--chart", chart]).args(more);
+        let output = command.current_dir(&folder).output().unwrap();
+        assert!(output.status.success(), "{}", stderr(&output));
+        fs::read(path(chart)).unwrap()
+    };
+    let svg = String::from_utf8(draw("a.svg", &["--chart-width", "85", "--chart-style", "grey"])).unwrap();
+    assert!(
+        svg.starts_with("<svg width=\"85mm\" height=\"") && svg.contains("viewBox=\"0 0 321 "),
+        "{}",
+        &svg[..99]
+    );
+    let fills = svg.split("fill=\"#").skip(1).map(|rest| &rest[..6]);
+    assert!(
+        fills.clone().all(|fill| fill[..2] == fill[2..4] || !fill.starts_with("D5")),
+        "no colour of the palette"
+    );
+    assert!(fills.clone().filter(|fill| ["5E5E5E", "BEBEBE"].contains(fill)).count() > 5, "greys");
+    assert!(svg.contains("(a) Shares of 7 kinds") && svg.contains("(b) Shares of 13 kinds"));
+    let coloured = String::from_utf8(draw("b.svg", &[])).unwrap();
+    assert!(coloured.contains("#E69F00") || coloured.contains("#56B4E9"), "colours");
+    let width = |png: &[u8]| u32::from_be_bytes(png[16..20].try_into().unwrap());
+    assert_eq!((width(&draw("c.png", &["--chart-width", "85"])), width(&draw("d.png", &[]))), (1003, 900));
+    let page = fs::read_to_string(path("page.html")).unwrap();
+    for text in [
+        "at 2.0 frames a second",
+        "classifier 43c365c67f70d20d",
+        "@article{zheng2020recognition",
+        "doi     = {10.1109",
+    ] {
+        assert!(page.contains(text) || page.contains(&text.replace("at 2.0", "At 2.0")), "{text}");
+    }
+}

@@ -2,12 +2,14 @@
 
 use plotters::style::RGBColor;
 
+use super::drawing::Hatch;
 use crate::expression::{Emotion, Expression, Intensity};
 
 /// One kind of a label set.
 pub(super) struct Kind {
     pub(super) name: String,
     pub(super) colour: RGBColor,
+    pub(super) hatch: Hatch,
     /// Its members among the 13 kinds, by [`Expression::index`].
     members: Vec<usize>,
 }
@@ -44,6 +46,7 @@ impl LabelSet {
                 Expression::Of(_, Intensity::Weak) => tint(hue(expression)),
                 _ => hue(expression),
             },
+            hatch: Hatch::None,
             members: vec![expression.index()],
         };
         Self { kinds: Expression::ALL.map(kind).into() }
@@ -58,11 +61,35 @@ impl LabelSet {
                 _ => kinds.push(Kind {
                     name: name.to_owned(),
                     colour: hue(expression),
+                    hatch: Hatch::None,
                     members: vec![expression.index()],
                 }),
             }
         }
         Self { kinds }
+    }
+
+    /// The same in greys: a hatch for each emotion, on a light ground for weak.
+    pub(super) fn in_grey(mut self) -> Self {
+        for kind in &mut self.kinds {
+            let expression = Expression::ALL[kind.members[0]];
+            kind.hatch = match expression {
+                Expression::Neutral => Hatch::None,
+                Expression::Of(Emotion::Surprise, _) => Hatch::Rising,
+                Expression::Of(Emotion::Fear, _) => Hatch::Falling,
+                Expression::Of(Emotion::Disgust, _) => Hatch::Horizontal,
+                Expression::Of(Emotion::Happy, _) => Hatch::Vertical,
+                Expression::Of(Emotion::Sad, _) => Hatch::Grid,
+                Expression::Of(Emotion::Angry, _) => Hatch::Lattice,
+            };
+            let level = match expression {
+                Expression::Neutral => 215,
+                Expression::Of(_, Intensity::Weak) if kind.members.len() == 1 => 245,
+                Expression::Of(..) => 190,
+            };
+            kind.colour = RGBColor(level, level, level);
+        }
+        self
     }
 
     /// Counts of the 13 kinds, added up.

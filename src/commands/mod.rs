@@ -13,6 +13,7 @@ mod drawing;
 pub mod eval;
 pub mod explain;
 pub mod export;
+mod fonts;
 mod label_set;
 mod outputs;
 mod reload;

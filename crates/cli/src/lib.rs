@@ -13,7 +13,7 @@ use lectern_record::rate::DEFAULT_HZ;
 use looked_for::rate;
 
 pub use looked_for::LookedFor;
-pub use recordings::{Analyze, Compare, Export, ExportFormat, Report};
+pub use recordings::{Analyze, ChartStyle, Compare, Export, ExportFormat, Report};
 
 /// Where the daemon looks for its configuration.
 pub const DEFAULT_PATH: &str = "/etc/lectern/lectern.toml";

@@ -132,9 +132,11 @@ impl Analyze {
 #[command(after_help = "\
 Examples:
   lectern report minutes.csv --out report.html
-  lectern report monday.csv tuesday.csv --out report.html --chart shares.png")]
+  lectern report monday.csv tuesday.csv --out report.html --chart shares.png
+  lectern report minutes.csv --by subject --out report.html --chart figure.svg --chart-width 85 --chart-style grey
+  lectern report minutes.csv segments.csv --out report.html")]
 pub struct Report {
-    /// Tables that `lectern analyze --csv` wrote
+    /// Tables that `lectern analyze --csv` wrote, and where wanted those of `--segments-csv`
     #[arg(required = true, value_name = "TABLE")]
     pub tables: Vec<PathBuf>,
 
@@ -142,9 +144,22 @@ pub struct Report {
     #[arg(long, value_name = "FILE")]
     pub out: PathBuf,
 
-    /// Also draw the shares of 13 and of 7 kinds alone; FILE ends in .svg or .png
+    /// Group lectures by this column of the manifest [default: teacher, where there is one]
+    #[arg(long, value_name = "COLUMN")]
+    pub by: Option<String>,
+
+    /// Also draw the shares of 7 and of 13 kinds alone; FILE ends in .svg or .png
     #[arg(long, value_name = "FILE")]
     pub chart: Option<PathBuf>,
+
+    /// The chart's width in print: 85 is a column and 175 a page of most journals; a PNG then has 300 dpi [default: 900
+    /// pixels, for a screen]
+    #[arg(long, value_name = "MM", requires = "chart", value_parser = clap::value_parser!(u16).range(60..=420))]
+    pub chart_width: Option<u16>,
+
+    /// The chart's inks
+    #[arg(long, value_name = "STYLE", requires = "chart", default_value = "screen")]
+    pub chart_style: ChartStyle,
 }
 
 /// Arguments of `lectern compare`.
@@ -232,6 +247,17 @@ fn width(text: &str) -> Result<f64, String> {
         Ok(width) if (0.001..=1.0).contains(&width) => Ok(width),
         _ => Err("must be from 0.001 to 1".to_owned()),
     }
+}
+
+/// The inks of a chart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ChartStyle {
+    /// Colours, with text in dark grey
+    Screen,
+    /// Colours, with text in black
+    Print,
+    /// Greys: a hatch for each emotion, lighter for weak
+    Grey,
 }
 
 fn which_faces() -> impl TypedValueParser<Value = Faces> {

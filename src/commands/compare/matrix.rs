@@ -3,9 +3,7 @@
 use plotters::prelude::*;
 use plotters::style::text_anchor::HPos;
 
-use super::super::drawing::{
-    Area, Drawn, Figure, INK, LINE, MARGIN, SMALL, TEXT, length, letters, pixels, text,
-};
+use super::super::drawing::{Canvas, Drawn, Figure, LINE, MARGIN, SMALL, TEXT, length, letters, pixels};
 use super::super::label_set::LabelSet;
 use super::super::report::statistics::to_f64;
 
@@ -32,8 +30,8 @@ impl Matrix<'_> {
         2 * LINE + 2 * LINE + self.side() + LINE + MARGIN
     }
 
-    fn draw<B: DrawingBackend>(&self, area: &Area<'_, B>, top: i32) -> Drawn<B> {
-        let label = |name: &str, at, size, side| text(area, name, at, size, INK, side);
+    fn draw<B: DrawingBackend>(&self, canvas: &Canvas<'_, B>, top: i32) -> Drawn<B> {
+        let label = |name: &str, at, size, side| canvas.label(name, at, size, side);
         label(&self.title, (MARGIN, top + LINE / 2 + 4), TEXT, HPos::Left)?;
         label(
             "rows: coder; columns: Lectern; per cent of the row",
@@ -54,12 +52,12 @@ impl Matrix<'_> {
             for (j, count) in self.counts[i].iter().enumerate() {
                 let (x, y) = (NAMES + CELL * length(j), cells + at);
                 let share = to_f64(*count) / to_f64(row.max(1));
-                area.draw(&Rectangle::new([(x, y), (x + CELL - 2, y + CELL - 2)], shade(share).filled()))?;
+                canvas.rect((x, y), (x + CELL - 2, y + CELL - 2), shade(share))?;
                 if *count > 0 {
                     let ink = if share > 0.5 { WHITE } else { BLACK };
                     let percent = format!("{:.0}", 100.0 * share);
-                    text(area, &percent, (x + CELL / 2, y + 17), SMALL, ink, HPos::Center)?;
-                    text(area, &count.to_string(), (x + CELL / 2, y + 33), 10, ink, HPos::Center)?;
+                    canvas.text(&percent, (x + CELL / 2, y + 17), SMALL, ink, HPos::Center)?;
+                    canvas.text(&count.to_string(), (x + CELL / 2, y + 33), 10, ink, HPos::Center)?;
                 }
             }
         }
@@ -87,10 +85,10 @@ impl Figure for Matrices<'_> {
         (width, self.0.iter().map(Matrix::height).sum::<i32>().max(1))
     }
 
-    fn draw<B: DrawingBackend>(&self, area: &Area<'_, B>) -> Drawn<B> {
+    fn draw<B: DrawingBackend>(&self, canvas: &Canvas<'_, B>) -> Drawn<B> {
         let mut top = 0;
         for matrix in &self.0 {
-            matrix.draw(area, top)?;
+            matrix.draw(canvas, top)?;
             top += matrix.height();
         }
         Ok(())

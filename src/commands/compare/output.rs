@@ -5,6 +5,7 @@ use std::io::Write as _;
 
 use anyhow::Context;
 
+use super::super::drawing::Format;
 use super::super::report::statistics::to_f64;
 use super::super::samples::Samples;
 use super::super::spreadsheet::as_text;
@@ -47,7 +48,7 @@ impl Output<'_> {
                     counts: &pair.matrix,
                 })
             });
-            drawing::write(&Matrices(matrices.collect()), path)?;
+            drawing::write(&Matrices(matrices.collect()), path, Format::SCREEN)?;
         }
         std::io::stdout().write_all(self.text()?.as_bytes()).context(STANDARD_OUTPUT)
     }

@@ -4,9 +4,11 @@ use plotters::prelude::*;
 use plotters::style::text_anchor::HPos;
 
 use super::super::drawing::{
-    Area, Drawn, Figure, INK, LINE, MARGIN, SMALL, TEXT, brightness, fitting, length, letters, pixels, text,
+    Canvas, Drawn, Figure, Format, Hatch, LINE, MARGIN, SMALL, TEXT, brightness, fitting, length, letters,
+    pixels,
 };
 use super::super::label_set::{LabelSet, to_f64};
+use super::groups::Group;
 use super::table::{Lecture, Minute};
 
 /// The categories of frames beside the kinds.
@@ -16,37 +18,35 @@ const FRAMES: [(&str, RGBColor); 3] = [
     ("no face", RGBColor(232, 235, 239)),
 ];
 
-/// A row of the chart of shares: its name, its bar, the bar of its frames.
-const BAR: i32 = 24;
-const FRAME_BAR: i32 = 7;
-const ROW: i32 = LINE + BAR + FRAME_BAR + 12;
-/// Below the bars: the axis, and what it means.
-const AXIS: i32 = 44;
-const COURSE: i32 = 150;
-
 /// The width of charts that are written by themselves, and the height of their titles.
 const WIDTH: i32 = 900;
 const TITLE: i32 = LINE + MARGIN;
 
-/// A row of the chart of shares.
-pub(super) struct Row {
-    pub(super) name: String,
-    pub(super) total: Minute,
-}
+/// A row of the chart of shares: its name, its bar, the intervals of its parts, the bar of its frames.
+const BAR: i32 = 24;
+const INTERVALS: i32 = 11;
+const FRAME_BAR: i32 = 7;
+const ROW: i32 = LINE + BAR + INTERVALS + FRAME_BAR + 12;
+/// Below the bars: the axis, and what it means.
+const AXIS: i32 = 44;
+const COURSE: i32 = 150;
+
+/// Counted faces, two minutes of them, below which a bar is faded: single frames make its shares.
+pub(super) const FEW: u64 = 240;
 
 /// A chart: what it shows, and its size in pixels.
 pub(super) enum Chart<'a> {
-    /// The shares of some lectures or teachers.
-    Shares(&'a LabelSet, &'a [Row]),
+    /// The shares of some lectures or groups of them.
+    Shares(&'a LabelSet, &'a [Group<'a>]),
     /// A lecture's minutes.
     Course(&'a LabelSet, &'a Lecture),
 }
 
 impl Chart<'_> {
-    fn legend(&self, width: i32) -> Vec<Vec<(String, RGBColor)>> {
+    fn legend(&self, width: i32) -> Vec<Vec<(String, RGBColor, Hatch)>> {
         let (Chart::Shares(label_set, _) | Chart::Course(label_set, _)) = self;
-        let kinds = label_set.kinds.iter().map(|kind| (kind.name.clone(), kind.colour));
-        let frames = FRAMES.map(|(name, colour)| (name.to_owned(), colour));
+        let kinds = label_set.kinds.iter().map(|kind| (kind.name.clone(), kind.colour, kind.hatch));
+        let frames = FRAMES.map(|(name, colour)| (name.to_owned(), colour, Hatch::None));
         // In the course the kinds are the counted faces.
         let skipped = usize::from(matches!(self, Chart::Course(..)));
         let mut lines = vec![Vec::new()];
@@ -67,32 +67,32 @@ impl Chart<'_> {
     fn height(&self, width: i32) -> i32 {
         let legend = LINE * length(self.legend(width - 2 * MARGIN).len());
         let bars = match self {
-            Chart::Shares(_, rows) => ROW * length(rows.len()),
+            Chart::Shares(_, groups) => groups.iter().map(row_height).sum(),
             Chart::Course(..) => COURSE + MARGIN,
         };
         MARGIN + legend + bars + AXIS
     }
 
-    fn draw<B: DrawingBackend>(&self, area: &Area<'_, B>, width: i32) -> Drawn<B> {
+    fn draw<B: DrawingBackend>(&self, canvas: &Canvas<'_, B>, width: i32) -> Drawn<B> {
         let mut y = MARGIN;
         for line in self.legend(width - 2 * MARGIN) {
             let mut x = MARGIN;
-            for (name, colour) in line {
-                area.draw(&Rectangle::new([(x, y + 3), (x + 12, y + 15)], colour.filled()))?;
-                text(area, &name, (x + 17, y + 9), SMALL, INK, HPos::Left)?;
+            for (name, colour, hatch) in line {
+                canvas.hatched((x, y + 3), (x + 12, y + 15), colour, hatch)?;
+                canvas.label(&name, (x + 17, y + 9), SMALL, HPos::Left)?;
                 x += entry_width(&name);
             }
             y += LINE;
         }
         match self {
-            Chart::Shares(label_set, rows) => {
-                for row in *rows {
-                    shares(area, label_set, row, y, width)?;
-                    y += ROW;
+            Chart::Shares(label_set, groups) => {
+                for group in *groups {
+                    shares(canvas, label_set, group, y, width)?;
+                    y += row_height(group);
                 }
-                axis(area, "share of the counted faces (thin bar: of the frames)", y, width)
+                axis(canvas, "share of the counted faces (thin bar: of the frames)", y, width)
             }
-            Chart::Course(label_set, lecture) => course(area, label_set, lecture, y, width),
+            Chart::Course(label_set, lecture) => course(canvas, label_set, lecture, y, width),
         }
     }
 }
@@ -105,65 +105,108 @@ impl Figure for Sized<'_> {
         (self.1, self.0.height(self.1))
     }
 
-    fn draw<B: DrawingBackend>(&self, area: &Area<'_, B>) -> Drawn<B> {
-        self.0.draw(area, self.1)
+    fn draw<B: DrawingBackend>(&self, canvas: &Canvas<'_, B>) -> Drawn<B> {
+        self.0.draw(canvas, self.1)
     }
 }
 
-/// Charts with titles, one below the other.
-pub(super) struct Panels<'a>(pub(super) &'a [(String, Chart<'a>)]);
+/// Charts with letters and titles, one below the other.
+pub(super) struct Panels<'a> {
+    pub(super) charts: &'a [(&'a str, Chart<'a>)],
+    pub(super) format: Format,
+}
+
+impl Panels<'_> {
+    fn width(&self) -> i32 {
+        self.format.pixels(WIDTH)
+    }
+}
 
 impl Figure for Panels<'_> {
     fn size(&self) -> (i32, i32) {
-        (WIDTH, self.0.iter().map(|(_, chart)| TITLE + chart.height(WIDTH)).sum())
+        let width = self.width();
+        (width, self.charts.iter().map(|(_, chart)| TITLE + chart.height(width)).sum())
     }
 
-    fn draw<B: DrawingBackend>(&self, area: &Area<'_, B>) -> Drawn<B> {
-        let mut y = 0;
-        for (title, chart) in self.0 {
-            text(area, title, (MARGIN, y + MARGIN + LINE / 2), TEXT, INK, HPos::Left)?;
+    fn draw<B: DrawingBackend>(&self, canvas: &Canvas<'_, B>) -> Drawn<B> {
+        let (width, mut y) = (self.width(), 0);
+        for ((title, chart), letter) in self.charts.iter().zip('a'..) {
+            let title = format!("({letter}) {title}");
+            canvas.label(&title, (MARGIN, y + MARGIN + LINE / 2), TEXT, HPos::Left)?;
             y += TITLE;
-            let height = chart.height(WIDTH);
-            chart.draw(&area.clone().shrink((0, y), (WIDTH, height)), WIDTH)?;
-            y += height;
+            chart.draw(&canvas.below(y), width)?;
+            y += chart.height(width);
         }
         Ok(())
     }
 }
 
-/// One row: a name with its number of faces, a bar of kinds, a thin bar of frames.
+fn row_height(group: &Group<'_>) -> i32 {
+    let heading = group.heading.as_ref().map_or(0, |_| TITLE);
+    heading + ROW
+}
+
+/// One row: a name with its number of faces, a bar of kinds, the intervals of its parts, a thin bar of frames.
 fn shares<B: DrawingBackend>(
-    area: &Area<'_, B>,
+    canvas: &Canvas<'_, B>,
     label_set: &LabelSet,
-    Row { name, total }: &Row,
-    y: i32,
+    group: &Group<'_>,
+    mut y: i32,
     width: i32,
 ) -> Drawn<B> {
-    let counts = label_set.counts(&total.kinds);
-    let faces: f64 = counts.iter().sum();
-    let number = format!("n = {}", total.faces());
+    if let Some(heading) = &group.heading {
+        let room = width - 2 * MARGIN;
+        canvas.label(&fitting(heading, room, TEXT), (MARGIN, y + LINE / 2), TEXT, HPos::Left)?;
+        canvas.line((MARGIN, y + LINE), (width - MARGIN, y + LINE))?;
+        y += TITLE;
+    }
+    let total = &group.total;
+    let faces = total.faces();
+    let few = faces < FEW;
+    let number = if few { format!("n = {faces}, few") } else { format!("n = {faces}") };
     let room = width - 2 * MARGIN - letters(&number, SMALL) - 10;
-    text(area, &fitting(name, room, TEXT), (MARGIN, y + LINE / 2), TEXT, INK, HPos::Left)?;
-    text(area, &number, (width - MARGIN, y + LINE / 2), SMALL, INK, HPos::Right)?;
+    canvas.label(&fitting(&group.title, room, TEXT), (MARGIN, y + LINE / 2), TEXT, HPos::Left)?;
+    canvas.label(&number, (width - MARGIN, y + LINE / 2), SMALL, HPos::Right)?;
     let bar = y + LINE;
-    let mut parts = Vec::new();
-    for (kind, count) in label_set.kinds.iter().zip(&counts) {
-        parts.push((count / faces.max(1.0), kind.colour));
+    let parts: Vec<Part> = label_set
+        .kinds
+        .iter()
+        .zip(&group.shares(label_set).of)
+        .map(|(kind, share)| Part {
+            share: share.share,
+            colour: if few { faded(kind.colour) } else { kind.colour },
+            hatch: kind.hatch,
+            interval: share.interval,
+        })
+        .collect();
+    stack(canvas, &parts, bar, BAR, width, true)?;
+    if faces < 1 {
+        canvas.label("no face was counted", (MARGIN + 4, bar + BAR / 2), SMALL, HPos::Left)?;
     }
-    stack(area, &parts, bar, BAR, width, true)?;
-    if faces < 1.0 {
-        text(area, "no face was counted", (MARGIN + 4, bar + BAR / 2), SMALL, INK, HPos::Left)?;
-    }
-    let seen = [total.faces(), total.uncertain, total.no_face].map(to_f64);
+    let seen = [faces, total.uncertain, total.no_face].map(to_f64);
     let all: f64 = seen.iter().sum();
-    let parts: Vec<_> = seen.iter().zip(FRAMES).map(|(n, (_, colour))| (n / all.max(1.0), colour)).collect();
-    stack(area, &parts, bar + BAR + 2, FRAME_BAR, width, false)
+    let part = |(count, (_, colour)): (&f64, (&str, RGBColor))| Part {
+        share: count / all.max(1.0),
+        colour,
+        hatch: Hatch::None,
+        interval: None,
+    };
+    let parts: Vec<Part> = seen.iter().zip(FRAMES).map(part).collect();
+    stack(canvas, &parts, bar + BAR + INTERVALS + 2, FRAME_BAR, width, false)
+}
+
+/// A part of a bar.
+struct Part {
+    share: f64,
+    colour: RGBColor,
+    hatch: Hatch,
+    interval: Option<(f64, f64)>,
 }
 
 /// A bar of parts from left to right.
 fn stack<B: DrawingBackend>(
-    area: &Area<'_, B>,
-    parts: &[(f64, RGBColor)],
+    canvas: &Canvas<'_, B>,
+    parts: &[Part],
     y: i32,
     height: i32,
     width: i32,
@@ -171,24 +214,44 @@ fn stack<B: DrawingBackend>(
 ) -> Drawn<B> {
     let full = f64::from(width - 2 * MARGIN);
     let mut from = 0.0;
-    for (share, colour) in parts.iter().filter(|(share, _)| *share > 0.0) {
+    let mut lane = 0;
+    for Part { share, colour, hatch, interval } in parts.iter().filter(|part| part.share > 0.0) {
         let (left, right) = (MARGIN + pixels(from * full), MARGIN + pixels((from + share) * full));
         // A pixel between two parts, where there is one.
         let end = (right - 1).max(left);
-        area.draw(&Rectangle::new([(left, y), (end, y + height)], colour.filled()))?;
+        canvas.hatched((left, y), (end, y + height), *colour, *hatch)?;
         let label = format!("{:.0} %", 100.0 * share);
-        if labelled && right - left > letters(&label, SMALL) + 6 {
+        let room = letters(&label, SMALL) + 6;
+        if labelled && right - left > room {
             let ink = if brightness(*colour) > 0.45 { BLACK } else { WHITE };
-            text(area, &label, ((left + right) / 2, y + height / 2), SMALL, ink, HPos::Center)?;
+            let (x, middle) = ((left + right) / 2, y + height / 2);
+            if *hatch != Hatch::None {
+                canvas.rect((x - room / 2, middle - 8), (x + room / 2, middle + 8), *colour)?;
+            }
+            canvas.text(&label, (x, middle), SMALL, ink, HPos::Center)?;
+        }
+        // Where the part would end at the limits of its own share; neighbours in two lanes.
+        if let Some((low, high)) = interval.filter(|_| right - left >= 8) {
+            let at = y + height + 4 + 5 * lane;
+            let [low, high] = [low, high].map(|limit| MARGIN + pixels(((from + limit) * full).min(full)));
+            canvas.line((low, at), (high, at))?;
+            [low, high].into_iter().try_for_each(|x| canvas.line((x, at - 2), (x, at + 2)))?;
+            lane = 1 - lane;
         }
         from += share;
     }
     Ok(())
 }
 
+/// Two thirds of the way to white.
+fn faded(RGBColor(red, green, blue): RGBColor) -> RGBColor {
+    let third = |value: u8| value / 3 + 170;
+    RGBColor(third(red), third(green), third(blue))
+}
+
 /// The minutes of a lecture as columns of 100 % of the frames that were due.
 fn course<B: DrawingBackend>(
-    area: &Area<'_, B>,
+    canvas: &Canvas<'_, B>,
     label_set: &LabelSet,
     lecture: &Lecture,
     y: i32,
@@ -198,8 +261,8 @@ fn course<B: DrawingBackend>(
     let full = f64::from(width - MARGIN - left);
     for percent in [0, 50, 100] {
         let at = y + MARGIN + COURSE - COURSE * percent / 100;
-        area.draw(&PathElement::new([(left - 4, at), (left, at)], INK))?;
-        text(area, &format!("{percent} %"), (left - 6, at), SMALL, INK, HPos::Right)?;
+        canvas.line((left - 4, at), (left, at))?;
+        canvas.label(&format!("{percent} %"), (left - 6, at), SMALL, HPos::Right)?;
     }
     let seconds = to_f64(lecture.total().seconds.max(1));
     let mut from = 0.0;
@@ -229,42 +292,36 @@ fn course<B: DrawingBackend>(
             let [low, high] = [bottom, bottom + count]
                 .map(|count| y + MARGIN + COURSE - pixels(count / due * f64::from(COURSE)));
             bottom += count;
-            area.draw(&Rectangle::new([(x, high), (end.max(x + 1), low)], colour.filled()))?;
+            canvas.rect((x, high), (end.max(x + 1), low), colour)?;
         }
     }
     let base = y + MARGIN + COURSE;
-    area.draw(&PathElement::new([(left, base), (width - MARGIN, base)], INK))?;
+    canvas.line((left, base), (width - MARGIN, base))?;
     let minutes = seconds / 60.0;
     let steps = [1.0, 2.0, 5.0, 10.0, 15.0, 30.0, 60.0, 120.0];
     let step = steps.into_iter().find(|step| minutes / step * 42.0 <= full).unwrap_or(240.0);
     let mut at = 0.0;
     while at <= minutes {
         let x = left + pixels(at / minutes * full);
-        area.draw(&PathElement::new([(x, base), (x, base + 4)], INK))?;
-        text(area, &format!("{at:.0}"), (x, base + 13), SMALL, INK, HPos::Center)?;
+        canvas.line((x, base), (x, base + 4))?;
+        canvas.label(&format!("{at:.0}"), (x, base + 13), SMALL, HPos::Center)?;
         at += step;
     }
-    text(
-        area,
-        "minutes; share of the frames that were due",
-        (width - MARGIN, base + 30),
-        SMALL,
-        INK,
-        HPos::Right,
-    )
+    let what = "minutes; share of the frames that were due";
+    canvas.label(what, (width - MARGIN, base + 30), SMALL, HPos::Right)
 }
 
 /// 0 to 100 % below the bars.
-fn axis<B: DrawingBackend>(area: &Area<'_, B>, label: &str, y: i32, width: i32) -> Drawn<B> {
-    area.draw(&PathElement::new([(MARGIN, y), (width - MARGIN, y)], INK))?;
+fn axis<B: DrawingBackend>(canvas: &Canvas<'_, B>, label: &str, y: i32, width: i32) -> Drawn<B> {
+    canvas.line((MARGIN, y), (width - MARGIN, y))?;
     for (percent, side) in
         [(0, HPos::Left), (25, HPos::Center), (50, HPos::Center), (75, HPos::Center), (100, HPos::Right)]
     {
         let x = MARGIN + (width - 2 * MARGIN) * percent / 100;
-        area.draw(&PathElement::new([(x, y), (x, y + 4)], INK))?;
-        text(area, &format!("{percent} %"), (x, y + 13), SMALL, INK, side)?;
+        canvas.line((x, y), (x, y + 4))?;
+        canvas.label(&format!("{percent} %"), (x, y + 13), SMALL, side)?;
     }
-    text(area, label, (width - MARGIN, y + 32), SMALL, INK, HPos::Right)
+    canvas.label(label, (width - MARGIN, y + 32), SMALL, HPos::Right)
 }
 
 fn entry_width(name: &str) -> i32 {

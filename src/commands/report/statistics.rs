@@ -38,6 +38,13 @@ pub(super) struct Shares {
 }
 
 impl Shares {
+    /// Of these counts alone.
+    pub(super) fn without_interval(counts: &[f64]) -> Self {
+        let faces = counts.iter().sum::<f64>().max(1.0);
+        let of = counts.iter().map(|count| Share { share: count / faces, interval: None });
+        Self { of: of.collect(), draws: Vec::new() }
+    }
+
     /// The same without what only [`distance`] needs: megabytes for each hundred lectures.
     pub(super) fn without_draws(self) -> Self {
         Self { draws: Vec::new(), ..self }
