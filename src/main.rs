@@ -31,6 +31,8 @@ fn main() -> ExitCode {
         Command::Demo(arguments) => commands::demo::run(arguments, models),
         Command::Analyze(arguments) => commands::analyze::run(arguments, models),
         Command::Report(arguments) => commands::report::run(arguments),
+        Command::Compare(arguments) => commands::compare::run(arguments),
+        Command::Export(arguments) => commands::export::run(arguments),
         Command::Bench(arguments) => commands::bench::run(arguments, models),
         Command::Eval(arguments) => commands::eval::run(arguments, models),
         Command::Status(arguments) => commands::status::run(arguments),

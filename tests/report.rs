@@ -175,3 +175,130 @@ fn control_characters_keep_charts_valid() {
     let text = fs::read_to_string(path("chart.svg")).unwrap();
     assert!(!text.chars().any(|c| c.is_control() && c != '\n'), "{text}");
 }
+
+/// Rows of a table with the columns of `head`.
+fn counts(head: &str, rows: impl Iterator<Item = String>) -> String {
+    let kinds = kinds().collect::<Vec<_>>().join(",");
+    let columns = "seq,start,seconds,frames_expected,frames,corrupt,no_face,uncertain,faces";
+    let mut text = format!("{head},{columns},{kinds},partial,settings\n");
+    rows.for_each(|row| writeln!(text, "{row},{}false,s", "0,".repeat(12)).unwrap());
+    text
+}
+
+#[test]
+fn sums_are_larger_than_the_counts_of_a_minute() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let row = |seq| format!("d,1,L,a,{seq},t,60,4000000000,4000000000,0,1000000000,0,3000000000,3000000000");
+    fs::write(path("minutes.csv"), counts("device,boot,label,source", (0..2).map(row))).unwrap();
+    let page = report(&path("minutes.csv"), &path("report.html"));
+    assert!(page.contains("<td>8000000000</td>") && page.contains("25.0 %") && page.contains("6000000000"));
+}
+
+#[test]
+fn large_tables_give_small_pages() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let long = |seq| format!("d,1,Long,a,{seq},t,60,120,120,0,20,0,100,{}", 100 + seq % 2);
+    fs::write(path("long.csv"), counts("device,boot,label,source", (0..60_000).map(long))).unwrap();
+    let page = report(&path("long.csv"), &path("report.html"));
+    assert!(page.contains("60000 minutes") && page.len() < 1 << 20, "{} bytes", page.len());
+
+    let many = |number| format!("d,{number},L{number},a,0,t,60,120,120,0,20,0,100,100");
+    fs::write(path("many.csv"), counts("device,boot,label,source", (0..600).map(many))).unwrap();
+    let page = report(&path("many.csv"), &path("report.html"));
+    assert!(page.contains("540 more lectures are not drawn"), "{} bytes", page.len());
+    assert_eq!(page.matches("aria-label=\"Course of").count(), 2 * 60);
+
+    // A quotation mark that is not closed makes a cell of all that follows.
+    let open = format!("d,1,\"L,a\n{}", "x,y,z\n".repeat(20_000));
+    fs::write(path("open.csv"), counts("device,boot,label,source", (0..1).map(long)) + &open).unwrap();
+    let output =
+        lectern().args(["report", "open.csv", "--out", "r.html"]).current_dir(&folder).output().unwrap();
+    assert!(stderr(&output).contains("line 3: has a cell of more than 65536 bytes"), "{}", stderr(&output));
+}
+
+#[test]
+fn lectures_are_grouped_by_any_column() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    table(&path("minutes.csv"), &[("One", "Müller", CALM, 5), ("Two", "Weiß", MERRY, 0)], 45);
+    let text = fs::read_to_string(path("minutes.csv")).unwrap();
+    fs::write(path("minutes.csv"), text.replacen(",teacher\n", ",Subject\n", 1)).unwrap();
+    let run = |by: &str| {
+        let arguments = ["report", "minutes.csv", "--out", "page.html", "--by", by];
+        lectern().args(arguments).current_dir(&folder).output().unwrap()
+    };
+    assert!(run("subject").status.success());
+    let page = fs::read_to_string(path("page.html")).unwrap();
+    for text in ["By subject", "Subject Müller (1 lecture)", "Subject Müller<br>less Subject Weiß"] {
+        assert!(page.contains(text), "{text}");
+    }
+    let output = run("room");
+    let expected = "no table has a column `room`; the manifest's columns are Subject";
+    assert!(output.status.code() == Some(2) && stderr(&output).contains(expected), "{}", stderr(&output));
+}
+
+#[test]
+fn segments_are_drawn_beside_the_lectures() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    table(&path("minutes.csv"), &[("One", "Müller", CALM, 5)], 45);
+    let kinds = kinds().collect::<Vec<_>>().join(",");
+    let columns =
+        "segment,segment_start,segment_end,seconds,frames_expected,frames,corrupt,no_face,uncertain,faces";
+    let row = format!("d,1,One,a.mkv,Slide <1>,0.000,30.000,30,60,60,0,10,0,50,50,{}s,", "0,".repeat(12));
+    let text = format!("device,boot,label,source,{columns},{kinds},settings,teacher\n{row}\n{row}\n");
+    fs::write(path("segments.csv"), text).unwrap();
+    let arguments = ["report", "minutes.csv", "segments.csv", "--out", "page.html"];
+    let output = lectern().args(arguments).current_dir(&folder).output().unwrap();
+    assert!(output.status.success(), "{}", stderr(&output));
+    let page = fs::read_to_string(path("page.html")).unwrap();
+    assert!(page.contains("Shares of 7 kinds in each segment"));
+    assert_eq!(
+        page.matches("<th scope=\"row\">Slide &lt;1&gt;</th>").count(),
+        1,
+        "a segment that occurs twice counts once"
+    );
+    assert!(page.contains("<td>0.5</td><td>60</td>"), "half a minute");
+}
+
+#[test]
+fn figures_have_the_size_and_the_inks_of_a_journal() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    table(&path("minutes.csv"), &[("One", "Müller", CALM, 5), ("Two", "Weiß", [1; 13], 0)], 45);
+    let draw = |chart: &str, more: &[&str]| {
+        let mut command = lectern();
+        command.args(["report", "minutes.csv", "--out", "page.html", "--chart", chart]).args(more);
+        let output = command.current_dir(&folder).output().unwrap();
+        assert!(output.status.success(), "{}", stderr(&output));
+        fs::read(path(chart)).unwrap()
+    };
+    let svg = String::from_utf8(draw("a.svg", &["--chart-width", "85", "--chart-style", "grey"])).unwrap();
+    assert!(
+        svg.starts_with("<svg width=\"85mm\" height=\"") && svg.contains("viewBox=\"0 0 321 "),
+        "{}",
+        &svg[..99]
+    );
+    let fills = svg.split("fill=\"#").skip(1).map(|rest| &rest[..6]);
+    assert!(
+        fills.clone().all(|fill| fill[..2] == fill[2..4] || !fill.starts_with("D5")),
+        "no colour of the palette"
+    );
+    assert!(fills.clone().filter(|fill| ["5E5E5E", "BEBEBE"].contains(fill)).count() > 5, "greys");
+    assert!(svg.contains("(a) Shares of 7 kinds") && svg.contains("(b) Shares of 13 kinds"));
+    let coloured = String::from_utf8(draw("b.svg", &[])).unwrap();
+    assert!(coloured.contains("#E69F00") || coloured.contains("#56B4E9"), "colours");
+    let width = |png: &[u8]| u32::from_be_bytes(png[16..20].try_into().unwrap());
+    assert_eq!((width(&draw("c.png", &["--chart-width", "85"])), width(&draw("d.png", &[]))), (1003, 900));
+    let page = fs::read_to_string(path("page.html")).unwrap();
+    for text in [
+        "at 2.0 frames a second",
+        "classifier 43c365c67f70d20d",
+        "@article{zheng2020recognition",
+        "doi     = {10.1109",
+    ] {
+        assert!(page.contains(text) || page.contains(&text.replace("at 2.0", "At 2.0")), "{text}");
+    }
+}

@@ -1,9 +1,15 @@
 //! Tables as spreadsheets write them: their encodings, separators, line ends and dates, and cells that they would read as formulas.
 
+use std::io;
+use std::path::Path;
+
+use anyhow::Context;
 use csv::StringRecord;
 use jiff::Timestamp;
 use jiff::civil::DateTime;
 
+use super::UsageError;
+use crate::file;
 use crate::help::Problem;
 
 /// What may stand between two cells.
@@ -15,58 +21,74 @@ const FORMULA: [char; 4] = ['=', '+', '-', '@'];
 /// The mark with which a spreadsheet shows a cell as text.
 const TEXT: char = '\'';
 
+/// The largest table that is read.
+const MAX_BYTES: usize = 1 << 30;
+
+/// The longest cell: a missing quote would make one of the rest of the table.
+const MAX_CELL: usize = 1 << 16;
+
 /// A table that was read.
 pub(super) struct Table {
     pub(super) header: StringRecord,
-    /// Rows with the numbers of their lines; rows whose cells are all empty are left out.
-    pub(super) rows: Vec<(u64, StringRecord)>,
+    text: String,
+    /// Where the header begins, behind `sep=`.
+    body: usize,
+    separator: u8,
 }
 
 impl Table {
+    /// Reads a file, which may be a pipe, with a table as [`Table::read`] does.
+    ///
+    /// # Errors
+    /// [`UsageError`] when it cannot be used; when it cannot be read.
+    pub(super) fn open(path: &Path, must: &str, without: &'static str) -> anyhow::Result<Self> {
+        let table = Self::read(bytes(path)?, must, without);
+        table.map_err(|problem| UsageError::new(problem.of(format_args!("{}:", path.display()))).into())
+    }
+
     /// Reads a table that has a column `must`: UTF-8 or, as "Unicode text" of Excel is, UTF-16; separated by commas, semicolons or
     /// tabs.
     ///
     /// # Errors
     /// What of it cannot be used.
-    pub(super) fn read(bytes: &[u8], must: &str, without: &'static str) -> Result<Self, Problem> {
-        // The reader counts lines by line feeds.
-        let text = decoded(bytes)?.replace("\r\n", "\n").replace('\r', "\n");
+    pub(super) fn read(bytes: Vec<u8>, must: &str, without: &'static str) -> Result<Self, Problem> {
+        let text = decoded(bytes)?;
         let first = text.lines().next().unwrap_or_default();
         let named = first.strip_prefix("sep=").and_then(|rest| rest.chars().next()).filter(char::is_ascii);
-        let body = if named.is_some() { text.get(first.len() + 1..).unwrap_or_default() } else { &text };
-        let before = u64::from(named.is_some());
-        let has_it = |table: &Self| table.header.iter().any(|name| name.eq_ignore_ascii_case(must));
-        let mut best: Option<Self> = None;
+        let body = if named.is_some() { (first.len() + 1).min(text.len()) } else { 0 };
+        let mut best: Option<(StringRecord, char)> = None;
         for separator in named.map_or(SEPARATORS.to_vec(), |named| vec![named]) {
-            let Ok(table) = Self::separated(body, separator, before) else { continue };
-            if has_it(&table) && best.as_ref().is_none_or(|best| best.header.len() < table.header.len()) {
-                best = Some(table);
+            let Ok(header) = reader(&text[body..], separator as u8).headers().cloned() else { continue };
+            let has_it = header.iter().any(|name| name.eq_ignore_ascii_case(must));
+            if has_it && best.as_ref().is_none_or(|(best, _)| best.len() < header.len()) {
+                best = Some((header, separator));
             }
         }
-        best.ok_or_else(|| Problem::new(format!("has no column `{must}`")).with_help(without))
+        let none = || Problem::new(format!("has no column `{must}`")).with_help(without);
+        let (header, separator) = best.ok_or_else(none)?;
+        Ok(Self { header, text, body, separator: separator as u8 })
     }
 
-    fn separated(text: &str, separator: char, before: u64) -> Result<Self, csv::Error> {
-        let mut reader = csv::ReaderBuilder::new()
-            .delimiter(separator as u8)
-            .flexible(true)
-            .trim(csv::Trim::All)
-            .from_reader(text.as_bytes());
-        let header = reader.headers()?.clone();
-        let mut rows = Vec::new();
+    /// Rows with the numbers of their lines; rows whose cells are all empty are left out.
+    pub(super) fn rows(&self) -> impl Iterator<Item = Result<(u64, StringRecord), Problem>> {
+        let text = &self.text[self.body..];
         let breaks = |text: &str| text.bytes().filter(|byte| *byte == b'\n').count() as u64;
-        let (mut line, mut read) = (1 + before, 0);
-        for row in reader.records() {
-            let row = row?;
+        let (mut line, mut read) = (1 + u64::from(self.body > 0), 0);
+        reader(text, self.separator).into_records().filter_map(move |row| {
+            let row = match row {
+                Ok(row) => row,
+                Err(error) => return Some(Err(Problem::new("cannot be read").caused_by(error))),
+            };
             // Where it begins, behind lines that are empty, at which the reader's own number is.
             let at = row.position().and_then(|it| usize::try_from(it.byte()).ok()).unwrap_or(read);
             let begins = at + text[at..].bytes().take_while(|byte| *byte == b'\n').count();
             (line, read) = (line + breaks(&text[read..begins]), begins);
-            if !row.iter().all(str::is_empty) {
-                rows.push((line, row));
+            if row.iter().any(|cell| cell.len() > MAX_CELL) {
+                let problem = Problem::new(format!("line {line}: has a cell of more than {MAX_CELL} bytes"));
+                return Some(Err(problem.with_help("see whether a quotation mark is missing")));
             }
-        }
-        Ok(Self { header, rows })
+            (!row.iter().all(str::is_empty)).then_some(Ok((line, row)))
+        })
     }
 
     /// Where a column of this name is, in letters of either case.
@@ -75,20 +97,45 @@ impl Table {
     }
 }
 
-fn decoded(bytes: &[u8]) -> Result<String, Problem> {
+fn reader(text: &str, separator: u8) -> csv::Reader<&[u8]> {
+    csv::ReaderBuilder::new()
+        .delimiter(separator)
+        .flexible(true)
+        .trim(csv::Trim::All)
+        .from_reader(text.as_bytes())
+}
+
+/// The content of a file, which may be a pipe.
+///
+/// # Errors
+/// [`UsageError`] when it is too large; when it cannot be read.
+pub(super) fn bytes(path: &Path) -> anyhow::Result<Vec<u8>> {
+    match file::read(path, MAX_BYTES) {
+        Err(e) if e.kind() == io::ErrorKind::FileTooLarge => {
+            let problem = format!("{}: is larger than {} MiB", path.display(), MAX_BYTES >> 20);
+            Err(UsageError::new(Problem::new(problem).with_help("divide the table")).into())
+        }
+        read => read.with_context(|| format!("{} cannot be read", path.display())),
+    }
+}
+
+/// The text of a table, with one kind of line ends: csv's reader counts lines by line feeds.
+pub(super) fn decoded(bytes: Vec<u8>) -> Result<String, Problem> {
     let no_text = || Problem::new("is no UTF-8").with_help("save it as CSV in UTF-8");
     let wide = |of: fn([u8; 2]) -> u16| {
         let units: Vec<u16> = bytes.as_chunks::<2>().0.iter().skip(1).map(|pair| of(*pair)).collect();
         String::from_utf16(&units).map_err(|_| no_text())
     };
-    match bytes {
-        [0xff, 0xfe, ..] => wide(u16::from_le_bytes),
-        [0xfe, 0xff, ..] => wide(u16::from_be_bytes),
-        _ => {
-            let text = std::str::from_utf8(bytes).map_err(|_| no_text())?;
-            Ok(text.strip_prefix('\u{feff}').unwrap_or(text).to_owned())
-        }
-    }
+    let text = match bytes[..] {
+        [0xff, 0xfe, ..] => wide(u16::from_le_bytes)?,
+        [0xfe, 0xff, ..] => wide(u16::from_be_bytes)?,
+        _ => String::from_utf8(bytes).map_err(|_| no_text())?,
+    };
+    let text = match text.strip_prefix('\u{feff}') {
+        Some(rest) => rest.to_owned(),
+        None => text,
+    };
+    Ok(if text.contains('\r') { text.replace("\r\n", "\n").replace('\r', "\n") } else { text })
 }
 
 /// A cell that no spreadsheet reads as a formula. Numbers stay numbers.

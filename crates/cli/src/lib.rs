@@ -13,7 +13,7 @@ use lectern_record::rate::DEFAULT_HZ;
 use looked_for::rate;
 
 pub use looked_for::LookedFor;
-pub use recordings::{Analyze, Report};
+pub use recordings::{Analyze, ChartStyle, Compare, Export, ExportFormat, Report};
 
 /// Where the daemon looks for its configuration.
 pub const DEFAULT_PATH: &str = "/etc/lectern/lectern.toml";
@@ -115,6 +115,19 @@ pub enum Command {
     /// intervals from a bootstrap over blocks of minutes, because neighbouring minutes are alike; a difference that the
     /// classifier's known errors could make alone is marked. A lecture of less than four blocks of 10 minutes has no interval.
     Report(Report),
+    /// Compare the classified frames with what people coded: kappa, alpha, confusion matrices
+    ///
+    /// Each analysed frame in a coded interval is compared, for 7 and for 13 kinds, for each recording and for all: Cohen's kappa,
+    /// Krippendorff's alpha with several coders, percent agreement, precision and recall of each kind. Frames that were not coded,
+    /// or in which Lectern named no kind, are left out and counted. Intervals (95 %) come from a bootstrap over blocks of
+    /// time, because neighbouring frames are alike; less than 10 coded blocks have none.
+    Compare(Compare),
+    /// Export classified frames for ELAN, Praat or a player's subtitles
+    ///
+    /// Frames that follow each other with the same expression are merged into intervals, which begin at the analysed frame and
+    /// end at the next one. A table of frames gives one tier; one of faces gives a tier for each track, or for each number of a
+    /// face in its frame where the table has no tracks. No picture is read or written.
+    Export(Export),
     /// Measure what a frame costs on this device, stage by stage
     ///
     /// Two frames a second of the clip are decoded from YUYV as from a camera, their faces are searched for or followed,

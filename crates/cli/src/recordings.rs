@@ -1,9 +1,9 @@
-//! The commands for recordings: `lectern analyze` and `lectern report`.
+//! The commands for recordings: `lectern analyze` and what is made of its tables.
 
 use std::path::PathBuf;
 
-use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
+use clap::{Args, ValueEnum};
 use jiff::Timestamp;
 use lectern_record::analysis::{Analysis, Baseline, Faces, Rotation};
 use lectern_record::rate::DEFAULT_HZ;
@@ -96,6 +96,15 @@ pub struct Analyze {
     #[arg(long, value_name = "FILE")]
     pub faces_csv: Option<PathBuf>,
 
+    /// Table of stretches of the recordings, such as slides, tasks or chapters: columns `source` (a VIDEO, or its file's name),
+    /// `name`, `start`, `end` (seconds or h:mm:ss since the recording's start, end exclusive). They may overlap
+    #[arg(long, value_name = "FILE", requires = "segments_csv")]
+    pub segments: Option<PathBuf>,
+
+    /// Also write the counts of each of the --segments as a table
+    #[arg(long, value_name = "FILE", requires = "segments")]
+    pub segments_csv: Option<PathBuf>,
+
     /// Begin each table with a byte order mark, by which Excel recognises UTF-8
     #[arg(long)]
     pub bom: bool,
@@ -123,9 +132,11 @@ impl Analyze {
 #[command(after_help = "\
 Examples:
   lectern report minutes.csv --out report.html
-  lectern report monday.csv tuesday.csv --out report.html --chart shares.png")]
+  lectern report monday.csv tuesday.csv --out report.html --chart shares.png
+  lectern report minutes.csv --by subject --out report.html --chart figure.svg --chart-width 85 --chart-style grey
+  lectern report minutes.csv segments.csv --out report.html")]
 pub struct Report {
-    /// Tables that `lectern analyze --csv` wrote
+    /// Tables that `lectern analyze --csv` wrote, and where wanted those of `--segments-csv`
     #[arg(required = true, value_name = "TABLE")]
     pub tables: Vec<PathBuf>,
 
@@ -133,9 +144,120 @@ pub struct Report {
     #[arg(long, value_name = "FILE")]
     pub out: PathBuf,
 
-    /// Also draw the shares of 13 and of 7 kinds alone; FILE ends in .svg or .png
+    /// Group lectures by this column of the manifest [default: teacher, where there is one]
+    #[arg(long, value_name = "COLUMN")]
+    pub by: Option<String>,
+
+    /// Also draw the shares of 7 and of 13 kinds alone; FILE ends in .svg or .png
     #[arg(long, value_name = "FILE")]
     pub chart: Option<PathBuf>,
+
+    /// The chart's width in print: 85 is a column and 175 a page of most journals; a PNG then has 300 dpi [default: 900
+    /// pixels, for a screen]
+    #[arg(long, value_name = "MM", requires = "chart", value_parser = clap::value_parser!(u16).range(60..=420))]
+    pub chart_width: Option<u16>,
+
+    /// The chart's inks
+    #[arg(long, value_name = "STYLE", requires = "chart", default_value = "screen")]
+    pub chart_style: ChartStyle,
+}
+
+/// Arguments of `lectern compare`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  lectern compare frames.csv anna.csv
+  lectern compare frames.csv anna.csv ben.csv --csv agreement.csv --chart confusion.svg
+  lectern compare frames.csv monday.txt --mapping words.csv
+
+A table of codings has the columns source, start, end (seconds, exclusive), expression and, where wanted, coder; expressions are
+the 13 kinds, or the 7 without weak and strong; uncertain and no_face are none. Without a column coder the file's name is the
+coder's. An export of ELAN has a tier for each coder, and a name that begins with the recording's: monday.txt for monday.mkv.")]
+pub struct Compare {
+    /// Table that `lectern analyze --frames-csv` wrote, with one face a frame
+    #[arg(value_name = "TABLE")]
+    pub table: PathBuf,
+
+    /// What people coded: tables, or tab-delimited exports of ELAN
+    #[arg(required = true, value_name = "HUMAN")]
+    pub human: Vec<PathBuf>,
+
+    /// Table with the columns `value` and `expression`, and where wanted `tier` and `coder`: which kind each word of a coding
+    /// scheme is. An empty expression leaves the interval out; so do tiers that a column `tier` does not name
+    #[arg(long, value_name = "FILE")]
+    pub mapping: Option<PathBuf>,
+
+    /// Length of the blocks that the bootstrap draws
+    #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..=3600))]
+    pub block: u32,
+
+    /// The width of kappa's interval for which the time to code is estimated
+    #[arg(long, value_name = "WIDTH", default_value_t = 0.1, value_parser = width)]
+    pub width: f64,
+
+    /// Also write each value with its interval as a table
+    #[arg(long, value_name = "FILE")]
+    pub csv: Option<PathBuf>,
+
+    /// Also write the confusion matrices as a table
+    #[arg(long, value_name = "FILE")]
+    pub confusion: Option<PathBuf>,
+
+    /// Also draw the confusion matrices of all recordings together; FILE ends in .svg or .png
+    #[arg(long, value_name = "FILE")]
+    pub chart: Option<PathBuf>,
+}
+
+/// Arguments of `lectern export`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  lectern export frames.csv --to elan --out monday.eaf
+  lectern export faces.csv --to srt --out monday.srt
+  lectern export frames.csv --to praat --out grids/")]
+pub struct Export {
+    /// Table that `lectern analyze --frames-csv` or `--faces-csv` wrote
+    #[arg(value_name = "TABLE")]
+    pub table: PathBuf,
+
+    /// The format
+    #[arg(long, value_name = "FORMAT")]
+    pub to: ExportFormat,
+
+    /// Where to write it: a file or, for each recording one that has its name, a folder that exists
+    #[arg(long, value_name = "FILE")]
+    pub out: PathBuf,
+}
+
+/// What `lectern export` writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ExportFormat {
+    /// ELAN's annotations (.eaf): intervals, a tier for each face
+    Elan,
+    /// Praat's TextGrid: the same
+    Praat,
+    /// Subtitles for a player: from a table of faces a line for each face, with probability and box in pixels
+    Srt,
+    /// Intervals, tab-delimited, of all recordings in one file; `lectern compare` reads them
+    Tsv,
+}
+
+fn width(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(width) if (0.001..=1.0).contains(&width) => Ok(width),
+        _ => Err("must be from 0.001 to 1".to_owned()),
+    }
+}
+
+/// The inks of a chart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ChartStyle {
+    /// Colours, with text in dark grey
+    Screen,
+    /// Colours, with text in black
+    Print,
+    /// Greys: a hatch for each emotion, lighter for weak
+    Grey,
 }
 
 fn which_faces() -> impl TypedValueParser<Value = Faces> {

@@ -26,7 +26,7 @@ pub(super) struct RecordingResult {
     /// JSON lines.
     pub(super) lines: String,
     /// Rows of the tables, in the order of [`super::tables::Kind::ALL`].
-    pub(super) rows: [String; 3],
+    pub(super) rows: [String; 4],
     /// Why the recording failed, if it did.
     pub(super) failure: Option<String>,
 }
@@ -46,7 +46,7 @@ impl Checkpoint {
     pub(super) fn open(table: Option<&Path>, resume: bool) -> anyhow::Result<Self> {
         let Some(table) = table else {
             if resume {
-                let problem = "--resume needs a table (--csv, --frames-csv or --faces-csv): what was finished lies beside it";
+                let problem = "--resume needs a table (--csv, --frames-csv, --faces-csv or --segments-csv): what was finished lies beside it";
                 return Err(UsageError::new(problem).into());
             }
             return Ok(Self { folder: None, _lock: None });

@@ -2,7 +2,6 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::Context;
 use jiff::Timestamp;
 
 use super::super::UsageError;
@@ -12,11 +11,7 @@ use crate::camera::stills;
 use crate::camera::video::is_video;
 use crate::cli::Analyze;
 use crate::delivery::topics::{MAX_LEVEL_BYTES, may_be_in_level};
-use crate::file;
 use crate::help::Problem;
-
-/// The largest manifest that is read.
-const MAX_MANIFEST_BYTES: usize = 64 << 20;
 
 /// One recording of the list.
 #[derive(Debug, Clone, PartialEq)]
@@ -115,23 +110,22 @@ fn label_of(path: &Path) -> String {
 }
 
 fn read(manifest: &Path) -> anyhow::Result<List> {
-    let text = file::read(manifest, MAX_MANIFEST_BYTES)
-        .with_context(|| format!("{} cannot be read", manifest.display()))?;
     let folder = manifest.parent().unwrap_or(Path::new(""));
-    parse(&text, folder)
+    parse(spreadsheet::bytes(manifest)?, folder)
         .map_err(|problem| UsageError::new(problem.of(format_args!("{}:", manifest.display()))).into())
 }
 
 /// Files are named from `folder` on.
-fn parse(text: &[u8], folder: &Path) -> Result<List, Problem> {
+fn parse(text: Vec<u8>, folder: &Path) -> Result<List, Problem> {
     let table = Table::read(text, "file", "its first line names the columns")?;
+    let rows = table.rows().collect::<Result<Vec<_>, _>>()?;
     let (header, position) = (&table.header, |name: &str| table.position(name));
     let file = position("file");
     let (label, start) = (position("label"), position("start"));
     let ours = [file, label, start];
     // Spreadsheets write columns behind the last one that once had a cell.
     let is_empty = |at: usize| {
-        header[at].is_empty() && table.rows.iter().all(|(_, row)| row.get(at).is_none_or(str::is_empty))
+        header[at].is_empty() && rows.iter().all(|(_, row)| row.get(at).is_none_or(str::is_empty))
     };
     let carried: Vec<usize> =
         (0..header.len()).filter(|at| !ours.contains(&Some(*at)) && !is_empty(*at)).collect();
@@ -143,7 +137,7 @@ fn parse(text: &[u8], folder: &Path) -> Result<List, Problem> {
         }
     }
     let mut recordings = Vec::new();
-    for (line, row) in &table.rows {
+    for (line, row) in &rows {
         if row.len() < header.len() || row.iter().skip(header.len()).any(|cell| !cell.is_empty()) {
             let (cells, columns) = (row.len(), header.len());
             return Err(format!(
@@ -205,14 +199,14 @@ mod tests {
     fn a_manifests_paths_are_relative_and_columns_carried() {
         let comma =
             "file,label,teacher,start\na.mkv,Algebra 1,\"Weiß, Dr.\",2026-11-23T10:15:00Z\n/b/c.mkv,,,\n";
-        let list = parse(comma.as_bytes(), Path::new("/lectures")).unwrap();
+        let list = parse(comma.into(), Path::new("/lectures")).unwrap();
         assert_eq!(list.columns, ["teacher"]);
         let [first, second] = &list.recordings[..] else { panic!("two") };
         assert_eq!((first.path.to_str(), &*first.label), (Some("/lectures/a.mkv"), "Algebra 1"));
         assert_eq!((&*first.source, &first.carried[..]), ("a.mkv", &["Weiß, Dr.".to_owned()][..]));
         assert_eq!(first.start, Some("2026-11-23T10:15:00Z".parse().unwrap()));
         assert_eq!((second.path.to_str(), &*second.label, second.start), (Some("/b/c.mkv"), "c", None));
-        let semicolons = parse("\u{feff}label;file\r\nX;a.mkv\r\n".as_bytes(), Path::new("")).unwrap();
+        let semicolons = parse("\u{feff}label;file\r\nX;a.mkv\r\n".into(), Path::new("")).unwrap();
         assert_eq!((&*semicolons.recordings[0].label, &*semicolons.recordings[0].source), ("X", "a.mkv"));
     }
 
@@ -229,7 +223,7 @@ mod tests {
             b"file;label;start;a, b, c, d\na.mkv;X;23.11.2026 10:15;1\n".to_vec(),
             b"FILE,LABEL,START,,\na.mkv,X,2026-11-23T10:15:00Z,,\n".to_vec(),
         ] {
-            let list = parse(&text, Path::new("")).unwrap();
+            let list = parse(text.clone(), Path::new("")).unwrap();
             let found: Vec<_> =
                 list.recordings.iter().map(|it| (&*it.source, &*it.label, it.start)).collect();
             let start = "2026-11-23T10:15:00Z".parse().ok();
@@ -252,7 +246,7 @@ mod tests {
             ("sep=;\r\nfile;label\r\na;X\r\n;Z\r\n", "line 4: has no file"),
             ("file,start\na,10/11/2026 10:15\n", "line 2: start `10/11/2026 10:15` can be two days"),
         ] {
-            let problem = parse(text.as_bytes(), Path::new("")).unwrap_err();
+            let problem = parse(text.into(), Path::new("")).unwrap_err();
             assert!(problem.to_string().contains(expected), "{text:?}: {problem}");
         }
     }

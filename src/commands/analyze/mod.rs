@@ -9,6 +9,7 @@ mod list;
 mod progress;
 mod recorder;
 mod results;
+mod segments;
 mod tables;
 
 use std::path::Path;
@@ -24,6 +25,7 @@ use self::list::{List, Recording};
 use self::progress::Progress;
 use self::recorder::{Recorder, Summary};
 use self::results::{End, Results};
+use self::segments::Segment;
 use self::tables::TableRows;
 use super::{Interrupted, UsageError, explain, outputs};
 use crate::camera::{CameraError, open_recording_among, rotated};
@@ -57,13 +59,19 @@ pub fn run(arguments: &Analyze, models: Option<&Path>) -> anyhow::Result<()> {
     list.left_out.iter().for_each(print_error);
     let inputs = list.recordings.iter().map(|it| it.path.as_path());
     let inputs = inputs.chain(arguments.classifier.as_deref()).chain(arguments.manifest.as_deref());
+    let inputs = inputs.chain(arguments.segments.as_deref());
     let requested = [
         ("--csv", arguments.csv.as_deref()),
         ("--frames-csv", arguments.frames_csv.as_deref()),
         ("--faces-csv", arguments.faces_csv.as_deref()),
+        ("--segments-csv", arguments.segments_csv.as_deref()),
         ("--chart", arguments.chart.as_deref()),
     ];
     outputs::check(&requested, inputs)?;
+    let segments = match &arguments.segments {
+        Some(path) => segments::read(path, &list.recordings)?,
+        None => vec![Vec::new(); list.recordings.len()],
+    };
     let store = ModelStore::open(models)?;
     let settings = identity::settings(arguments, &store)?;
     let cores =
@@ -75,6 +83,7 @@ pub fn run(arguments: &Analyze, models: Option<&Path>) -> anyhow::Result<()> {
         // Several threads of one decoder cost more than one: only worth it where cores would be idle.
         decoder_threads: cores / jobs.max(1),
         list: &list,
+        segments,
         namer: Namer::new(&settings, &list.recordings),
         settings: &settings,
         results: Results::open(arguments, list.recordings.len())?,
@@ -89,8 +98,8 @@ pub fn run(arguments: &Analyze, models: Option<&Path>) -> anyhow::Result<()> {
     let mut failed = job.results.finish(&list.columns, signal.is_some())?;
     if let Some(number) = signal {
         failed.iter().for_each(explain::print);
-        let has_table =
-            [&arguments.csv, &arguments.frames_csv, &arguments.faces_csv].iter().any(|it| it.is_some());
+        let Analyze { csv, frames_csv, faces_csv, segments_csv, .. } = arguments;
+        let has_table = [csv, frames_csv, faces_csv, segments_csv].iter().any(|it| it.is_some());
         let problem = Problem::new(format!(
             "interrupted in recording {begun} of {}: what was counted so far is written",
             list.recordings.len()
@@ -111,6 +120,8 @@ struct Job<'a> {
     /// Decoder threads for each of them.
     decoder_threads: usize,
     list: &'a List,
+    /// By recording.
+    segments: Vec<Vec<Segment>>,
     namer: Namer<'a>,
     settings: &'a str,
     results: Results,
@@ -200,7 +211,8 @@ impl Job<'_> {
         };
         let identity = Identity { device: recording.device(), boot };
         let (frames, faces) = (arguments.frames_csv.is_some(), arguments.faces_csv.is_some());
-        let key = self.key(recording, &identity);
+        let segments = &self.segments[index];
+        let key = self.key(recording, &identity, segments);
         if let Some(result) = results.earlier(&key) {
             progress.skip();
             results.lines(index, &result.lines)?;
@@ -240,7 +252,7 @@ impl Job<'_> {
         let Recording { label, source: named, carried, .. } = recording;
         let names = [identity.device.clone(), identity.boot.clone(), label.clone(), named.clone()];
         let mut recorder = Recorder {
-            table_rows: TableRows::new(names, settings, carried, frames, faces),
+            table_rows: TableRows::new(names, settings, carried, frames, faces, segments, arguments.rate),
             identity,
             results,
             index,
@@ -276,10 +288,12 @@ impl Job<'_> {
     }
 
     /// A hash of all that a recording's rows depend on.
-    fn key(&self, recording: &Recording, identity: &Identity) -> String {
+    fn key(&self, recording: &Recording, identity: &Identity, segments: &[Segment]) -> String {
         let Analyze { frames_csv, faces_csv, .. } = self.arguments;
         let tables = format!("{} {}", frames_csv.is_some(), faces_csv.is_some());
-        let names = [&*identity.device, &identity.boot, &recording.label, &recording.source, &tables];
+        let segments = if segments.is_empty() { String::new() } else { format!("{segments:?}") };
+        let names =
+            [&*identity.device, &identity.boot, &recording.label, &recording.source, &tables, &segments];
         let carried = self.list.columns.iter().chain(&recording.carried).map(String::as_str);
         identity::key(&names.into_iter().chain(carried).collect::<Vec<_>>())
     }

@@ -174,6 +174,7 @@ impl Observer for Recorder<'_> {
     fn missing(&mut self, offset: Duration) {
         self.bar.step();
         self.summary.gap_began.get_or_insert(offset);
+        self.table_rows.missing(offset);
     }
 
     fn window(&mut self, record: MinuteRecord) {

@@ -55,8 +55,8 @@ impl Results {
     /// # Errors
     /// When an output cannot be written, or an earlier run's results would be lost.
     pub(super) fn open(arguments: &Analyze, recordings: usize) -> anyhow::Result<Self> {
-        let requested =
-            [&arguments.csv, &arguments.frames_csv, &arguments.faces_csv].into_iter().zip(Kind::ALL);
+        let Analyze { csv, frames_csv, faces_csv, segments_csv, .. } = arguments;
+        let requested = [csv, frames_csv, faces_csv, segments_csv].into_iter().zip(Kind::ALL);
         let requested: Vec<(Kind, &Path)> =
             requested.filter_map(|(path, kind)| Some((kind, path.as_deref()?))).collect();
         let first = requested.iter().find_map(|(_, path)| atomic_file::place(path));
@@ -160,7 +160,7 @@ impl Results {
             table.finish()?;
         }
         if let Some(chart) = chart {
-            report::chart_of(&minutes, &chart)?;
+            report::chart_of(minutes, &chart)?;
         }
         checkpoint.close(cut_short)?;
         Ok(failures)

@@ -1,8 +1,10 @@
 //! The rows of the tables.
 
 use std::io;
+use std::time::Duration;
 
 use super::super::spreadsheet::as_text;
+use super::segments::{Frame, Segment, SegmentCounts};
 use crate::expression::{Expression, Sighting};
 use crate::vision::FaceResult;
 use crate::watch::At;
@@ -34,16 +36,20 @@ const FACE: [&str; 12] = [
     "expression",
 ];
 
+/// Of a segment, before its counts.
+const SEGMENT: [&str; 3] = ["segment", "segment_start", "segment_end"];
+
 /// Which table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     Minutes,
     Frames,
     Faces,
+    Segments,
 }
 
 impl Kind {
-    pub(super) const ALL: [Self; 3] = [Self::Minutes, Self::Frames, Self::Faces];
+    pub(super) const ALL: [Self; 4] = [Self::Minutes, Self::Frames, Self::Faces, Self::Segments];
 
     fn columns(self) -> Vec<&'static str> {
         let kinds = Expression::ALL.map(Expression::name);
@@ -51,6 +57,8 @@ impl Kind {
             Self::Minutes => [&NAMES[..], &COUNTS, &kinds, &ENDS].concat(),
             Self::Frames => [&NAMES[..], &FRAME].concat(),
             Self::Faces => [&NAMES[..], &FACE, &kinds].concat(),
+            // As the minutes, without `seq`, `start` and `partial`.
+            Self::Segments => [&NAMES[..], &SEGMENT, &COUNTS[2..], &kinds, &ENDS[1..]].concat(),
         }
     }
 
@@ -92,6 +100,9 @@ pub(super) struct TableRows {
     minutes: Rows,
     frames: Option<Rows>,
     faces: Option<Rows>,
+    segments: Vec<SegmentCounts>,
+    /// Frames that are due each second.
+    rate_hz: f64,
     names: [String; 4],
     settings: String,
     carried: Vec<String>,
@@ -105,11 +116,15 @@ impl TableRows {
         carried: &[String],
         frames: bool,
         faces: bool,
+        segments: &[Segment],
+        rate_hz: f64,
     ) -> Self {
         Self {
             minutes: Rows::default(),
             frames: frames.then(Rows::default),
             faces: faces.then(Rows::default),
+            segments: segments.iter().map(SegmentCounts::new).collect(),
+            rate_hz,
             names: names.map(|name| as_text(&name)),
             settings: settings.to_owned(),
             carried: carried.iter().map(|cell| as_text(cell)).collect(),
@@ -134,7 +149,14 @@ impl TableRows {
         self.minutes.add(row.iter().chain(&self.carried))
     }
 
+    /// A frame that was due and has no picture: only segments count it.
+    pub(super) fn missing(&mut self, offset: Duration) {
+        self.segments.iter_mut().for_each(|it| it.add(offset, Frame::Missing));
+    }
+
     pub(super) fn frame(&mut self, at: At, sightings: Option<&[Sighting]>) -> io::Result<()> {
+        let frame = sightings.map_or(Frame::Corrupt, Frame::Analyzed);
+        self.segments.iter_mut().for_each(|it| it.add(at.tick, frame));
         let Self { frames: Some(table), names, carried, .. } = self else { return Ok(()) };
         let times = times(at);
         let mut write = |expression: &str| {
@@ -171,14 +193,35 @@ impl TableRows {
     }
 
     /// The rows of each table, in the order of [`Kind::ALL`].
-    pub(super) fn into_bytes(self) -> io::Result<[Vec<u8>; 3]> {
+    pub(super) fn into_bytes(self) -> io::Result<[Vec<u8>; 4]> {
+        let segments = self.segment_rows()?;
         let bytes = |rows: Option<Rows>| rows.map_or(Ok(Vec::new()), Rows::into_bytes);
-        Ok([self.minutes.into_bytes()?, bytes(self.frames)?, bytes(self.faces)?])
+        Ok([self.minutes.into_bytes()?, bytes(self.frames)?, bytes(self.faces)?, segments])
+    }
+
+    fn segment_rows(&self) -> io::Result<Vec<u8>> {
+        let mut rows = Rows::default();
+        for SegmentCounts { segment, expected, counts } in &self.segments {
+            let mut row = self.names.to_vec();
+            row.push(as_text(&segment.name));
+            row.extend([segment.start, segment.end].map(seconds));
+            row.push(format!("{:.0}", f64::from(*expected) / self.rate_hz));
+            let numbers =
+                [*expected, counts.frames, counts.corrupt, counts.no_face, counts.uncertain, counts.faces()];
+            row.extend(numbers.iter().chain(&counts.kinds).map(u32::to_string));
+            row.push(self.settings.clone());
+            rows.add(row.iter().chain(&self.carried))?;
+        }
+        rows.into_bytes()
     }
 }
 
 fn times(at: At) -> [String; 2] {
-    [at.tick, at.picture].map(|offset| format!("{:.3}", offset.as_secs_f64()))
+    [at.tick, at.picture].map(seconds)
+}
+
+fn seconds(offset: Duration) -> String {
+    format!("{:.3}", offset.as_secs_f64())
 }
 
 fn expression_name(sighting: Sighting) -> &'static str {

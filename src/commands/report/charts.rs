@@ -1,19 +1,16 @@
 //! Charts as in the paper's figures 9 to 11: the shares of kinds as bars of 100 %, and the course of a lecture.
 
-use std::path::Path;
-
-use anyhow::anyhow;
-use plotters::coord::Shift;
 use plotters::prelude::*;
-use plotters::style::text_anchor::{HPos, Pos, VPos};
+use plotters::style::text_anchor::HPos;
 
-use super::super::atomic_file;
-use super::label_set::LabelSet;
+use super::super::drawing::{
+    Canvas, Drawn, Figure, Format, Hatch, LINE, MARGIN, SMALL, TEXT, brightness, fitting, length, letters,
+    pixels,
+};
+use super::super::label_set::{LabelSet, to_f64};
+use super::groups::Group;
 use super::table::{Lecture, Minute};
-use crate::help::Problem;
 
-/// Text and lines; the page lightens them on a dark screen.
-const INK: RGBColor = RGBColor(34, 34, 34);
 /// The categories of frames beside the kinds.
 const FRAMES: [(&str, RGBColor); 3] = [
     ("counted face", RGBColor(96, 104, 116)),
@@ -21,43 +18,35 @@ const FRAMES: [(&str, RGBColor); 3] = [
     ("no face", RGBColor(232, 235, 239)),
 ];
 
-/// Sizes of letters in pixels.
-const TEXT: i32 = 15;
-const SMALL: i32 = 13;
-/// The width of a letter in parts of its size, on average.
-const LETTER: f64 = 0.5;
-const MARGIN: i32 = 8;
-const LINE: i32 = 22;
-/// A row of the chart of shares: its name, its bar, the bar of its frames.
+/// The width of charts that are written by themselves, and the height of their titles.
+const WIDTH: i32 = 900;
+const TITLE: i32 = LINE + MARGIN;
+
+/// A row of the chart of shares: its name, its bar, the intervals of its parts, the bar of its frames.
 const BAR: i32 = 24;
+const INTERVALS: i32 = 11;
 const FRAME_BAR: i32 = 7;
-const ROW: i32 = LINE + BAR + FRAME_BAR + 12;
+const ROW: i32 = LINE + BAR + INTERVALS + FRAME_BAR + 12;
 /// Below the bars: the axis, and what it means.
 const AXIS: i32 = 44;
 const COURSE: i32 = 150;
 
-/// A row of the chart of shares.
-pub(super) struct Row {
-    pub(super) name: String,
-    pub(super) total: Minute,
-}
-
-/// Where a chart is drawn.
-type Area<'a, B> = DrawingArea<B, Shift>;
+/// Counted faces, two minutes of them, below which a bar is faded: single frames make its shares.
+pub(super) const FEW: u64 = 240;
 
 /// A chart: what it shows, and its size in pixels.
 pub(super) enum Chart<'a> {
-    /// The shares of some lectures or teachers.
-    Shares(&'a LabelSet, &'a [Row]),
+    /// The shares of some lectures or groups of them.
+    Shares(&'a LabelSet, &'a [Group<'a>]),
     /// A lecture's minutes.
     Course(&'a LabelSet, &'a Lecture),
 }
 
 impl Chart<'_> {
-    fn legend(&self, width: i32) -> Vec<Vec<(String, RGBColor)>> {
+    fn legend(&self, width: i32) -> Vec<Vec<(String, RGBColor, Hatch)>> {
         let (Chart::Shares(label_set, _) | Chart::Course(label_set, _)) = self;
-        let kinds = label_set.kinds.iter().map(|kind| (kind.name.clone(), kind.colour));
-        let frames = FRAMES.map(|(name, colour)| (name.to_owned(), colour));
+        let kinds = label_set.kinds.iter().map(|kind| (kind.name.clone(), kind.colour, kind.hatch));
+        let frames = FRAMES.map(|(name, colour)| (name.to_owned(), colour, Hatch::None));
         // In the course the kinds are the counted faces.
         let skipped = usize::from(matches!(self, Chart::Course(..)));
         let mut lines = vec![Vec::new()];
@@ -78,304 +67,263 @@ impl Chart<'_> {
     fn height(&self, width: i32) -> i32 {
         let legend = LINE * length(self.legend(width - 2 * MARGIN).len());
         let bars = match self {
-            Chart::Shares(_, rows) => ROW * length(rows.len()),
+            Chart::Shares(_, groups) => groups.iter().map(row_height).sum(),
             Chart::Course(..) => COURSE + MARGIN,
         };
         MARGIN + legend + bars + AXIS
     }
 
-    fn draw<B: DrawingBackend>(
-        &self,
-        area: &Area<'_, B>,
-        width: i32,
-    ) -> Result<(), DrawingAreaErrorKind<B::ErrorType>> {
+    fn draw<B: DrawingBackend>(&self, canvas: &Canvas<'_, B>, width: i32) -> Drawn<B> {
         let mut y = MARGIN;
         for line in self.legend(width - 2 * MARGIN) {
             let mut x = MARGIN;
-            for (name, colour) in line {
-                area.draw(&Rectangle::new([(x, y + 3), (x + 12, y + 15)], colour.filled()))?;
-                text(area, &name, (x + 17, y + 9), SMALL, INK, HPos::Left)?;
+            for (name, colour, hatch) in line {
+                canvas.hatched((x, y + 3), (x + 12, y + 15), colour, hatch)?;
+                canvas.label(&name, (x + 17, y + 9), SMALL, HPos::Left)?;
                 x += entry_width(&name);
             }
             y += LINE;
         }
         match self {
-            Chart::Shares(label_set, rows) => {
-                for row in *rows {
-                    shares(area, label_set, row, y, width)?;
-                    y += ROW;
+            Chart::Shares(label_set, groups) => {
+                for group in *groups {
+                    shares(canvas, label_set, group, y, width)?;
+                    y += row_height(group);
                 }
-                axis(area, "share of the counted faces (thin bar: of the frames)", y, width)
+                axis(canvas, "share of the counted faces (thin bar: of the frames)", y, width)
             }
-            Chart::Course(label_set, lecture) => course(area, label_set, lecture, y, width),
+            Chart::Course(label_set, lecture) => course(canvas, label_set, lecture, y, width),
         }
-    }
-
-    /// As SVG, `width` pixels wide, with this name for screen readers.
-    pub(super) fn svg(&self, width: i32, name: &str) -> anyhow::Result<String> {
-        let mut svg = String::new();
-        let size = (u32::try_from(width)?, u32::try_from(self.height(width))?);
-        {
-            let area = SVGBackend::with_string(&mut svg, size).into_drawing_area();
-            self.draw(&area, width).map_err(drawing)?;
-            area.present().map_err(drawing)?;
-        }
-        let escaped = fit_for_xml(name).replace('&', "&amp;").replace('<', "&lt;").replace('"', "&quot;");
-        Ok(svg.replacen("<svg ", &format!("<svg role=\"img\" aria-label=\"{escaped}\" "), 1))
     }
 }
 
-/// The charts one below the other, as SVG or, where the file's name ends so, as PNG.
-pub(super) fn write(charts: &[(String, Chart<'_>)], path: &Path) -> anyhow::Result<()> {
-    const WIDTH: i32 = 900;
-    let title = LINE + MARGIN;
-    let height: i32 = charts.iter().map(|(_, chart)| title + chart.height(WIDTH)).sum();
-    let size = (u32::try_from(WIDTH)?, u32::try_from(height)?);
-    let png = path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("png"));
-    if !png {
-        let mut svg = String::new();
-        all(&SVGBackend::with_string(&mut svg, size).into_drawing_area(), charts, WIDTH)?;
-        return atomic_file::write(path, svg.as_bytes());
+/// A chart of this width.
+pub(super) struct Sized<'a>(pub(super) &'a Chart<'a>, pub(super) i32);
+
+impl Figure for Sized<'_> {
+    fn size(&self) -> (i32, i32) {
+        (self.1, self.0.height(self.1))
     }
-    font()?;
-    let mut pixels = vec![0; 3 * size.0 as usize * size.1 as usize];
-    all(&BitMapBackend::with_buffer(&mut pixels, size).into_drawing_area(), charts, WIDTH)?;
-    let mut file = Vec::new();
-    let mut encoder = png::Encoder::new(&mut file, size.0, size.1);
-    encoder.set_color(png::ColorType::Rgb);
-    encoder.write_header()?.write_image_data(&pixels)?;
-    atomic_file::write(path, &file)
+
+    fn draw<B: DrawingBackend>(&self, canvas: &Canvas<'_, B>) -> Drawn<B> {
+        self.0.draw(canvas, self.1)
+    }
 }
 
-fn all<B: DrawingBackend>(
-    area: &Area<'_, B>,
-    charts: &[(String, Chart<'_>)],
-    width: i32,
-) -> anyhow::Result<()> {
-    let draw = || {
-        area.fill(&WHITE)?;
-        let mut y = 0;
-        for (title, chart) in charts {
-            text(area, title, (MARGIN, y + MARGIN + LINE / 2), TEXT, INK, HPos::Left)?;
-            y += LINE + MARGIN;
-            let height = chart.height(width);
-            let part = area.clone().shrink((0, y), (width, height));
-            chart.draw(&part, width)?;
-            y += height;
+/// Charts with letters and titles, one below the other.
+pub(super) struct Panels<'a> {
+    pub(super) charts: &'a [(&'a str, Chart<'a>)],
+    pub(super) format: Format,
+}
+
+impl Panels<'_> {
+    fn width(&self) -> i32 {
+        self.format.pixels(WIDTH)
+    }
+}
+
+impl Figure for Panels<'_> {
+    fn size(&self) -> (i32, i32) {
+        let width = self.width();
+        (width, self.charts.iter().map(|(_, chart)| TITLE + chart.height(width)).sum())
+    }
+
+    fn draw<B: DrawingBackend>(&self, canvas: &Canvas<'_, B>) -> Drawn<B> {
+        let (width, mut y) = (self.width(), 0);
+        for ((title, chart), letter) in self.charts.iter().zip('a'..) {
+            let title = format!("({letter}) {title}");
+            canvas.label(&title, (MARGIN, y + MARGIN + LINE / 2), TEXT, HPos::Left)?;
+            y += TITLE;
+            chart.draw(&canvas.below(y), width)?;
+            y += chart.height(width);
         }
-        area.present()
-    };
-    draw().map_err(drawing)
+        Ok(())
+    }
 }
 
-/// One row: a name with its number of faces, a bar of kinds, a thin bar of frames.
+fn row_height(group: &Group<'_>) -> i32 {
+    let heading = group.heading.as_ref().map_or(0, |_| TITLE);
+    heading + ROW
+}
+
+/// One row: a name with its number of faces, a bar of kinds, the intervals of its parts, a thin bar of frames.
 fn shares<B: DrawingBackend>(
-    area: &Area<'_, B>,
+    canvas: &Canvas<'_, B>,
     label_set: &LabelSet,
-    Row { name, total }: &Row,
-    y: i32,
+    group: &Group<'_>,
+    mut y: i32,
     width: i32,
-) -> Result<(), DrawingAreaErrorKind<B::ErrorType>> {
-    let counts = label_set.counts(&total.counts.kinds);
-    let faces: f64 = counts.iter().sum();
-    let number = format!("n = {}", total.counts.faces());
+) -> Drawn<B> {
+    if let Some(heading) = &group.heading {
+        let room = width - 2 * MARGIN;
+        canvas.label(&fitting(heading, room, TEXT), (MARGIN, y + LINE / 2), TEXT, HPos::Left)?;
+        canvas.line((MARGIN, y + LINE), (width - MARGIN, y + LINE))?;
+        y += TITLE;
+    }
+    let total = &group.total;
+    let faces = total.faces();
+    let few = faces < FEW;
+    let number = if few { format!("n = {faces}, few") } else { format!("n = {faces}") };
     let room = width - 2 * MARGIN - letters(&number, SMALL) - 10;
-    text(area, &fitting(name, room, TEXT), (MARGIN, y + LINE / 2), TEXT, INK, HPos::Left)?;
-    text(area, &number, (width - MARGIN, y + LINE / 2), SMALL, INK, HPos::Right)?;
+    canvas.label(&fitting(&group.title, room, TEXT), (MARGIN, y + LINE / 2), TEXT, HPos::Left)?;
+    canvas.label(&number, (width - MARGIN, y + LINE / 2), SMALL, HPos::Right)?;
     let bar = y + LINE;
-    let mut parts = Vec::new();
-    for (kind, count) in label_set.kinds.iter().zip(&counts) {
-        parts.push((count / faces.max(1.0), kind.colour));
+    let parts: Vec<Part> = label_set
+        .kinds
+        .iter()
+        .zip(&group.shares(label_set).of)
+        .map(|(kind, share)| Part {
+            share: share.share,
+            colour: if few { faded(kind.colour) } else { kind.colour },
+            hatch: kind.hatch,
+            interval: share.interval,
+        })
+        .collect();
+    stack(canvas, &parts, bar, BAR, width, true)?;
+    if faces < 1 {
+        canvas.label("no face was counted", (MARGIN + 4, bar + BAR / 2), SMALL, HPos::Left)?;
     }
-    stack(area, &parts, bar, BAR, width, true)?;
-    if faces < 1.0 {
-        text(area, "no face was counted", (MARGIN + 4, bar + BAR / 2), SMALL, INK, HPos::Left)?;
-    }
-    let seen = [total.counts.faces(), total.counts.uncertain, total.counts.no_face].map(f64::from);
+    let seen = [faces, total.uncertain, total.no_face].map(to_f64);
     let all: f64 = seen.iter().sum();
-    let parts: Vec<_> = seen.iter().zip(FRAMES).map(|(n, (_, colour))| (n / all.max(1.0), colour)).collect();
-    stack(area, &parts, bar + BAR + 2, FRAME_BAR, width, false)
+    let part = |(count, (_, colour)): (&f64, (&str, RGBColor))| Part {
+        share: count / all.max(1.0),
+        colour,
+        hatch: Hatch::None,
+        interval: None,
+    };
+    let parts: Vec<Part> = seen.iter().zip(FRAMES).map(part).collect();
+    stack(canvas, &parts, bar + BAR + INTERVALS + 2, FRAME_BAR, width, false)
+}
+
+/// A part of a bar.
+struct Part {
+    share: f64,
+    colour: RGBColor,
+    hatch: Hatch,
+    interval: Option<(f64, f64)>,
 }
 
 /// A bar of parts from left to right.
 fn stack<B: DrawingBackend>(
-    area: &Area<'_, B>,
-    parts: &[(f64, RGBColor)],
+    canvas: &Canvas<'_, B>,
+    parts: &[Part],
     y: i32,
     height: i32,
     width: i32,
     labelled: bool,
-) -> Result<(), DrawingAreaErrorKind<B::ErrorType>> {
+) -> Drawn<B> {
     let full = f64::from(width - 2 * MARGIN);
     let mut from = 0.0;
-    for (share, colour) in parts.iter().filter(|(share, _)| *share > 0.0) {
+    let mut lane = 0;
+    for Part { share, colour, hatch, interval } in parts.iter().filter(|part| part.share > 0.0) {
         let (left, right) = (MARGIN + pixels(from * full), MARGIN + pixels((from + share) * full));
         // A pixel between two parts, where there is one.
         let end = (right - 1).max(left);
-        area.draw(&Rectangle::new([(left, y), (end, y + height)], colour.filled()))?;
+        canvas.hatched((left, y), (end, y + height), *colour, *hatch)?;
         let label = format!("{:.0} %", 100.0 * share);
-        if labelled && right - left > letters(&label, SMALL) + 6 {
+        let room = letters(&label, SMALL) + 6;
+        if labelled && right - left > room {
             let ink = if brightness(*colour) > 0.45 { BLACK } else { WHITE };
-            text(area, &label, ((left + right) / 2, y + height / 2), SMALL, ink, HPos::Center)?;
+            let (x, middle) = ((left + right) / 2, y + height / 2);
+            if *hatch != Hatch::None {
+                canvas.rect((x - room / 2, middle - 8), (x + room / 2, middle + 8), *colour)?;
+            }
+            canvas.text(&label, (x, middle), SMALL, ink, HPos::Center)?;
+        }
+        // Where the part would end at the limits of its own share; neighbours in two lanes.
+        if let Some((low, high)) = interval.filter(|_| right - left >= 8) {
+            let at = y + height + 4 + 5 * lane;
+            let [low, high] = [low, high].map(|limit| MARGIN + pixels(((from + limit) * full).min(full)));
+            canvas.line((low, at), (high, at))?;
+            [low, high].into_iter().try_for_each(|x| canvas.line((x, at - 2), (x, at + 2)))?;
+            lane = 1 - lane;
         }
         from += share;
     }
     Ok(())
 }
 
+/// Two thirds of the way to white.
+fn faded(RGBColor(red, green, blue): RGBColor) -> RGBColor {
+    let third = |value: u8| value / 3 + 170;
+    RGBColor(third(red), third(green), third(blue))
+}
+
 /// The minutes of a lecture as columns of 100 % of the frames that were due.
 fn course<B: DrawingBackend>(
-    area: &Area<'_, B>,
+    canvas: &Canvas<'_, B>,
     label_set: &LabelSet,
     lecture: &Lecture,
     y: i32,
     width: i32,
-) -> Result<(), DrawingAreaErrorKind<B::ErrorType>> {
+) -> Drawn<B> {
     let left = MARGIN + letters("100 %", SMALL) + 6;
     let full = f64::from(width - MARGIN - left);
     for percent in [0, 50, 100] {
         let at = y + MARGIN + COURSE - COURSE * percent / 100;
-        area.draw(&PathElement::new([(left - 4, at), (left, at)], INK))?;
-        text(area, &format!("{percent} %"), (left - 6, at), SMALL, INK, HPos::Right)?;
+        canvas.line((left - 4, at), (left, at))?;
+        canvas.label(&format!("{percent} %"), (left - 6, at), SMALL, HPos::Right)?;
     }
-    let seconds = f64::from(lecture.total().seconds.max(1));
+    let seconds = to_f64(lecture.total().seconds.max(1));
     let mut from = 0.0;
-    for minute in &lecture.minutes {
-        let to = from + f64::from(minute.seconds);
+    // A column is at least a pixel wide, however many minutes there are.
+    let mut column = Minute::default();
+    for (number, minute) in lecture.minutes.iter().enumerate() {
+        column.add(minute);
+        let to = from + to_f64(column.seconds);
+        if pixels(to / seconds * full) <= pixels(from / seconds * full) && number + 1 < lecture.minutes.len()
+        {
+            continue;
+        }
+        let minute = std::mem::take(&mut column);
         let [x, end] = [from, to].map(|at| left + pixels(at / seconds * full));
         from = to;
         let mut parts: Vec<(f64, RGBColor)> = label_set
-            .counts(&minute.counts.kinds)
+            .counts(&minute.kinds)
             .into_iter()
             .zip(label_set.kinds.iter().map(|k| k.colour))
             .collect();
-        parts.push((f64::from(minute.counts.uncertain), FRAMES[1].1));
-        parts.push((f64::from(minute.counts.no_face), FRAMES[2].1));
+        parts.push((to_f64(minute.uncertain), FRAMES[1].1));
+        parts.push((to_f64(minute.no_face), FRAMES[2].1));
         let seen: f64 = parts.iter().map(|(count, _)| count).sum();
-        let due = f64::from(minute.expected).max(seen).max(1.0);
+        let due = to_f64(minute.expected).max(seen).max(1.0);
         let mut bottom = 0.0;
         for (count, colour) in parts.into_iter().filter(|(count, _)| *count > 0.0) {
             let [low, high] = [bottom, bottom + count]
                 .map(|count| y + MARGIN + COURSE - pixels(count / due * f64::from(COURSE)));
             bottom += count;
-            area.draw(&Rectangle::new([(x, high), (end.max(x + 1), low)], colour.filled()))?;
+            canvas.rect((x, high), (end.max(x + 1), low), colour)?;
         }
     }
     let base = y + MARGIN + COURSE;
-    area.draw(&PathElement::new([(left, base), (width - MARGIN, base)], INK))?;
+    canvas.line((left, base), (width - MARGIN, base))?;
     let minutes = seconds / 60.0;
     let steps = [1.0, 2.0, 5.0, 10.0, 15.0, 30.0, 60.0, 120.0];
     let step = steps.into_iter().find(|step| minutes / step * 42.0 <= full).unwrap_or(240.0);
     let mut at = 0.0;
     while at <= minutes {
         let x = left + pixels(at / minutes * full);
-        area.draw(&PathElement::new([(x, base), (x, base + 4)], INK))?;
-        text(area, &format!("{at:.0}"), (x, base + 13), SMALL, INK, HPos::Center)?;
+        canvas.line((x, base), (x, base + 4))?;
+        canvas.label(&format!("{at:.0}"), (x, base + 13), SMALL, HPos::Center)?;
         at += step;
     }
-    text(
-        area,
-        "minutes; share of the frames that were due",
-        (width - MARGIN, base + 30),
-        SMALL,
-        INK,
-        HPos::Right,
-    )
+    let what = "minutes; share of the frames that were due";
+    canvas.label(what, (width - MARGIN, base + 30), SMALL, HPos::Right)
 }
 
 /// 0 to 100 % below the bars.
-fn axis<B: DrawingBackend>(
-    area: &Area<'_, B>,
-    label: &str,
-    y: i32,
-    width: i32,
-) -> Result<(), DrawingAreaErrorKind<B::ErrorType>> {
-    area.draw(&PathElement::new([(MARGIN, y), (width - MARGIN, y)], INK))?;
+fn axis<B: DrawingBackend>(canvas: &Canvas<'_, B>, label: &str, y: i32, width: i32) -> Drawn<B> {
+    canvas.line((MARGIN, y), (width - MARGIN, y))?;
     for (percent, side) in
         [(0, HPos::Left), (25, HPos::Center), (50, HPos::Center), (75, HPos::Center), (100, HPos::Right)]
     {
         let x = MARGIN + (width - 2 * MARGIN) * percent / 100;
-        area.draw(&PathElement::new([(x, y), (x, y + 4)], INK))?;
-        text(area, &format!("{percent} %"), (x, y + 13), SMALL, INK, side)?;
+        canvas.line((x, y), (x, y + 4))?;
+        canvas.label(&format!("{percent} %"), (x, y + 13), SMALL, side)?;
     }
-    text(area, label, (width - MARGIN, y + 32), SMALL, INK, HPos::Right)
-}
-
-fn text<B: DrawingBackend>(
-    area: &Area<'_, B>,
-    label: &str,
-    at: (i32, i32),
-    size: i32,
-    ink: RGBColor,
-    side: HPos,
-) -> Result<(), DrawingAreaErrorKind<B::ErrorType>> {
-    let style = ("sans-serif", size).into_font().color(&ink).pos(Pos::new(side, VPos::Center));
-    area.draw(&Text::new(fit_for_xml(label), at, style))
-}
-
-/// Without the characters that XML forbids, which a label may have.
-fn fit_for_xml(label: &str) -> String {
-    label.replace(|c: char| c.is_control() || matches!(c, '\u{fffe}' | '\u{ffff}'), "\u{fffd}")
-}
-
-/// The approximate width of a text in pixels.
-fn letters(label: &str, size: i32) -> i32 {
-    pixels(f64::from(length(label.chars().count())) * f64::from(size) * LETTER)
+    canvas.label(label, (width - MARGIN, y + 32), SMALL, HPos::Right)
 }
 
 fn entry_width(name: &str) -> i32 {
     letters(name, SMALL) + 32
-}
-
-/// As much of a name as there is room for.
-fn fitting(name: &str, room: i32, size: i32) -> String {
-    if letters(name, size) <= room {
-        return name.to_owned();
-    }
-    let mut kept = name.chars().collect::<Vec<_>>();
-    while !kept.is_empty() && letters(&kept.iter().collect::<String>(), size) + size > room {
-        kept.pop();
-    }
-    kept.into_iter().chain(['…']).collect()
-}
-
-fn brightness(RGBColor(red, green, blue): RGBColor) -> f64 {
-    (0.299 * f64::from(red) + 0.587 * f64::from(green) + 0.114 * f64::from(blue)) / 255.0
-}
-
-#[expect(clippy::cast_possible_truncation, reason = "a part of a picture's side")]
-fn pixels(value: f64) -> i32 {
-    value.round() as i32
-}
-
-fn length(count: usize) -> i32 {
-    i32::try_from(count).unwrap_or(i32::MAX)
-}
-
-fn drawing(error: impl std::fmt::Display) -> anyhow::Error {
-    anyhow!("the chart cannot be drawn: {error}")
-}
-
-fn no_font(what: &str, help: &'static str) -> anyhow::Error {
-    Problem::new(format!("the chart cannot be drawn: {what}")).with_help(help).into()
-}
-
-/// Font files, in the order in which they are tried.
-const FONTS: [&str; 6] = [
-    "/usr/share/fonts/truetype/dejavu/DejaVuSans.ttf",
-    "/usr/share/fonts/truetype/liberation/LiberationSans-Regular.ttf",
-    "/usr/share/fonts/truetype/liberation2/LiberationSans-Regular.ttf",
-    "/usr/share/fonts/truetype/noto/NotoSans-Regular.ttf",
-    "/usr/share/fonts/dejavu-sans-fonts/DejaVuSans.ttf",
-    "/usr/share/fonts/TTF/DejaVuSans.ttf",
-];
-
-/// A PNG needs a font of its own; an SVG uses the viewer's.
-fn font() -> anyhow::Result<()> {
-    let bytes = FONTS.iter().find_map(|path| crate::file::read(Path::new(path), 16 << 20).ok());
-    let bytes = bytes.ok_or_else(|| {
-        no_font("a PNG needs the font DejaVu Sans", "install fonts-dejavu-core, or write an SVG")
-    })?;
-    plotters::style::register_font("sans-serif", FontStyle::Normal, Box::leak(bytes.into_boxed_slice()))
-        .map_err(|_| no_font("its font is damaged", "install fonts-dejavu-core again, or write an SVG"))
 }

@@ -1,6 +1,6 @@
 //! The effect of known classifier errors on shares, from the confusion matrix of the model card.
 
-use super::label_set::LabelSet;
+use super::super::label_set::LabelSet;
 use crate::expression::Expression;
 
 /// Faces of FER2013Valid, counted by `models/training/confusion.py`.

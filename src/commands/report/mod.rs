@@ -1,32 +1,26 @@
 //! `lectern report`: compares recordings on one page that needs no network and shows no person.
 //!
-//! `table` reads tables of `lectern analyze --csv`, `groups` joins a teacher's lectures, `label_set` has the 13 and the 7 kinds,
-//! `statistics` computes the intervals, `confusion` the effect of known classifier errors, `charts` draws, and `page` combines
-//! all of them.
+//! `table` reads tables of `lectern analyze --csv`, `groups` joins lectures of one teacher or another column, `methods` describes the analysis for a paper, `statistics` computes the
+//! intervals, `confusion` the effect of known classifier errors, `charts` draws, and `page` combines all of them.
 
 mod charts;
 mod confusion;
 mod groups;
-mod label_set;
+mod methods;
 mod page;
-mod statistics;
+pub(super) mod statistics;
 mod table;
 
-use std::collections::HashSet;
 use std::path::Path;
 
-use anyhow::Context;
-
-use self::charts::Chart;
-use self::label_set::LabelSet;
-use self::table::Lecture;
-use super::{UsageError, atomic_file, outputs};
-use crate::cli::Report;
-use crate::file;
-use crate::help::Problem;
-
-/// The largest table that is read.
-const MAX_BYTES: usize = 256 << 20;
+use self::charts::{Chart, Panels};
+use self::groups::Groups;
+use self::table::Lectures;
+use super::drawing::Format;
+use super::label_set::LabelSet;
+use super::spreadsheet::bytes;
+use super::{UsageError, atomic_file, drawing, outputs};
+use crate::cli::{ChartStyle, Report};
 
 /// Writes the page, and the chart where one is requested.
 ///
@@ -35,38 +29,35 @@ const MAX_BYTES: usize = 256 << 20;
 pub fn run(arguments: &Report) -> anyhow::Result<()> {
     let requested = [("--out", Some(arguments.out.as_path())), ("--chart", arguments.chart.as_deref())];
     outputs::check(&requested, arguments.tables.iter().map(AsRef::as_ref))?;
-    let (mut counted, mut lectures) = (HashSet::new(), Vec::new());
+    let mut lectures = Lectures::new(arguments.by.as_deref());
     for path in &arguments.tables {
-        let bytes =
-            file::read(path, MAX_BYTES).with_context(|| format!("{} cannot be read", path.display()))?;
-        table::read(&bytes, &mut counted, &mut lectures)
+        lectures
+            .read(bytes(path)?)
             .map_err(|problem| UsageError::new(problem.of(format_args!("{}:", path.display()))))?;
     }
-    if lectures.is_empty() {
-        let problem =
-            Problem::new("the tables hold no minute").with_help("analyze recordings with --csv first");
-        return Err(UsageError::new(problem).into());
-    }
-    atomic_file::write(&arguments.out, page::page(&lectures)?.as_bytes())?;
-    arguments.chart.as_deref().map_or(Ok(()), |path| write_chart(&lectures, path))
+    lectures.check().map_err(UsageError::new)?;
+    let groups = Groups::of(&lectures);
+    atomic_file::write(&arguments.out, page::page(&lectures, &groups)?.as_bytes())?;
+    let format = Format { width: arguments.chart_width, style: arguments.chart_style };
+    arguments.chart.as_deref().map_or(Ok(()), |path| write_chart(&groups, path, format))
 }
 
 /// Draws the chart of a table of minutes, as `lectern analyze --chart` does.
 ///
 /// # Errors
 /// When it cannot be written.
-pub(super) fn chart_of(table: &[u8], path: &Path) -> anyhow::Result<()> {
-    let mut lectures = Vec::new();
-    table::read(table, &mut HashSet::new(), &mut lectures)?;
-    write_chart(&lectures, path)
+pub(super) fn chart_of(table: Vec<u8>, path: &Path) -> anyhow::Result<()> {
+    let mut lectures = Lectures::new(None);
+    lectures.read(table)?;
+    write_chart(&Groups::of(&lectures), path, Format::SCREEN)
 }
 
-fn write_chart(lectures: &[Lecture], path: &Path) -> anyhow::Result<()> {
-    let rows = groups::rows(lectures);
-    let (seven, thirteen) = (LabelSet::seven(), LabelSet::thirteen());
+fn write_chart(groups: &Groups<'_>, path: &Path, format: Format) -> anyhow::Result<()> {
+    let in_style = |set: LabelSet| if format.style == ChartStyle::Grey { set.in_grey() } else { set };
+    let (seven, thirteen) = (in_style(LabelSet::seven()), in_style(LabelSet::thirteen()));
     let charts = [
-        ("Shares of 7 kinds".to_owned(), Chart::Shares(&seven, &rows)),
-        ("Shares of 13 kinds".to_owned(), Chart::Shares(&thirteen, &rows)),
+        ("Shares of 7 kinds", Chart::Shares(&seven, &groups.all)),
+        ("Shares of 13 kinds", Chart::Shares(&thirteen, &groups.all)),
     ];
-    charts::write(&charts, path)
+    drawing::write(&Panels { charts: &charts, format }, path, format)
 }

@@ -5,39 +5,35 @@ use std::collections::BTreeSet;
 use minijinja::{AutoEscape, Environment, Value, context};
 use serde::Serialize;
 
-use super::charts::Chart;
+use super::super::drawing;
+use super::super::label_set::{LabelSet, to_f64};
+use super::charts::{Chart, FEW, Sized};
 use super::confusion::{Confusion, Range};
-use super::groups::{rows, teachers, together};
-use super::label_set::LabelSet;
-use super::statistics::{
-    BLOCK_SECONDS, DRAWS, MIN_BLOCKS, SEED, Share, Shares, difference, distance, shares,
-};
-use super::table::Lecture;
+use super::groups::{Group, Groups, MAX_PAIRED};
+use super::methods;
+use super::statistics::{BLOCK_SECONDS, DRAWS, MIN_BLOCKS, SEED, Share, Shares, difference, distance};
+use super::table::Lectures;
 
 /// Widths of a chart in pixels: for a desk and for a telephone.
 const WIDTHS: [(i32, &str); 2] = [(900, "wide"), (350, "narrow")];
 
-/// Lectures that are compared pair by pair; further ones are left out.
-const MAX_PAIRED: usize = 12;
+/// Segments that are drawn.
+const MAX_SEGMENTS: usize = 200;
 
-/// A lecture, or all of a teacher's, with their shares.
-struct Group<'a> {
-    name: String,
-    lectures: Vec<&'a Lecture>,
-    seven: Shares,
-    thirteen: Shares,
-}
+/// Lectures whose course is drawn.
+const MAX_COURSES: usize = 60;
 
 #[derive(Serialize)]
 struct Totals {
     name: String,
+    heading: Option<String>,
     source: String,
     minutes: String,
-    frames: u32,
+    frames: u64,
     no_face: String,
     uncertain: String,
-    corrupt: u32,
-    faces: u32,
+    corrupt: u64,
+    faces: u64,
 }
 
 #[derive(Serialize)]
@@ -79,24 +75,25 @@ struct DifferenceCell {
 ///
 /// # Errors
 /// When a chart cannot be drawn.
-pub(super) fn page(lectures: &[Lecture]) -> anyhow::Result<String> {
+pub(super) fn page(lectures: &Lectures, groups: &Groups<'_>) -> anyhow::Result<String> {
+    let Lectures { all: lectures, by, .. } = lectures;
     let (seven, thirteen) = (LabelSet::seven(), LabelSet::thirteen());
     let errors = Confusion::shipped();
-    let groups: Vec<Group<'_>> = groups(lectures, &seven, &thirteen);
-    let rows = rows(lectures);
     let short =
         |label_set: &LabelSet| label_set.kinds.iter().map(|kind| kind.name.clone()).collect::<Vec<_>>();
     let courses: Vec<Value> = lectures
         .iter()
+        .take(MAX_COURSES)
         .map(|lecture| {
             let name = format!("Course of {}", lecture.label);
             Ok(context! { name => lecture.label, charts => drawn(&Chart::Course(&seven, lecture), &name)? })
         })
         .collect::<anyhow::Result<_>>()?;
     let singles = lectures.len().min(MAX_PAIRED);
-    // Also teachers, if there is more than one.
-    let taught = &groups[lectures.len()..];
-    let pairs = [&groups[..singles], if taught.len() > 1 { taught } else { &[] }]
+    // Also groups, if there is more than one.
+    let together = groups.together();
+    let together = &together[..together.len().min(MAX_PAIRED)];
+    let pairs = [&groups.all[..singles], if together.len() > 1 { together } else { &[] }]
         .into_iter()
         .flat_map(|groups| {
             groups
@@ -118,20 +115,32 @@ pub(super) fn page(lectures: &[Lecture]) -> anyhow::Result<String> {
         version => env!("CARGO_PKG_VERSION"),
         count => lectures.len(),
         minutes => minutes(lectures.iter().map(|lecture| lecture.total().seconds).sum()),
-        totals => groups.iter().map(totals).collect::<Vec<_>>(),
-        seven => drawn(&Chart::Shares(&seven, &rows), "Shares of 7 kinds")?,
-        thirteen => drawn(&Chart::Shares(&thirteen, &rows), "Shares of 13 kinds")?,
+        totals => groups.all.iter().map(totals).collect::<Vec<_>>(),
+        seven => drawn(&Chart::Shares(&seven, &groups.all), "Shares of 7 kinds")?,
+        thirteen => drawn(&Chart::Shares(&thirteen, &groups.all), "Shares of 13 kinds")?,
+        segments => match &groups.segments[..] {
+            [] => Vec::new(),
+            some => drawn(&Chart::Shares(&seven, &some[..some.len().min(MAX_SEGMENTS)]), "Shares of 7 kinds in each segment")?,
+        },
+        segments_left_out => groups.segments.len().saturating_sub(MAX_SEGMENTS),
+        segment_totals => groups.segments.iter().take(MAX_SEGMENTS).map(totals).collect::<Vec<_>>(),
+        few => FEW,
+        by,
+        together => groups.together().len(),
+        methods => methods::paragraph(lectures, &errors),
+        bibtex => methods::bibtex(),
         names7 => short(&seven),
         divisions => [
-            context! { names => short(&seven), rows => share_rows(&groups, |it| &it.seven, &seven, &errors) },
-            context! { names => short(&thirteen), rows => share_rows(&groups, |it| &it.thirteen, &thirteen, &errors) },
+            context! { names => short(&seven), rows => share_rows(&groups.all, |it| &it.seven, &seven, &errors) },
+            context! { names => short(&thirteen), rows => share_rows(&groups.all, |it| &it.thirteen, &thirteen, &errors) },
         ],
+        courses_left_out => lectures.len() - courses.len(),
         courses,
         pairs,
         left_out => lectures.len() - singles,
         paired => singles,
         block => BLOCK_SECONDS / 60,
-        least => BLOCK_SECONDS / 60 * u32::try_from(MIN_BLOCKS)?,
+        least => BLOCK_SECONDS / 60 * u64::try_from(MIN_BLOCKS)?,
         draws => DRAWS,
         seed => SEED,
         settings => settings.iter().map(|text| text.split("; ").collect::<Vec<_>>()).collect::<Vec<_>>(),
@@ -146,48 +155,37 @@ pub(super) fn page(lectures: &[Lecture]) -> anyhow::Result<String> {
 /// A chart for each width.
 fn drawn(chart: &Chart<'_>, name: &str) -> anyhow::Result<Vec<Value>> {
     let each = WIDTHS.iter().map(|(width, class)| {
-        Ok(context! { class, svg => Value::from_safe_string(chart.svg(*width, name)?) })
+        Ok(context! { class, svg => Value::from_safe_string(drawing::svg(&Sized(chart, *width), name)?) })
     });
     each.collect()
 }
 
-fn groups<'a>(lectures: &'a [Lecture], seven: &LabelSet, thirteen: &LabelSet) -> Vec<Group<'a>> {
-    let group = |name: String, theirs: Vec<&'a Lecture>| Group {
-        name,
-        seven: shares(&theirs, seven),
-        thirteen: shares(&theirs, thirteen),
-        lectures: theirs,
-    };
-    let single = lectures.iter().map(|lecture| group(lecture.label.clone(), vec![lecture]));
-    let taught = teachers(lectures).into_iter();
-    single.chain(taught.map(|(name, theirs)| group(format!("Teacher {name}"), theirs))).collect()
-}
-
 fn totals(group: &Group<'_>) -> Totals {
-    let total = together(&group.lectures);
-    let counts = &total.counts;
-    let seen = f64::from(counts.faces() + counts.uncertain + counts.no_face).max(1.0);
-    let part = |count: u32| format!("{:.1} %", 100.0 * f64::from(count) / seen);
+    let total = &group.total;
+    let seen = to_f64(total.faces() + total.uncertain + total.no_face).max(1.0);
+    let part = |count: u64| format!("{:.1} %", 100.0 * to_f64(count) / seen);
     Totals {
         name: group.name.clone(),
         source: match &group.lectures[..] {
             [lecture] if lecture.label == group.name => lecture.source.clone(),
             [_] => "1 lecture".to_owned(),
+            [] => String::new(),
             lectures => format!("{} lectures", lectures.len()),
         },
+        heading: group.heading.clone(),
         minutes: minutes(total.seconds),
-        frames: counts.frames,
-        no_face: part(counts.no_face),
-        uncertain: part(counts.uncertain),
-        corrupt: counts.corrupt,
-        faces: counts.faces(),
+        frames: total.frames,
+        no_face: part(total.no_face),
+        uncertain: part(total.uncertain),
+        corrupt: total.corrupt,
+        faces: total.faces(),
     }
 }
 
 /// Whole ones, or with a decimal.
-fn minutes(seconds: u32) -> String {
+fn minutes(seconds: u64) -> String {
     let decimals = usize::from(!seconds.is_multiple_of(60));
-    format!("{:.decimals$}", f64::from(seconds) / 60.0)
+    format!("{:.decimals$}", to_f64(seconds) / 60.0)
 }
 
 fn share_rows<'a>(

@@ -4,11 +4,11 @@
 //! circular block bootstrap (Politis and Romano 1992) over blocks of minutes. From it follows how many independent faces would have
 //! varied as much, and with that number the interval has Wilson's form, which also holds for kinds that were hardly seen.
 
-use super::label_set::LabelSet;
+use super::super::label_set::LabelSet;
 use super::table::Lecture;
 
 /// Length of a block.
-pub(super) const BLOCK_SECONDS: u32 = 600;
+pub(super) const BLOCK_SECONDS: u64 = 600;
 
 /// Blocks below which a lecture has no interval.
 pub(super) const MIN_BLOCKS: usize = 4;
@@ -17,10 +17,10 @@ pub(super) const MIN_BLOCKS: usize = 4;
 pub(super) const DRAWS: usize = 1000;
 
 /// Constant, so that the same lectures produce the same report.
-pub(super) const SEED: u64 = 13;
+pub(in crate::commands) const SEED: u64 = 13;
 
 /// The normal distribution's quantile for intervals of 95 %.
-const Z: f64 = 1.959_964;
+pub(in crate::commands) const Z: f64 = 1.959_964;
 
 /// A share of the faces, from 0 to 1, with its 95 % interval if there is one.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -37,6 +37,20 @@ pub(super) struct Shares {
     draws: Vec<Vec<f64>>,
 }
 
+impl Shares {
+    /// Of these counts alone.
+    pub(super) fn without_interval(counts: &[f64]) -> Self {
+        let faces = counts.iter().sum::<f64>().max(1.0);
+        let of = counts.iter().map(|count| Share { share: count / faces, interval: None });
+        Self { of: of.collect(), draws: Vec::new() }
+    }
+
+    /// The same without what only [`distance`] needs: megabytes for each hundred lectures.
+    pub(super) fn without_draws(self) -> Self {
+        Self { draws: Vec::new(), ..self }
+    }
+}
+
 /// How far two lectures are apart: half the sum of the differences of all shares, the part of the faces that would have to be of
 /// another kind to make them alike (total variation distance).
 #[derive(Debug, Clone, Copy)]
@@ -46,27 +60,63 @@ pub(super) struct Distance {
     pub(super) by_chance: Option<f64>,
 }
 
+/// Minutes in a draw at most; where there are more, their differences are scaled (an m out of n bootstrap).
+const MAX_DRAWN: usize = 20_000;
+
+/// A lecture's minutes as running sums, so that a block costs as much as two minutes.
+struct Running {
+    /// Before each minute, and after the last one.
+    sums: Vec<Vec<f64>>,
+    /// Minutes in a block.
+    block: usize,
+}
+
+impl Running {
+    fn new(lecture: &Lecture, label_set: &LabelSet) -> Self {
+        let mut sums = vec![vec![0.0; label_set.kinds.len()]];
+        for minute in &lecture.minutes {
+            let mut sum = label_set.counts(&minute.kinds);
+            add(&mut sum, &sums[sums.len() - 1]);
+            sums.push(sum);
+        }
+        Self { sums, block: block_length(lecture) }
+    }
+
+    fn minutes(&self) -> usize {
+        self.sums.len() - 1
+    }
+
+    /// Adds so many minutes from one on, round the end.
+    fn add_block(&self, total: &mut [f64], start: usize, length: usize) {
+        let mut between = |from: usize, to: usize| {
+            let ends = self.sums[from].iter().zip(&self.sums[to]);
+            total.iter_mut().zip(ends).for_each(|(total, (from, to))| *total += to - from);
+        };
+        let end = start + length;
+        between(start, end.min(self.minutes()));
+        if end > self.minutes() {
+            between(0, end - self.minutes());
+        }
+    }
+}
+
 /// The joint shares of lectures; no block spans two of them.
 pub(super) fn shares(lectures: &[&Lecture], label_set: &LabelSet) -> Shares {
-    let minutes: Vec<Vec<Vec<f64>>> = lectures
-        .iter()
-        .map(|lecture| lecture.minutes.iter().map(|m| label_set.counts(&m.counts.kinds)).collect())
-        .collect();
+    let running: Vec<Running> = lectures.iter().map(|lecture| Running::new(lecture, label_set)).collect();
     let kinds = label_set.kinds.len();
     let mut total = vec![0.0; kinds];
-    minutes.iter().flatten().for_each(|minute| add(&mut total, minute));
+    running.iter().for_each(|it| add(&mut total, &it.sums[it.minutes()]));
     let faces: f64 = total.iter().sum();
     if faces < 1.0 {
         return Shares { of: vec![Share { share: 0.0, interval: None }; kinds], draws: Vec::new() };
     }
     let mean: Vec<f64> = total.iter().map(|count| count / faces).collect();
-    let lengths: Vec<usize> = lectures.iter().map(|lecture| block_length(lecture)).collect();
-    let blocks: usize = minutes.iter().zip(&lengths).map(|(minutes, length)| minutes.len() / length).sum();
+    let blocks: usize = running.iter().map(|it| it.minutes() / it.block).sum();
     if blocks < MIN_BLOCKS {
         let of = mean.iter().map(|share| Share { share: *share, interval: None }).collect();
         return Shares { of, draws: Vec::new() };
     }
-    let mut draws = bootstrap(&minutes, &lengths, &mean);
+    let mut draws = bootstrap(&running, &mean);
     // Few blocks vary less than the world does.
     let widening = (to_f64(blocks) / to_f64(blocks - 1)).sqrt();
     draws.iter_mut().flatten().for_each(|difference| *difference *= widening);
@@ -87,33 +137,36 @@ pub(super) fn shares(lectures: &[&Lecture], label_set: &LabelSet) -> Shares {
 /// In rows of the table.
 fn block_length(lecture: &Lecture) -> usize {
     let window = lecture.minutes.first().map_or(60, |minute| minute.seconds).max(1);
-    BLOCK_SECONDS.div_ceil(window) as usize
+    usize::try_from(BLOCK_SECONDS.div_ceil(window)).unwrap_or(usize::MAX)
 }
 
 /// Draws as many minutes in blocks, each from any of the lectures, and returns how much their shares differ from `mean`. A lecture
 /// that is hardly longer than a block adds its difference from the others, not its own variation.
-fn bootstrap(minutes: &[Vec<Vec<f64>>], lengths: &[usize], mean: &[f64]) -> Vec<Vec<f64>> {
+fn bootstrap(lectures: &[Running], mean: &[f64]) -> Vec<Vec<f64>> {
     let mut random = fastrand::Rng::with_seed(SEED);
-    // Each minute may begin a block.
-    let places: Vec<(usize, usize)> = minutes
-        .iter()
-        .enumerate()
-        .flat_map(|(lecture, it)| (0..it.len()).map(move |at| (lecture, at)))
-        .collect();
+    // Each minute may begin a block: the first one of each lecture among all.
+    let mut firsts = Vec::new();
+    let mut minutes = 0;
+    for lecture in lectures.iter().filter(|it| it.minutes() > 0) {
+        firsts.push((minutes, lecture));
+        minutes += lecture.minutes();
+    }
+    let drawn = minutes.min(MAX_DRAWN);
+    let scale = (to_f64(drawn) / to_f64(minutes)).sqrt();
     let mut draws = Vec::new();
     for _ in 0..DRAWS {
         let mut total = vec![0.0; mean.len()];
-        let mut left = places.len();
+        let mut left = drawn;
         while left > 0 {
-            let (lecture, start) = places[random.usize(0..places.len())];
-            let minutes = &minutes[lecture];
-            let drawn = left.min(lengths[lecture]).min(minutes.len());
-            (start..start + drawn).for_each(|at| add(&mut total, &minutes[at % minutes.len()]));
-            left -= drawn;
+            let at = random.usize(0..minutes);
+            let (first, lecture) = firsts[firsts.partition_point(|(first, _)| *first <= at) - 1];
+            let length = left.min(lecture.block).min(lecture.minutes());
+            lecture.add_block(&mut total, at - first, length);
+            left -= length;
         }
         let faces: f64 = total.iter().sum();
         if faces > 0.0 {
-            draws.push(total.iter().zip(mean).map(|(count, mean)| count / faces - mean).collect());
+            draws.push(total.iter().zip(mean).map(|(count, mean)| scale * (count / faces - mean)).collect());
         }
     }
     draws
@@ -127,7 +180,7 @@ fn wilson(share: f64, n: f64, t: f64) -> (f64, f64) {
 }
 
 /// Student's 97.5 % quantile (Abramowitz and Stegun 26.7.5).
-fn t_quantile(freedom: f64) -> f64 {
+pub(in crate::commands) fn t_quantile(freedom: f64) -> f64 {
     let power = |exponent| Z.powi(exponent);
     Z + (power(3) + Z) / (4.0 * freedom)
         + (5.0 * power(5) + 16.0 * power(3) + 3.0 * Z) / (96.0 * freedom.powi(2))
@@ -165,7 +218,7 @@ fn add(total: &mut [f64], more: &[f64]) {
 }
 
 #[expect(clippy::cast_precision_loss, reason = "blocks and draws are far below 2^53")]
-fn to_f64(count: usize) -> f64 {
+pub(in crate::commands) fn to_f64(count: usize) -> f64 {
     count as f64
 }
 
@@ -173,7 +226,6 @@ fn to_f64(count: usize) -> f64 {
 mod tests {
     use super::*;
     use crate::commands::report::table::Minute;
-    use crate::window::Counts;
 
     fn close(a: f64, b: f64, within: f64) -> bool {
         (a - b).abs() < within
@@ -210,16 +262,16 @@ mod tests {
             let weights: Vec<f64> =
                 LOGITS.iter().zip(drift).map(|(logit, drift)| (logit + drift).exp()).collect();
             let sum: f64 = weights.iter().sum();
-            let mut counts = Counts { frames: 120, ..Counts::default() };
+            let mut minute = Minute { seconds: 60, expected: 120, frames: 120, ..Minute::default() };
             for _ in 0..110 {
                 let mut left = random.f64() * sum;
                 let at = weights.iter().position(|weight| {
                     left -= weight;
                     left < 0.0
                 });
-                counts.kinds[at.unwrap_or(0)] += 1;
+                minute.kinds[at.unwrap_or(0)] += 1;
             }
-            lecture.minutes.push(Minute { seconds: 60, expected: 120, counts });
+            lecture.minutes.push(minute);
         }
         lecture
     }
@@ -235,7 +287,7 @@ mod tests {
             let mut random = fastrand::Rng::with_seed(7);
             // What a lecture without an end shows.
             let endless = simulated(&mut random, 40_000, kept);
-            let all = label_set.counts(&endless.total().counts.kinds);
+            let all = label_set.counts(&endless.total().kinds);
             let faces: f64 = all.iter().sum();
             const LECTURES: u32 = 200;
             let mut within = vec![0u32; label_set.kinds.len()];
@@ -298,10 +350,8 @@ mod tests {
                 .map(|_| Minute {
                     seconds: 60,
                     expected: 120,
-                    counts: Counts {
-                        kinds: std::array::from_fn(|kind| u32::from(kind == 12) * 100),
-                        ..Counts::default()
-                    },
+                    kinds: std::array::from_fn(|kind| u64::from(kind == 12) * 100),
+                    ..Minute::default()
                 })
                 .collect(),
             ..Lecture::default()

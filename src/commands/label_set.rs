@@ -2,12 +2,14 @@
 
 use plotters::style::RGBColor;
 
+use super::drawing::Hatch;
 use crate::expression::{Emotion, Expression, Intensity};
 
 /// One kind of a label set.
 pub(super) struct Kind {
     pub(super) name: String,
     pub(super) colour: RGBColor,
+    pub(super) hatch: Hatch,
     /// Its members among the 13 kinds, by [`Expression::index`].
     members: Vec<usize>,
 }
@@ -44,6 +46,7 @@ impl LabelSet {
                 Expression::Of(_, Intensity::Weak) => tint(hue(expression)),
                 _ => hue(expression),
             },
+            hatch: Hatch::None,
             members: vec![expression.index()],
         };
         Self { kinds: Expression::ALL.map(kind).into() }
@@ -58,6 +61,7 @@ impl LabelSet {
                 _ => kinds.push(Kind {
                     name: name.to_owned(),
                     colour: hue(expression),
+                    hatch: Hatch::None,
                     members: vec![expression.index()],
                 }),
             }
@@ -65,9 +69,32 @@ impl LabelSet {
         Self { kinds }
     }
 
+    /// The same in greys: a hatch for each emotion, on a light ground for weak.
+    pub(super) fn in_grey(mut self) -> Self {
+        for kind in &mut self.kinds {
+            let expression = Expression::ALL[kind.members[0]];
+            kind.hatch = match expression {
+                Expression::Neutral => Hatch::None,
+                Expression::Of(Emotion::Surprise, _) => Hatch::Rising,
+                Expression::Of(Emotion::Fear, _) => Hatch::Falling,
+                Expression::Of(Emotion::Disgust, _) => Hatch::Horizontal,
+                Expression::Of(Emotion::Happy, _) => Hatch::Vertical,
+                Expression::Of(Emotion::Sad, _) => Hatch::Grid,
+                Expression::Of(Emotion::Angry, _) => Hatch::Lattice,
+            };
+            let level = match expression {
+                Expression::Neutral => 215,
+                Expression::Of(_, Intensity::Weak) if kind.members.len() == 1 => 245,
+                Expression::Of(..) => 190,
+            };
+            kind.colour = RGBColor(level, level, level);
+        }
+        self
+    }
+
     /// Counts of the 13 kinds, added up.
-    pub(super) fn counts(&self, kinds: &[u32; Expression::COUNT]) -> Vec<f64> {
-        let sum = |kind: &Kind| kind.members.iter().map(|at| f64::from(kinds[*at])).sum();
+    pub(super) fn counts(&self, kinds: &[u64; Expression::COUNT]) -> Vec<f64> {
+        let sum = |kind: &Kind| to_f64(kind.members.iter().map(|at| kinds[*at]).sum());
         self.kinds.iter().map(sum).collect()
     }
 
@@ -75,6 +102,12 @@ impl LabelSet {
     pub(super) fn kind_of(&self, index: usize) -> usize {
         self.kinds.iter().position(|kind| kind.members.contains(&index)).unwrap_or_default()
     }
+}
+
+/// A count as a number to compute with.
+#[expect(clippy::cast_precision_loss, reason = "a share does not show one face in 2^53")]
+pub(super) fn to_f64(count: u64) -> f64 {
+    count as f64
 }
 
 #[cfg(test)]
@@ -85,7 +118,7 @@ mod tests {
     fn seven_kinds_merge_weak_and_strong_of_thirteen() {
         let (seven, thirteen) = (LabelSet::seven(), LabelSet::thirteen());
         assert_eq!((seven.kinds.len(), thirteen.kinds.len()), (7, 13));
-        let counts: [u32; 13] = std::array::from_fn(|i| u32::try_from(i).unwrap());
+        let counts: [u64; 13] = std::array::from_fn(|i| i as u64);
         assert_eq!(seven.counts(&counts), [0.0, 3.0, 7.0, 11.0, 15.0, 19.0, 23.0]);
         assert_eq!((seven.kind_of(0), seven.kind_of(8), thirteen.kind_of(8)), (0, 4, 8));
     }
