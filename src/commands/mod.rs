@@ -100,7 +100,8 @@ fn open_camera(settings: &Settings) -> Result<Box<dyn FrameSource>, CameraError>
     let source: Box<dyn FrameSource> = match &camera.source {
         CameraSource::Recording(path) => Box::new(LoopedRecording::new(path, settings.rate_hz)),
         CameraSource::Device(device) => {
-            Box::new(V4l2::new(device, camera.width, camera.height, settings.rate_hz))
+            let camera_of = V4l2::new(device, camera.width, camera.height, settings.rate_hz);
+            Box::new(camera_of.with_format(camera.format))
         }
     };
     let mut source = rotated(source, camera.rotate);

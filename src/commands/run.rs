@@ -21,10 +21,15 @@ use crate::local_status::{StatusFile, StatusWriter};
 use crate::logging::events;
 use crate::process::hardening;
 use crate::process::signals::{self, OnRequest, Request, Signals};
+use crate::readability::Readability;
 use crate::systemd::health::{DeviceInfo, Health, Watchdog};
 use crate::systemd::notify;
 use crate::watch::{At, Observer, Watch};
 use crate::window::{Grid, MinuteRecord};
+
+/// What the journal says of a camera whose pictures cannot be decoded.
+const UNREADABLE: &str = "most pictures of the camera cannot be decoded and are counted as corrupt; try another USB port and a shorter \
+                          cable, or another camera.format: see lectern check --only camera";
 
 /// The variable in which systemd passes the runtime directory.
 const RUNTIME_DIRECTORY: &str = "RUNTIME_DIRECTORY";
@@ -60,7 +65,13 @@ pub fn run(arguments: &Run, models: Option<&Path>) -> anyhow::Result<()> {
     let (reports, thread) = setup
         .start_on(spool, event_loop, signals::handle(signals, on_request))
         .context("the deliver thread did not start")?;
-    let mut reporter = Reporter { reports, state: State::Starting, watchdog, pause_logged: false };
+    let mut reporter = Reporter {
+        reports,
+        state: State::Starting,
+        watchdog,
+        readability: Readability::default(),
+        pause_logged: false,
+    };
     notify::ready();
     let outcome = loop {
         let grid = Grid { seconds: settings.window_seconds, origin: Timestamp::UNIX_EPOCH };
@@ -78,7 +89,8 @@ pub fn run(arguments: &Run, models: Option<&Path>) -> anyhow::Result<()> {
         let (setup, watchdog) = plan(&settings, new.device_info, &stop, &status);
         let Some(next) = reporter.reports.reload(setup, other_spool(&old, &settings)) else { break outcome };
         seq = next;
-        (reporter.watchdog, reporter.pause_logged) = (watchdog, false);
+        (reporter.watchdog, reporter.readability) = (watchdog, Readability::default());
+        reporter.pause_logged = false;
         warn_of_short_windows(&settings);
         log_settings(&settings);
         events::reloaded();
@@ -218,6 +230,7 @@ struct Reporter {
     reports: UpdateSender,
     state: State,
     watchdog: Watchdog,
+    readability: Readability,
     /// Whether the recording's pause was logged; it recurs in each loop of the recording.
     pause_logged: bool,
 }
@@ -232,15 +245,37 @@ impl Reporter {
             State::Starting => "starting",
             State::Watching => "watching",
             State::CameraLost => "camera lost, it is looked for",
+            State::CameraUnreadable => "most pictures of the camera cannot be decoded",
             State::Stopping | State::Offline => "publishing what is left",
         }));
     }
 }
 
 impl Observer for Reporter {
-    fn frame(&mut self, _at: At, _sightings: Option<&[Sighting]>) {
-        self.watchdog.frame();
-        self.enter(State::Watching);
+    fn frame(&mut self, at: At, sightings: Option<&[Sighting]>) {
+        let is_decoded = sightings.is_some();
+        if is_decoded {
+            self.watchdog.frame();
+        } else {
+            self.watchdog.corrupt();
+        }
+        let was_unreadable = self.state == State::CameraUnreadable;
+        match (self.readability.add(at.tick, is_decoded), is_decoded) {
+            (true, _) => {
+                if !was_unreadable {
+                    events::camera_unreadable(UNREADABLE);
+                }
+                self.enter(State::CameraUnreadable);
+            }
+            (false, true) => {
+                if was_unreadable {
+                    events::camera_back();
+                }
+                self.enter(State::Watching);
+            }
+            // A damaged picture alone changes no state.
+            (false, false) => self.enter(self.state),
+        }
     }
 
     fn missing(&mut self, _offset: Duration) {
@@ -261,6 +296,7 @@ impl Observer for Reporter {
 
     fn camera_away(&mut self) {
         self.watchdog.camera_away();
+        self.readability = Readability::default();
         self.enter(State::CameraLost);
     }
 

@@ -10,6 +10,7 @@ mod window;
 use std::fmt::Display;
 use std::path::{Path, PathBuf};
 
+use crate::camera::PixelFormat;
 use crate::delivery::Broker;
 use crate::delivery::payload::MAX_BASIS_BYTES;
 use crate::delivery::topics::{Topics, check_level, check_root};
@@ -71,6 +72,8 @@ pub struct Camera {
     pub width: u32,
     /// Requested height in pixels.
     pub height: u32,
+    /// The only pixel format to request; none for the best that the camera accepts.
+    pub format: Option<PixelFormat>,
     /// Rotation of its pictures before the analysis.
     pub rotate: Rotation,
 }
@@ -203,15 +206,25 @@ fn camera(layers: &Layers) -> Result<Camera, Refused> {
     let rotate = layers.key("camera.rotate", |f| &f.camera.rotate, rotation);
     Ok(Camera {
         source: source?,
+    let format = layers.key("camera.format", |f| &f.camera.format, pixel_format);
         width: width?.unwrap_or(DEFAULT_SIZE.0),
         height: height?.unwrap_or(DEFAULT_SIZE.1),
         rotate: rotate?.unwrap_or_default(),
     })
 }
+        format: format?.flatten(),
 
 fn rotation(degrees: u32) -> Result<Rotation, String> {
     Rotation::from_degrees(degrees).ok_or_else(|| format!("must be 0, 90, 180 or 270, not {degrees}"))
 }
+fn pixel_format(name: String) -> Result<Option<PixelFormat>, String> {
+    match PixelFormat::named(&name) {
+        None if name == "auto" => Ok(None),
+        None => Err(format!("must be auto, {}", PixelFormat::list(PixelFormat::ALL))),
+        format => Ok(format),
+    }
+}
+
 
 /// A recording's size is not available here, so only a camera's is checked against it.
 fn refuse_faces_larger_than_the_picture(layers: &Layers, camera: &Camera, analysis: &Analysis) {

@@ -6,9 +6,10 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use image::metadata::Orientation;
-use image::{DynamicImage, ImageDecoder, ImageReader};
+use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader};
 
 use super::frame::Frame;
+use super::jpeg;
 use super::size::{MAX_PIXELS, check_size};
 use super::source::{CameraError, Capture, FrameSource};
 use lectern_record::help::{Explained, Problem};
@@ -143,6 +144,7 @@ pub fn read(path: &Path) -> Result<Frame, CameraError> {
     let mut reader = ImageReader::open(path)
         .and_then(ImageReader::with_guessed_format)
         .map_err(|e| unreadable(path, e))?;
+    let is_jpeg = reader.format() == Some(ImageFormat::Jpeg);
     let mut limits = image::Limits::default();
     limits.max_alloc = Some(MAX_BYTES);
     reader.limits(limits);
@@ -155,6 +157,10 @@ pub fn read(path: &Path) -> Result<Frame, CameraError> {
         let most = MAX_BYTES / 1_000_000;
         let problem = Problem::new(format!("takes {megabytes} MB, and at most {most} are read"));
         return Err(CameraError::recording(path, problem.with_help("scale it down first")));
+    }
+    if is_jpeg {
+        let bytes = std::fs::read(path).map_err(|e| unreadable(path, e))?;
+        jpeg::check(&bytes).map_err(|e| unreadable(path, e))?;
     }
     // What the camera wrote about how it was held (EXIF); where that cannot be read, the picture is as it is.
     let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
