@@ -11,7 +11,7 @@ use super::reload::{Exchangeable, Prepared, Requests};
 use super::{REMOVE_ALLOW_SHORT, explain, short_windows};
 use crate::cli::Run;
 use crate::clock::{Stop, SystemClock};
-use crate::config::Settings;
+use crate::config::{CameraSource, Settings};
 use crate::delivery::payload::{Identity, State};
 use crate::delivery::spool::{Folders, MOST_BYTES, Spool};
 use crate::delivery::{EventLoop, OpenSpool, PublisherConfig, Timing, Update, UpdateSender};
@@ -124,9 +124,9 @@ fn listen_for_signals() -> std::io::Result<(EventLoop, Signals)> {
 /// Logs once what this configuration runs with. The format that a camera then chooses has a line of its own.
 fn log_settings(settings: &Settings) {
     let camera = &settings.camera;
-    let size = match camera.source.is_camera() {
-        true => format!(", {}x{} requested", camera.width, camera.height),
-        false => String::new(),
+    let size = match camera.source {
+        CameraSource::Device(_) => format!(", {}x{} requested", camera.width, camera.height),
+        CameraSource::Pipe(_) | CameraSource::Recording(_) => String::new(),
     };
     let scheme = if settings.broker.tls.is_some() { "mqtts" } else { "mqtt" };
     log::info!(

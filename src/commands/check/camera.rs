@@ -22,9 +22,9 @@ pub(super) fn check(settings: &Settings, measure: &mut dyn FnMut(&Frame)) -> Fin
             Ok(formats) => offers = format!("offers {}, ", first(&formats)),
             Err(error) => return failed(error),
         }
-        if unit::is_active() {
-            return Finding::ok(Part::Camera, format_args!("{offers}is in use by the running service"));
-        }
+    }
+    if settings.camera.source.is_camera() && unit::is_active() {
+        return Finding::ok(Part::Camera, format_args!("{offers}is in use by the running service"));
     }
     let mut source = match open_camera(settings) {
         Ok(source) => source,

@@ -198,8 +198,8 @@ impl V4l2 {
         let of = if self.formats.len() == 1 { "not" } else { "none of" };
         let help = match PixelFormat::ALL.iter().find(|format| names.iter().any(|name| name == format.name())) {
             Some(format) => format!("remove camera.format, or set camera.format = \"{format}\""),
-            None => "a CSI camera gives raw Bayer here, and needs another program to make pictures of it: see install.md, \
-                     Cameras"
+            None => "a CSI camera gives raw Bayer here: let lectern-source@NAME.service read it, and name its pipe, \
+                     pipe:/run/lectern-NAME.y4m (see docs/install.md)"
                 .to_owned(),
         };
         self.unusable(Problem::new(format!("offers {offers}, and {of} {formats}")).with_help(help))
