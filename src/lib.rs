@@ -11,6 +11,7 @@ pub mod config; // lectern.toml as written, and Settings as validated
 pub mod local_status; // status.json in the runtime directory, read by `lectern status`
 pub mod logging; // the journal, and what is printed on standard error
 pub mod process; // signals, and what keeps pictures in memory to this process
+pub mod readability; // whether a camera's pictures can be decoded
 pub mod systemd; // the watchdog and systemd notifications
 pub mod watch; // the watch thread: one frame a tick, one record a window
 

@@ -31,7 +31,7 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::camera::v4l2::V4l2;
-use crate::camera::{CameraError, FrameSource, LoopedRecording, rotated};
+use crate::camera::{CameraError, FrameSource, LoopedRecording, Pipe, rotated};
 use crate::config::{CameraSource, MIN_FRAMES, MIN_SECONDS, Settings};
 use crate::help::{Help, Problem};
 
@@ -106,8 +106,10 @@ fn open_camera(settings: &Settings) -> Result<Box<dyn FrameSource>, CameraError>
     let camera = &settings.camera;
     let source: Box<dyn FrameSource> = match &camera.source {
         CameraSource::Recording(path) => Box::new(LoopedRecording::new(path, settings.rate_hz)),
+        CameraSource::Pipe(path) => Box::new(Pipe::new(path, settings.rate_hz)),
         CameraSource::Device(device) => {
-            Box::new(V4l2::new(device, camera.width, camera.height, settings.rate_hz))
+            let camera_of = V4l2::new(device, camera.width, camera.height, settings.rate_hz);
+            Box::new(camera_of.with_format(camera.format))
         }
     };
     let mut source = rotated(source, camera.rotate);

@@ -192,7 +192,8 @@ fn is_same_camera(one: &Settings, other: &Settings) -> bool {
 /// Whether both configurations need the same device, perhaps by two names.
 fn is_same_device(one: &Settings, other: &Settings) -> bool {
     let device = |settings: &Settings| match &settings.camera.source {
-        CameraSource::Device(path) => std::fs::metadata(path).ok().map(|node| node.rdev()),
+        CameraSource::Device(path) => std::fs::metadata(path).ok().map(|node| (node.rdev(), 0)),
+        CameraSource::Pipe(path) => std::fs::metadata(path).ok().map(|pipe| (pipe.dev(), pipe.ino())),
         CameraSource::Recording(_) => None,
     };
     device(one).is_some_and(|number| device(other) == Some(number))

@@ -12,7 +12,7 @@ use super::reload::{Exchangeable, Prepared, Requests};
 use super::{REMOVE_ALLOW_SHORT, short_windows};
 use crate::cli::Run;
 use crate::clock::{Stop, SystemClock};
-use crate::config::Settings;
+use crate::config::{CameraSource, Settings};
 use crate::delivery::payload::{Identity, State};
 use crate::delivery::spool::{Folders, MOST_BYTES, Spool};
 use crate::delivery::{EventLoop, OpenSpool, PublisherConfig, Timing, Update, UpdateSender};
@@ -22,10 +22,15 @@ use crate::local_status::{StatusFile, StatusWriter};
 use crate::logging::events;
 use crate::process::hardening;
 use crate::process::signals::{self, Signals};
+use crate::readability::Readability;
 use crate::systemd::health::{DeviceInfo, Health, Watchdog};
 use crate::systemd::notify;
 use crate::watch::{At, Observer, Watch};
 use crate::window::{Grid, MinuteRecord};
+
+/// What the journal says of a camera whose pictures cannot be decoded.
+const UNREADABLE: &str = "most pictures of the camera cannot be decoded and are counted as corrupt; try another USB port and a shorter \
+                          cable, or another camera.format: see lectern check --only camera";
 
 /// The variable in which systemd passes the runtime directory.
 const RUNTIME_DIRECTORY: &str = "RUNTIME_DIRECTORY";
@@ -58,7 +63,13 @@ pub fn run(arguments: &Run, models: Option<&Path>) -> anyhow::Result<()> {
     let handle = signals::handle(signals, loader.on_request(requests.clone()));
     let (reports, thread) =
         setup.start_on(spool, event_loop, handle).context("the deliver thread did not start")?;
-    let mut reporter = Reporter { reports, state: State::Starting, watchdog, pause_logged: false };
+    let mut reporter = Reporter {
+        reports,
+        state: State::Starting,
+        watchdog,
+        readability: Readability::default(),
+        pause_logged: false,
+    };
     notify::ready();
     let outcome = loop {
         let grid = Grid { seconds: settings.window_seconds, origin: Timestamp::UNIX_EPOCH };
@@ -76,7 +87,8 @@ pub fn run(arguments: &Run, models: Option<&Path>) -> anyhow::Result<()> {
         let (setup, watchdog) = plan(&settings, new.device_info, &stop, &status);
         let Some(next) = reporter.reports.reload(setup, other_spool(&old, &settings)) else { break outcome };
         seq = next;
-        (reporter.watchdog, reporter.pause_logged) = (watchdog, false);
+        (reporter.watchdog, reporter.readability) = (watchdog, Readability::default());
+        reporter.pause_logged = false;
         warn_of_short_windows(&settings);
         log_settings(&settings);
         events::reloaded();
@@ -110,9 +122,9 @@ fn listen_for_signals() -> std::io::Result<(EventLoop, Signals)> {
 /// Logs once what this configuration runs with. The format that a camera then chooses has a line of its own.
 fn log_settings(settings: &Settings) {
     let camera = &settings.camera;
-    let size = match camera.source.is_camera() {
-        true => format!(", {}x{} requested", camera.width, camera.height),
-        false => String::new(),
+    let size = match camera.source {
+        CameraSource::Device(_) => format!(", {}x{} requested", camera.width, camera.height),
+        CameraSource::Pipe(_) | CameraSource::Recording(_) => String::new(),
     };
     let scheme = if settings.broker.tls.is_some() { "mqtts" } else { "mqtt" };
     log::info!(
@@ -191,6 +203,7 @@ struct Reporter {
     reports: UpdateSender,
     state: State,
     watchdog: Watchdog,
+    readability: Readability,
     /// Whether the recording's pause was logged; it recurs in each loop of the recording.
     pause_logged: bool,
 }
@@ -205,15 +218,37 @@ impl Reporter {
             State::Starting => "starting",
             State::Watching => "watching",
             State::CameraLost => "camera lost, it is looked for",
+            State::CameraUnreadable => "most pictures of the camera cannot be decoded",
             State::Stopping | State::Offline => "publishing what is left",
         }));
     }
 }
 
 impl Observer for Reporter {
-    fn frame(&mut self, _at: At, _sightings: Option<&[Sighting]>) {
-        self.watchdog.frame();
-        self.enter(State::Watching);
+    fn frame(&mut self, at: At, sightings: Option<&[Sighting]>) {
+        let is_decoded = sightings.is_some();
+        if is_decoded {
+            self.watchdog.frame();
+        } else {
+            self.watchdog.corrupt();
+        }
+        let was_unreadable = self.state == State::CameraUnreadable;
+        match (self.readability.add(at.tick, is_decoded), is_decoded) {
+            (true, _) => {
+                if !was_unreadable {
+                    events::camera_unreadable(UNREADABLE);
+                }
+                self.enter(State::CameraUnreadable);
+            }
+            (false, true) => {
+                if was_unreadable {
+                    events::camera_back();
+                }
+                self.enter(State::Watching);
+            }
+            // A damaged picture alone changes no state.
+            (false, false) => self.enter(self.state),
+        }
     }
 
     fn missing(&mut self, _offset: Duration) {
@@ -234,6 +269,7 @@ impl Observer for Reporter {
 
     fn camera_away(&mut self) {
         self.watchdog.camera_away();
+        self.readability = Readability::default();
         self.enter(State::CameraLost);
     }
 

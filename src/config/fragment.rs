@@ -143,6 +143,7 @@ sections! {
         device: String,
         width: u32,
         height: u32,
+        format: String,
         rotate: u32,
     }
     analysis: Analysis {

@@ -10,6 +10,7 @@ mod window;
 use std::fmt::Display;
 use std::path::{Path, PathBuf};
 
+use crate::camera::PixelFormat;
 use crate::delivery::Broker;
 use crate::delivery::payload::MAX_BASIS_BYTES;
 use crate::delivery::topics::{Topics, check_level, check_root};
@@ -72,6 +73,8 @@ pub struct Camera {
     pub width: u32,
     /// Requested height in pixels.
     pub height: u32,
+    /// The only pixel format to request; none for the best that the camera accepts.
+    pub format: Option<PixelFormat>,
     /// Rotation of its pictures before the analysis.
     pub rotate: Rotation,
 }
@@ -81,7 +84,7 @@ impl CameraSource {
     #[must_use]
     pub fn is_camera(&self) -> bool {
         match self {
-            Self::Device(_) => true,
+            Self::Device(_) | Self::Pipe(_) => true,
             Self::Recording(_) => false,
         }
     }
@@ -92,6 +95,8 @@ impl CameraSource {
 pub enum CameraSource {
     /// A V4L2 device node.
     Device(PathBuf),
+    /// `pipe:PATH`: a pipe into which another program writes Y4M for ever.
+    Pipe(PathBuf),
     /// `file:PATH`: a video or a folder of stills, in a loop in real time.
     Recording(PathBuf),
 }
@@ -100,6 +105,7 @@ impl Display for CameraSource {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Device(path) => write!(f, "{}", path.display()),
+            Self::Pipe(path) => write!(f, "pipe:{}", path.display()),
             Self::Recording(path) => write!(f, "file:{}", path.display()),
         }
     }
@@ -201,25 +207,35 @@ fn camera(layers: &Layers) -> Result<Camera, Refused> {
     });
     let width = layers.key("camera.width", |f| &f.camera.width, within(64, 4096));
     let height = layers.key("camera.height", |f| &f.camera.height, within(64, 4096));
+    let format = layers.key("camera.format", |f| &f.camera.format, pixel_format);
     let rotate = layers.key("camera.rotate", |f| &f.camera.rotate, rotation);
     Ok(Camera {
         source: source?,
         width: width?.unwrap_or(DEFAULT_SIZE.0),
         height: height?.unwrap_or(DEFAULT_SIZE.1),
+        format: format?.flatten(),
         rotate: rotate?.unwrap_or_default(),
     })
+}
+
+fn pixel_format(name: String) -> Result<Option<PixelFormat>, String> {
+    match PixelFormat::named(&name) {
+        None if name == "auto" => Ok(None),
+        None => Err(format!("must be auto, {}", PixelFormat::list(PixelFormat::ALL))),
+        format => Ok(format),
+    }
 }
 
 fn rotation(degrees: u32) -> Result<Rotation, String> {
     Rotation::from_degrees(degrees).ok_or_else(|| format!("must be 0, 90, 180 or 270, not {degrees}"))
 }
 
-/// A recording's size is not available here, so only a camera's is checked against it.
+/// The size of a recording or a pipe is not available here, so only a device's is checked against it.
 fn refuse_faces_larger_than_the_picture(layers: &Layers, camera: &Camera, analysis: &Analysis) {
     let (width, height) = camera.rotate.size_of((camera.width, camera.height));
     let (width, height) = size_of(analysis.region, width, height);
     let smallest = analysis.min_face_px;
-    if !camera.source.is_camera() || smallest <= width.min(height) {
+    if !matches!(camera.source, CameraSource::Device(_)) || smallest <= width.min(height) {
         return;
     }
     let problem = Problem::new(format!(
@@ -265,15 +281,23 @@ fn host_name() -> String {
     if check_level(label).is_ok() { label.to_owned() } else { "lectern".to_owned() }
 }
 
+/// How a camera is used that is no V4L2 device.
+const NETWORK_CAMERA: &str = "let lectern-source@NAME.service receive it, and name its pipe: pipe:/run/lectern-NAME.y4m (see docs/install.md)";
+
 fn camera_source(device: String) -> Result<CameraSource, Problem> {
-    match device.strip_prefix("file:") {
-        // A network camera's address may hold a password, so what is refused is not repeated.
-        Some(path) if path.is_empty() || path == "-" || path.contains("://") => {
+    // A network camera's address may hold a password, so what is refused is not repeated.
+    if device.contains("://") {
+        let problem = Problem::new("names a camera in the network, which another program has to receive");
+        return Err(problem.with_help(NETWORK_CAMERA));
+    }
+    match device.split_once(':') {
+        Some(("file", path)) if path.is_empty() || path == "-" => {
             Err("names no file on this device that can be played in a loop".into())
         }
-        Some(path) => Ok(CameraSource::Recording(path.into())),
-        None if device.starts_with('/') => Ok(CameraSource::Device(device.into())),
-        None => Err("must be an absolute path such as /dev/v4l/by-id/… or file:PATH".into()),
+        Some(("file", path)) => Ok(CameraSource::Recording(path.into())),
+        Some(("pipe", path)) if path.starts_with('/') => Ok(CameraSource::Pipe(path.into())),
+        _ if device.starts_with('/') => Ok(CameraSource::Device(device.into())),
+        _ => Err("must be an absolute path such as /dev/v4l/by-id/…, file:PATH or pipe:/PATH".into()),
     }
 }
 

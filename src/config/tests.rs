@@ -72,6 +72,10 @@ fn a_bad_value_is_refused_with_place_and_range() {
         ("window = 60\n", "lectern.d/x.toml:1: window is a section; write [window]"),
         ("[window]\nseconds = 7\n", "lectern.d/x.toml:2: window.seconds must divide 3600, not 7"),
         ("[device]\nid = \"a/b\"\n", "lectern.d/x.toml:2: device.id = `a/b` cannot be a topic level"),
+        (
+            "[camera]\nformat = \"H264\"\n",
+            "lectern.d/x.toml:2: camera.format must be auto, YUYV, UYVY, YVYU, VYUY, NV12, RGB3, MJPG, GREY",
+        ),
         ("[camera]\nwidth = \"wide\"\n", "lectern.d/x.toml:2: camera.width must be a whole number"),
         ("[mqtt]\nurl = \"http://x\"\n", "lectern.d/x.toml:2: mqtt.url must look like mqtts://"),
         (

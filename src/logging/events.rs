@@ -7,6 +7,8 @@
 pub const CAMERA_LOST: &str = "aea8846d81e14f2fac9bfe97d0a15ecf";
 /// The lost camera delivers pictures again.
 pub const CAMERA_BACK: &str = "ef97e93c6f7340dfb983143cdb9b9259";
+/// Most pictures of the camera cannot be decoded; `LECTERN_ERROR` has the same text.
+pub const CAMERA_UNREADABLE: &str = "b61f0c9ad7e84b21a35c0f4ce8d2917e";
 /// The configuration was read again and is in use.
 pub const RELOADED: &str = "e5d62c23aecb491790d03afd6c8e665c";
 /// The configuration was read again and is refused; `LECTERN_ERROR` has the reason.
@@ -20,6 +22,13 @@ pub fn camera_lost(error: &str) {
 /// Logs that the camera is back.
 pub fn camera_back() {
     log::info!(MESSAGE_ID = CAMERA_BACK, LECTERN_STATE = "watching"; "the camera is back");
+}
+
+/// Logs that most pictures cannot be decoded.
+pub fn camera_unreadable(error: &str) {
+    log::warn!(
+        MESSAGE_ID = CAMERA_UNREADABLE, LECTERN_STATE = "camera_unreadable", LECTERN_ERROR = error; "{error}"
+    );
 }
 
 /// Logs that a new configuration is in use.

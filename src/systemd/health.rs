@@ -185,6 +185,12 @@ impl Watchdog {
         self.health.progress(Component::Capture);
     }
 
+    /// Records a picture that could not be decoded: the camera responds, and no frame is counted.
+    pub fn corrupt(&mut self) {
+        self.counting_since.get_or_insert(self.health.clock.boot());
+        self.health.progress(Component::Capture);
+    }
+
     /// Records that the camera is absent, and that reopening was tried.
     pub fn camera_away(&mut self) {
         (self.frames, self.counting_since) = (0, None);

@@ -22,38 +22,50 @@ pub(super) fn check(settings: &Settings, measure: &mut dyn FnMut(&Frame)) -> Fin
             Ok(formats) => offers = format!("offers {}, ", first(&formats)),
             Err(error) => return failed(error),
         }
-        if unit::is_active() {
-            return Finding::ok(Part::Camera, format_args!("{offers}is in use by the running service"));
-        }
+    }
+    if settings.camera.source.is_camera() && unit::is_active() {
+        return Finding::ok(Part::Camera, format_args!("{offers}is in use by the running service"));
     }
     let mut source = match open_camera(settings) {
         Ok(source) => source,
         Err(error) => return failed(error),
     };
     match frames(source.as_mut(), measure) {
-        Ok(Some((width, height))) => {
+        Ok(Frames { size: Some((width, height)), corrupt }) if corrupt * 2 <= FRAMES => {
             Finding::ok(Part::Camera, format_args!("{offers}gives {width} x {height} pixels"))
         }
-        Ok(None) => Finding::failed(Part::Camera, "every frame was torn or empty")
-            .advise("try another USB port and a shorter cable"),
+        Ok(Frames { corrupt, .. }) => Finding::failed(
+            Part::Camera,
+            format_args!("{offers}{corrupt} of {FRAMES} pictures are torn, empty or cannot be decoded"),
+        )
+        .advise("try another USB port and a shorter cable, or another camera.format"),
         Err(error) => failed(error),
     }
 }
 
-/// Measures a few frames; returns the size of the last one.
-fn frames(
-    source: &mut dyn FrameSource,
-    measure: &mut dyn FnMut(&Frame),
-) -> Result<Option<(usize, usize)>, CameraError> {
-    let mut size = None;
+/// What a few frames showed.
+#[derive(Default)]
+struct Frames {
+    /// Of the last one that could be decoded.
+    size: Option<(usize, usize)>,
+    corrupt: u32,
+}
+
+/// Measures a few frames.
+fn frames(source: &mut dyn FrameSource, measure: &mut dyn FnMut(&Frame)) -> Result<Frames, CameraError> {
+    let mut frames = Frames::default();
     for _ in 0..FRAMES {
-        if let Capture::Frame(frame) = source.next()? {
-            measure(&frame);
-            size = Some((frame.width(), frame.height()));
-            source.recycle(frame);
+        match source.next()? {
+            Capture::Frame(frame) => {
+                measure(&frame);
+                frames.size = Some((frame.width(), frame.height()));
+                source.recycle(frame);
+            }
+            Capture::Corrupt => frames.corrupt += 1,
+            Capture::Missing | Capture::End => {}
         }
     }
-    Ok(size)
+    Ok(frames)
 }
 
 /// The finding with what the daemon would count; a warning where faces show only once the picture is turned.

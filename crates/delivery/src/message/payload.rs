@@ -44,6 +44,8 @@ pub enum State {
     Watching,
     /// The camera is disconnected; the device retries.
     CameraLost,
+    /// The camera responds, but most of its pictures cannot be decoded.
+    CameraUnreadable,
     /// Stopping; the open window is being published.
     Stopping,
     /// Disconnected; also the state in the will.
@@ -52,8 +54,14 @@ pub enum State {
 
 impl State {
     /// Every state.
-    pub const ALL: [Self; 5] =
-        [Self::Starting, Self::Watching, Self::CameraLost, Self::Stopping, Self::Offline];
+    pub const ALL: [Self; 6] = [
+        Self::Starting,
+        Self::Watching,
+        Self::CameraLost,
+        Self::CameraUnreadable,
+        Self::Stopping,
+        Self::Offline,
+    ];
 
     /// The name in payloads.
     ///

@@ -27,11 +27,13 @@ impl Deadline {
         Self { at: SystemClock.boot() + timeout, timeout }
     }
 
-    fn left(self) -> Duration {
+    /// What is left of it.
+    pub(super) fn left(self) -> Duration {
         self.at.saturating_sub(SystemClock.boot())
     }
 
-    fn is_over(self) -> io::Error {
+    /// The error of a wait that it ended.
+    pub(super) fn is_over(self) -> io::Error {
         io::Error::new(io::ErrorKind::WouldBlock, format!("none for {} s", self.timeout.as_secs()))
     }
 }
@@ -51,7 +53,7 @@ pub(super) fn wait<const N: usize>(
 }
 
 /// Which of `files` are readable or have ended; none after the limit.
-fn ready_within<const N: usize>(
+pub(super) fn ready_within<const N: usize>(
     files: [&dyn AsFd; N],
     limit: Option<Duration>,
 ) -> io::Result<Option<[bool; N]>> {

@@ -1,16 +1,20 @@
 //! JPEG as cameras encode it.
 
+mod entropy;
+
 use std::io::Cursor;
 
 use image::codecs::jpeg::JpegDecoder;
 use image::{DynamicImage, ImageDecoder, RgbImage};
 use zeroize::{Zeroize, Zeroizing};
 
+pub(super) use entropy::check;
+
 use super::frame::Frame;
 use super::size::is_too_large;
 
 /// A JPEG as a camera sends it: perhaps without Huffman tables, perhaps with padding after its end; one whose
-/// end is missing is torn.
+/// end or middle is missing is torn.
 #[must_use]
 pub fn mjpeg(bytes: &[u8]) -> Option<Frame> {
     decode(bytes, |width, height| !is_too_large(width, height))
@@ -40,7 +44,7 @@ fn decode_whole(bytes: &[u8], fits: impl FnOnce(usize, usize) -> bool) -> Option
     // Reads the header alone.
     let decoder = JpegDecoder::new(Cursor::new(bytes)).ok()?;
     let (width, height) = decoder.dimensions();
-    if !fits(width as usize, height as usize) {
+    if !fits(width as usize, height as usize) || check(bytes).is_err() {
         return None;
     }
     Some(match DynamicImage::from_decoder(decoder).ok()? {
@@ -163,6 +167,54 @@ mod tests {
         let began = std::time::Instant::now();
         let decoded = mjpeg(&bytes);
         assert!(decoded.is_none(), "a frame of 12000x12000 after {:?}", began.elapsed());
+    }
+
+    /// The same, and also a larger one that has every kind of frequency.
+    fn noisy() -> Vec<u8> {
+        let picture = RgbImage::from_fn(320, 240, |x, y| {
+            let level =
+                |factor: u32| u8::try_from((x * factor ^ y * 7).wrapping_mul(x + factor) % 256).unwrap();
+            image::Rgb([level(3), level(5), u8::try_from(x % 256).unwrap()])
+        });
+        let mut bytes = Vec::new();
+        image::codecs::jpeg::JpegEncoder::new_with_quality(&mut bytes, 80).encode_image(&picture).unwrap();
+        bytes
+    }
+
+    #[test]
+    fn a_jpeg_with_a_missing_middle_is_corrupt() {
+        let whole = noisy();
+        assert_eq!(check(&whole), Ok(()));
+        let scan = segment(&whole, 0xda).unwrap() + 14;
+        let mut missed = 0;
+        for cut in 0..200 {
+            // As much as a lost USB packet, or more.
+            let length = 64 + cut * 13 % 1500;
+            let at = scan + cut * 7919 % (whole.len() - scan - length - 2);
+            missed += u32::from(mjpeg(&[&whole[..at], &whole[at + length..]].concat()).is_some());
+        }
+        // Where the garbage after a cut happens to have as many blocks as were lost, nothing shows it.
+        assert!(missed <= 8, "{missed} of 200 pictures without some bytes pass for whole ones");
+    }
+
+    #[test]
+    fn a_few_bytes_before_the_end_are_no_damage() {
+        let whole = noisy();
+        let end = whole.len() - 2;
+        let padded = |count| [&whole[..end], &vec![0; count], &whole[end..]].concat();
+        assert_eq!(check(&padded(6)), Ok(()));
+        assert_eq!(check(&padded(2000)), Err(entropy::Fault::Damaged));
+    }
+
+    /// zune-jpeg would decode it into another picture.
+    #[test]
+    fn a_scan_for_each_component_is_refused() {
+        let mut bytes = noisy();
+        let scan = segment(&bytes, 0xda).unwrap();
+        // The header of a scan with the first component alone, as cjpeg -scans writes it.
+        bytes.splice(scan..scan + 14, [0xff, 0xda, 0, 8, 1, bytes[scan + 5], bytes[scan + 6], 0, 63, 0]);
+        assert_eq!(check(&bytes), Err(entropy::Fault::NotInterleaved));
+        assert!(mjpeg(&bytes).is_none());
     }
 
     proptest! {

@@ -1,7 +1,7 @@
 //! Sources of frames: a V4L2 camera, a recording, a folder of stills, or the synthetic lecture of `bench`.
 //!
 //! From the bottom up: all sources share `frame`, `size` and `source`; `decode` and `jpeg` make frames
-//! of bytes, and `deadline` waits for bytes. A source each are [`v4l2`], [`y4m`], [`stills`], [`synthetic`] and [`video`], which
+//! of bytes, `pixel_format` lists what a camera may send, and `deadline` waits for bytes. A source each are [`v4l2`], `pipe`, [`y4m`], [`stills`], [`synthetic`] and [`video`], which
 //! is built on `ffprobe`, `timeline` and `ffmpeg`. `recording` chooses among them, and `looped_recording` plays its choice in a
 //! loop.
 
@@ -12,6 +12,8 @@ mod ffprobe;
 mod frame;
 mod jpeg;
 mod looped_recording;
+mod pipe;
+mod pixel_format;
 mod recording;
 mod rotation;
 mod size;
@@ -26,6 +28,8 @@ pub mod y4m;
 pub(crate) use frame::{BLACK, LUMA, mean_rgb};
 pub use frame::{Chroma, Frame, Pixels, Planes};
 pub use looped_recording::LoopedRecording;
+pub use pipe::Pipe;
+pub use pixel_format::PixelFormat;
 pub use recording::{open_recording, open_recording_among};
 pub use rotation::rotated;
 pub use size::MAX_PIXELS;

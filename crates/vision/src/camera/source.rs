@@ -123,7 +123,15 @@ fn advice(cause: &io::Error) -> &'static str {
     match cause.raw_os_error() {
         Some(libc::EBUSY) => "another program uses it: `fuser -v` on the device names that program",
         Some(libc::EACCES | libc::EPERM) => "let this user into the group `video`",
-        None if deadline::is_over(cause) => "see whether what writes it still runs",
+        Some(libc::ENOSPC) => {
+            "the USB bus has too little bandwidth left: use another port, or lower camera.width and camera.height"
+        }
+        None if cause.kind() == io::ErrorKind::NotFound => "start what writes it: it is to make the pipe",
+        None if deadline::is_over(cause)
+            || matches!(cause.kind(), io::ErrorKind::UnexpectedEof | io::ErrorKind::InvalidData) =>
+        {
+            "see whether what writes it still runs"
+        }
         _ => "plug it in again, or name another one in camera.device",
     }
 }

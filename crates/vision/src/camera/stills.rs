@@ -6,9 +6,10 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use image::metadata::Orientation;
-use image::{DynamicImage, ImageDecoder, ImageReader};
+use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader};
 
 use super::frame::Frame;
+use super::jpeg;
 use super::size::{MAX_PIXELS, check_size};
 use super::source::{CameraError, Capture, FrameSource};
 use lectern_record::file;
@@ -144,6 +145,7 @@ pub fn read(path: &Path) -> Result<Frame, CameraError> {
     let bytes = file::read(path, MAX_BYTES).map_err(|e| unreadable(path, e))?;
     let reader = ImageReader::new(io::Cursor::new(&bytes)).with_guessed_format();
     let mut reader = reader.map_err(|e| unreadable(path, e))?;
+    let is_jpeg = reader.format() == Some(ImageFormat::Jpeg);
     let mut limits = image::Limits::default();
     limits.max_alloc = Some(MAX_BYTES as u64);
     reader.limits(limits);
@@ -156,6 +158,9 @@ pub fn read(path: &Path) -> Result<Frame, CameraError> {
         let most = MAX_BYTES / 1_000_000;
         let problem = Problem::new(format!("takes {megabytes} MB, and at most {most} are read"));
         return Err(CameraError::recording(path, problem.with_help("scale it down first")));
+    }
+    if is_jpeg {
+        jpeg::check(&bytes).map_err(|e| unreadable(path, e))?;
     }
     // What the camera wrote about how it was held (EXIF); where that cannot be read, the picture is as it is.
     let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);

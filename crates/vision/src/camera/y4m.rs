@@ -1,6 +1,7 @@
 //! Uncompressed video in the YUV4MPEG2 (Y4M) container, from a file or from standard input.
 
 use std::cell::Cell;
+use std::fmt::{Display, Formatter};
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Seek};
 use std::os::fd::AsFd;
@@ -20,7 +21,7 @@ use lectern_record::clock::Stop;
 use lectern_record::help::Problem;
 
 /// The longest header line that is read; real ones have less than a hundred bytes.
-const MAX_LINE: u64 = 4096;
+pub(super) const MAX_LINE: u64 = 4096;
 
 /// Frames a second that a stream may have. A slower one would show a frame for longer than it stands for.
 const RATES: std::ops::RangeInclusive<f64> = 0.1..=1000.0;
@@ -49,11 +50,11 @@ pub struct Y4m {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq)]
-struct Header {
-    width: usize,
-    height: usize,
-    frames_per_second: f64,
-    chroma: Chroma,
+pub(super) struct Header {
+    pub(super) width: usize,
+    pub(super) height: usize,
+    pub(super) frames_per_second: f64,
+    pub(super) chroma: Chroma,
     /// Width of a pixel as a share of its height.
     aspect: f64,
 }
@@ -194,15 +195,7 @@ impl FrameSource for Y4m {
                 return Ok(Capture::End);
             }
         }
-        let Header { width, height, chroma, .. } = self.header;
-        let frame = decode::planar(&self.last, width, height, chroma, self.spare.take());
-        let shown = square(width, height, self.header.aspect);
-        Ok(match frame {
-            Some(frame) if shown != (width, height) => {
-                Capture::Frame(frame.into_rgb().scaled(shown.0, shown.1))
-            }
-            other => other.map_or(Capture::Corrupt, Capture::Frame),
-        })
+        Ok(self.header.decode(&self.last, self.spare.take()))
     }
 
     fn age(&self) -> Duration {
@@ -216,7 +209,7 @@ impl FrameSource for Y4m {
 }
 
 /// Why a header cannot be used.
-enum BadHeader {
+pub(super) enum BadHeader {
     /// It cannot be read.
     Read(io::Error),
     /// It is no Y4M, or one that is not read.
@@ -234,6 +227,21 @@ impl BadHeader {
     }
 }
 
+impl Display for BadHeader {
+    fn fmt(&self, f: &mut Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Read(cause) => cause.fmt(f),
+            Self::Form(problem) => problem.fmt(f),
+        }
+    }
+}
+
+impl Display for Header {
+    fn fmt(&self, f: &mut Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} x {} pixels at {} frames a second", self.width, self.height, self.frames_per_second)
+    }
+}
+
 /// A stream that is not as it should be.
 fn malformed(what: &str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, what)
@@ -245,7 +253,19 @@ fn bad(what: impl Into<Problem>) -> BadHeader {
 }
 
 impl Header {
-    fn read(reader: &mut dyn BufRead) -> Result<Self, BadHeader> {
+    /// A frame's bytes as a picture, in square pixels.
+    pub(super) fn decode(&self, bytes: &[u8], spare: Option<Frame>) -> Capture {
+        let shown = square(self.width, self.height, self.aspect);
+        match decode::planar(bytes, self.width, self.height, self.chroma, spare) {
+            Some(frame) if shown != (self.width, self.height) => {
+                Capture::Frame(frame.into_rgb().scaled(shown.0, shown.1))
+            }
+            other => other.map_or(Capture::Corrupt, Capture::Frame),
+        }
+    }
+
+    /// Reads the header line.
+    pub(super) fn read(reader: &mut dyn BufRead) -> Result<Self, BadHeader> {
         let line = read_line(reader).map_err(BadHeader::Read)?;
         let mut parameters = line.split_ascii_whitespace();
         if parameters.next() != Some("YUV4MPEG2") {

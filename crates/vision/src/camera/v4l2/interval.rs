@@ -46,6 +46,23 @@ pub(super) fn choose<'a>(
         .copied()
 }
 
+/// The intervals of a list that are longer than `chosen`, and no longer than `limit` seconds; the shortest first.
+pub(super) fn slower<'a>(
+    offered: impl Iterator<Item = &'a FrameIntervalEnum>,
+    chosen: &Fraction,
+    limit: f64,
+) -> Vec<Fraction> {
+    let listed = offered.filter_map(|interval| match interval {
+        FrameIntervalEnum::Discrete(fraction) => Some(*fraction),
+        FrameIntervalEnum::Stepwise(steps) => Some(within(limit, steps.min, steps.max)),
+    });
+    let mut slower: Vec<_> = listed
+        .filter(|fraction| (seconds(chosen) * 1.001..=limit * 1.001).contains(&seconds(fraction)))
+        .collect();
+    slower.sort_by(|a, b| seconds(a).total_cmp(&seconds(b)));
+    slower
+}
+
 /// `needed` seconds as a fraction, if it lies between two others.
 #[expect(
     clippy::cast_possible_truncation,

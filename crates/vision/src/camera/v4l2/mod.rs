@@ -1,38 +1,32 @@
-//! V4L2 cameras through the `v4l` crate: negotiation, and the newest frame on each tick.
+//! V4L2 cameras through the `v4l` crate: a format that the camera accepts, and the newest frame on each tick.
 
 mod interval;
+mod offer;
+mod stream;
 
 use std::io;
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use v4l::buffer::{Flags, Metadata, Type};
-use v4l::io::mmap::Stream as MmapStream;
-use v4l::io::traits::{CaptureStream, Stream};
+use v4l::format::Description;
 use v4l::video::Capture as _;
 use v4l::video::capture::Parameters;
-use v4l::{Device, Format, FourCC};
+use v4l::{Device, Format, Fraction};
 use zeroize::Zeroize;
 
+use super::deadline::SILENCE;
 use super::frame::Frame;
+use super::pixel_format::PixelFormat;
 use super::size::check_size;
 use super::source::{CameraError, Capture, FrameSource};
-use super::{decode, jpeg};
+use lectern_record::clock::{Clock, SystemClock};
 use lectern_record::help::Problem;
+use offer::{Offer, Wanted};
+use stream::{NotStarted, Stream};
 
-/// Pixel formats that can be decoded, the cheapest and richest first.
-const FORMATS: [&[u8; 4]; 5] = [b"YUYV", b"NV12", b"RGB3", b"MJPG", b"GREY"];
-
-/// Buffers shared with the driver: one to capture into while the other is copied. Each holds a whole picture, 4 MB at 1920x1080; a driver
-/// that needs more of them makes more.
-const BUFFERS: u32 = 2;
-
-/// As many as a driver may make (VIDEO_MAX_FRAME).
-const MAX_BUFFERS: u32 = 32;
-
-/// A camera that shows nothing for this long is lost. A webcam needs up to two seconds for its first frame.
-const SILENCE: Duration = Duration::from_secs(4);
+/// A camera may refuse one offer after the other for this long at most: the watchdog waits for an answer.
+const TRY_OFFERS_FOR: Duration = Duration::from_secs(10);
 
 /// The fix of a camera that offers only these formats.
 fn other_formats(names: &[String]) -> &'static str {
@@ -43,9 +37,11 @@ fn other_formats(names: &[String]) -> &'static str {
             || (name.len() == 4 && name.starts_with('p'))
     };
     if names.iter().any(is_bayer) {
-        "it is a CSI camera, which gives raw Bayer: use a USB (UVC) one"
+        "it is a CSI camera, which gives raw Bayer: let lectern-source@NAME.service read it, and name its pipe, \
+         pipe:/run/lectern-NAME.y4m (see docs/install.md)"
     } else {
-        "these formats are not decoded: use a camera that offers YUYV or MJPG, as most USB cameras do; v4l2-ctl --list-formats shows them"
+        "these formats are not decoded: use a camera that offers YUYV or MJPG, as most USB cameras do; \
+         v4l2-ctl --list-formats shows them"
     }
 }
 
@@ -58,11 +54,9 @@ fn no_camera() -> Problem {
 /// A V4L2 camera, opened or away.
 pub struct V4l2 {
     device: PathBuf,
-    width: u32,
-    height: u32,
-    rate_hz: f64,
-    formats: Vec<FourCC>,
-    stream: Option<Running>,
+    wanted: Wanted,
+    formats: Vec<PixelFormat>,
+    stream: Option<Stream>,
     /// Why there is no stream, as the system's error number.
     away: i32,
     /// A wiped frame, whose memory the next one reuses.
@@ -71,25 +65,14 @@ pub struct V4l2 {
     stuck: bool,
 }
 
-/// A negotiated stream.
-struct Running {
-    stream: MmapStream<'static>,
-    format: Format,
-    /// Whether a frame has come since the stream was opened.
-    started: bool,
-}
-
 impl V4l2 {
     /// A camera that is not opened yet: [`FrameSource::reopen`] opens it.
     #[must_use]
     pub fn new(device: &Path, width: u32, height: u32, rate_hz: f64) -> Self {
-        let formats = FORMATS.into_iter().map(FourCC::new).collect();
         Self {
             device: device.to_owned(),
-            width,
-            height,
-            rate_hz,
-            formats,
+            wanted: Wanted { width, height, rate_hz },
+            formats: PixelFormat::ALL.to_vec(),
             stream: None,
             away: libc::ENODEV,
             spare: None,
@@ -97,10 +80,12 @@ impl V4l2 {
         }
     }
 
-    /// The same camera, limited to these pixel formats in order of preference.
+    /// The same camera, limited to this pixel format if there is one.
     #[must_use]
-    pub fn with_formats(mut self, formats: &[[u8; 4]]) -> Self {
-        self.formats = formats.iter().map(FourCC::new).collect();
+    pub fn with_format(mut self, format: Option<PixelFormat>) -> Self {
+        if let Some(format) = format {
+            self.formats = vec![format];
+        }
         self
     }
 
@@ -111,9 +96,7 @@ impl V4l2 {
     pub fn formats(&mut self) -> Result<Vec<String>, CameraError> {
         let device = self.device()?;
         let offered = device.enum_formats().map_err(|e| self.failed(e))?;
-        // The highest bit of a code marks the big-endian variant (`v4l2_fourcc_be`).
-        let name = |code: [u8; 4]| code.map(|letter| char::from(letter & 0x7f)).iter().collect::<String>();
-        Ok(offered.iter().map(|f| name(f.fourcc.repr).trim_end().to_owned()).collect())
+        Ok(offered.iter().map(name).collect())
     }
 
     fn lost(&mut self, cause: io::Error) -> CameraError {
@@ -142,16 +125,15 @@ impl V4l2 {
     }
 
     fn close(&mut self) {
-        let Some(mut running) = self.stream.take() else { return };
-        match running.stream.stop() {
-            Err(e) if e.raw_os_error() != Some(libc::ENODEV) => {
-                // v4l 0.14 panics when it drops a stream that STREAMOFF fails on. The mapping is leaked instead.
-                log::warn!("{}: STREAMOFF failed ({e}); its buffers are given up", self.device.display());
-                std::mem::forget(running.stream);
-                self.stuck = true;
-            }
-            _ => drop(running),
+        if let Some(Err(e)) = self.stream.take().map(Stream::stop) {
+            self.give_up(&e);
         }
+    }
+
+    /// Notes that a stream could not be stopped.
+    fn give_up(&mut self, cause: &io::Error) {
+        log::warn!("{}: STREAMOFF failed ({cause}); its buffers are given up", self.device.display());
+        self.stuck = true;
     }
 
     fn device(&mut self) -> Result<Device, CameraError> {
@@ -164,7 +146,8 @@ impl V4l2 {
         Device::with_path(&self.device).map_err(|e| self.failed(e))
     }
 
-    fn open(&mut self) -> Result<Running, CameraError> {
+    /// Starts the best offer that the camera does not refuse: a driver may list a format and have no bandwidth for it.
+    fn open(&mut self) -> Result<Stream, CameraError> {
         if self.stuck {
             return Err(self.unusable(
                 Problem::new("could not be stopped and stays busy").with_help("start the program again"),
@@ -176,132 +159,150 @@ impl V4l2 {
             Some(libc::EINVAL) => self.unusable(no_camera()),
             _ => self.failed(e),
         })?;
-        let format = self.negotiate(&device)?;
-        let rate = self.slow_down(&device, &format);
-        let mut stream =
-            MmapStream::with_buffers(&device, Type::VideoCapture, BUFFERS).map_err(|e| self.failed(e))?;
-        stream.set_timeout(SILENCE);
-        log::info!(
-            "{}: {} {}x{}, {rate}",
-            self.device.display(),
-            String::from_utf8_lossy(&format.fourcc.repr),
-            format.width,
-            format.height
-        );
-        Ok(Running { stream, format, started: false })
+        let until = SystemClock.boot() + TRY_OFFERS_FOR;
+        let mut refused: Option<(Offer, io::Error)> = None;
+        for offer in self.offers(&device)? {
+            match self.start(&device, &offer) {
+                Ok((stream, format, rate)) => {
+                    self.log_choice(&offer, &format, &rate, refused.as_ref());
+                    return Ok(stream);
+                }
+                Err(cause) if !is_refusal(&cause) => return Err(self.failed(cause)),
+                Err(cause) => {
+                    refused.get_or_insert((offer, cause));
+                }
+            }
+            if SystemClock.boot() > until {
+                break;
+            }
+        }
+        let cause = refused.map_or_else(|| io::ErrorKind::InvalidInput.into(), |(_, cause)| cause);
+        Err(self.failed(cause))
     }
 
-    /// Sets the fast enough format nearest to the requested size, the first of equal ones; or else the fastest.
-    fn negotiate(&mut self, device: &Device) -> Result<Format, CameraError> {
-        let offered = device.enum_formats().map_err(|e| self.failed(e))?;
-        if offered.is_empty() {
+    /// What the camera offers of the formats that are read, the best first.
+    fn offers(&mut self, device: &Device) -> Result<Vec<Offer>, CameraError> {
+        let listed = device.enum_formats().map_err(|e| self.failed(e))?;
+        if listed.is_empty() {
             // v4l 0.14 returns the same for a camera that was just unplugged.
             device.format().map_err(|e| self.failed(e))?;
         }
-        let known: Vec<_> = self
-            .formats
-            .iter()
-            .copied()
-            .filter(|fourcc| offered.iter().any(|format| format.fourcc == *fourcc))
-            .collect();
-        let (mut best, mut refused): (Option<(Offer, FourCC)>, _) = (None, None);
-        for fourcc in &known {
-            // What the driver would make of it: many cameras offer large pictures as MJPEG alone.
-            let format = match self.set(device, *fourcc) {
-                Ok(format) => format,
-                Err(error) => {
-                    refused = Some(error);
-                    continue;
+        let mut formats = self.formats.clone();
+        formats.retain(|format| listed.iter().any(|listed| listed.fourcc == offer::code(*format)));
+        let (mut sizes, mut refused) = (Vec::new(), None);
+        for pixels in formats {
+            // What the driver makes of the size: many cameras offer large pictures as MJPEG alone.
+            match set(device, pixels, self.wanted.width, self.wanted.height) {
+                Ok(format) => sizes.push((pixels, format.width, format.height)),
+                Err(error) => refused = Some((pixels, error)),
+            }
+        }
+        match refused {
+            _ if !sizes.is_empty() => Ok(offer::all(device, &sizes, self.wanted)),
+            Some((pixels, error)) if error.kind() == io::ErrorKind::Unsupported => {
+                let problem = Problem::new(format!("offers {pixels} and then refuses it"));
+                Err(self.unusable(problem.with_help("try another width and height")))
+            }
+            Some((_, error)) => Err(self.failed(error)),
+            None => Err(self.not_offered(&listed)),
+        }
+    }
+
+    fn not_offered(&self, listed: &[Description]) -> CameraError {
+        let names: Vec<_> = listed.iter().map(name).collect();
+        let offers = if names.is_empty() { "no format".to_owned() } else { names.join(", ") };
+        let formats = PixelFormat::list(&self.formats);
+        let of = if self.formats.len() == 1 { "not" } else { "none of" };
+        let help = match PixelFormat::ALL.iter().find(|format| names.iter().any(|name| name == format.name()))
+        {
+            Some(format) => format!("remove camera.format, or set camera.format = \"{format}\""),
+            None => other_formats(&names).to_owned(),
+        };
+        self.unusable(Problem::new(format!("offers {offers}, and {of} {formats}")).with_help(help))
+    }
+
+    /// Sets the format and the rate, and starts to capture.
+    fn start(&mut self, device: &Device, offer: &Offer) -> io::Result<(Stream, Format, String)> {
+        let format = set(device, offer.pixels, offer.width, offer.height)?;
+        check_size(format.width as usize, format.height as usize).map_err(io::Error::other)?;
+        let rate = set_rate(device, offer.interval);
+        match Stream::start(device, offer.pixels, format) {
+            Ok(stream) => Ok((stream, format, rate)),
+            Err(NotStarted { cause, stuck }) => {
+                if let Some(stuck) = stuck {
+                    self.give_up(&stuck);
                 }
-            };
-            let intervals =
-                device.enum_frameintervals(*fourcc, format.width, format.height).unwrap_or_default();
-            let fastest =
-                intervals.iter().map(|i| interval::shortest(&i.interval)).fold(f64::INFINITY, f64::min);
-            let offer = Offer {
-                seconds: fastest.max(interval::needed(self.rate_hz)),
-                pixels: (format.width * format.height).min(self.width * self.height),
-            };
-            if best.as_ref().is_none_or(|(best, _)| offer.is_better_than(best)) {
-                best = Some((offer, *fourcc));
+                Err(cause)
             }
         }
-        let format = match (best, refused) {
-            (Some((_, fourcc)), _) => self.set(device, fourcc)?,
-            (None, Some(error)) => return Err(error),
-            (None, None) => {
-                let names: Vec<_> =
-                    offered.iter().map(|f| String::from_utf8_lossy(&f.fourcc.repr).into_owned()).collect();
-                let offers = if names.is_empty() { "no format".to_owned() } else { names.join(", ") };
-                let problem =
-                    Problem::new(format!("offers {offers} and none of YUYV, NV12, RGB3, MJPG, GREY"));
-                return Err(self.unusable(problem.with_help(other_formats(&names))));
-            }
-        };
-        check_size(format.width as usize, format.height as usize)
-            .map_err(|problem| self.unusable(problem))?;
-        if (format.width, format.height) != (self.width, self.height) {
-            log::warn!(
-                "{}: gives {}x{} instead of {}x{}",
-                self.device.display(),
-                format.width,
-                format.height,
-                self.width,
-                self.height
-            );
-        }
-        Ok(format)
     }
 
-    /// Requests the size in this format; returns what the driver sets instead.
-    fn set(&mut self, device: &Device, fourcc: FourCC) -> Result<Format, CameraError> {
-        let requested = Format::new(self.width, self.height, fourcc);
-        let format = device.set_format(&requested).map_err(|e| self.failed(e))?;
-        if format.fourcc != fourcc || format.width == 0 || format.height == 0 {
-            let problem = Problem::new(format!("offers {fourcc} and then refuses it"));
-            return Err(self.unusable(problem.with_help("try another width and height")));
+    fn log_choice(&self, offer: &Offer, format: &Format, rate: &str, refused: Option<&(Offer, io::Error)>) {
+        let Wanted { width, height, rate_hz } = self.wanted;
+        let device = self.device.display();
+        if let Some((first, cause)) = refused {
+            log::warn!("{device}: refuses {first} ({cause}); {offer} is used instead");
         }
-        Ok(format)
-    }
-
-    /// Requests the lowest frame rate that suffices for the analysis: unused frames cost bus time and power, and longer
-    /// exposures help in a dark room. A driver without that choice keeps its rate.
-    fn slow_down(&self, device: &Device, format: &Format) -> String {
-        let offered =
-            device.enum_frameintervals(format.fourcc, format.width, format.height).unwrap_or_default();
-        let needed = interval::needed(self.rate_hz);
-        let Some(chosen) = interval::choose(offered.iter().map(|i| &i.interval), needed) else {
-            return "at its own frame rate".to_owned();
-        };
-        if interval::seconds(&chosen) > 1.0 / self.rate_hz {
-            log::warn!("{}: is slower than analysis.rate_hz = {}", self.device.display(), self.rate_hz);
+        if (format.width, format.height) != (width, height) {
+            log::warn!("{device}: gives {}x{} instead of {width}x{height}", format.width, format.height);
         }
-        match device.set_params(&Parameters::new(chosen)) {
-            Ok(set) => format!("a frame every {} s", set.interval),
-            Err(e) => format!("at its own frame rate ({e})"),
+        if offer.interval.is_some_and(|interval| interval::seconds(&interval) > 1.001 / rate_hz) {
+            log::warn!("{device}: is slower than analysis.rate_hz = {rate_hz}");
         }
+        log::info!("{device}: {} {}x{}, {rate}", offer.pixels, format.width, format.height);
     }
 }
 
-/// What a camera offers in one format for the requested size and rate.
-#[derive(Debug, Clone, Copy)]
-struct Offer {
-    /// Seconds between two frames, as short as they can be, but no shorter than what is needed.
-    seconds: f64,
-    /// Pixels of the picture, at most as many as requested.
-    pixels: u32,
+/// The format's four letters.
+fn name(description: &Description) -> String {
+    // The highest bit of a code marks the big-endian variant (`v4l2_fourcc_be`).
+    let letters = description.fourcc.repr.map(|letter| char::from(letter & 0x7f));
+    letters.iter().collect::<String>().trim_end().to_owned()
 }
 
-impl Offer {
-    fn is_better_than(self, other: &Self) -> bool {
-        self.seconds < other.seconds || self.seconds <= other.seconds && self.pixels > other.pixels
+/// Requests this format and size; returns what the driver sets instead.
+///
+/// # Errors
+/// As the driver's call does, and `Unsupported` where it sets another format.
+fn set(device: &Device, pixels: PixelFormat, width: u32, height: u32) -> io::Result<Format> {
+    let code = offer::code(pixels);
+    let format = device.set_format(&Format::new(width, height, code))?;
+    if format.fourcc != code || format.width == 0 || format.height == 0 {
+        return Err(io::Error::new(io::ErrorKind::Unsupported, "another format was set"));
     }
+    Ok(format)
+}
+
+/// Requests the lowest frame rate that suffices for the analysis: unused frames cost bus time and power, and longer
+/// exposures help in a dark room. A driver without that choice keeps its rate.
+fn set_rate(device: &Device, interval: Option<Fraction>) -> String {
+    let Some(interval) = interval else { return "at its own frame rate".to_owned() };
+    match device.set_params(&Parameters::new(interval)) {
+        Ok(set) => format!("a frame every {} s", set.interval),
+        Err(e) => format!("at its own frame rate ({e})"),
+    }
+}
+
+/// Whether the driver refuses this format, size or rate, and may accept another one; not where the camera is away, busy or not
+/// allowed.
+fn is_refusal(cause: &io::Error) -> bool {
+    let final_for_all = [
+        libc::ENODEV,
+        libc::ENXIO,
+        libc::ENOENT,
+        libc::EBUSY,
+        libc::EACCES,
+        libc::EPERM,
+        libc::ENOTTY,
+        libc::ENOSYS,
+    ];
+    !cause.raw_os_error().is_some_and(|number| final_for_all.contains(&number))
 }
 
 impl FrameSource for V4l2 {
     fn next(&mut self) -> Result<Capture, CameraError> {
         let captured = match &mut self.stream {
-            Some(running) => running.newest(&mut self.spare),
+            Some(stream) => stream.newest(&mut self.spare),
             None => Err(io::Error::from_raw_os_error(self.away)),
         };
         captured.map_err(|e| self.lost(e))
@@ -325,65 +326,6 @@ impl Drop for V4l2 {
     }
 }
 
-impl Running {
-    /// Drops what was captured since the last tick undecoded, and waits for the next frame.
-    fn newest(&mut self, spare: &mut Option<Frame>) -> io::Result<Capture> {
-        if self.started {
-            // The driver has filled its buffers long ago and thrown away everything since.
-            for _ in 0..MAX_BUFFERS {
-                if self.stream.handle().poll(libc::POLLIN, 0)? == 0 {
-                    break;
-                }
-                self.grab(|_, _| ())?;
-            }
-        }
-        let format = self.format;
-        let captured = self.grab(|buffer, meta| capture(buffer, meta, &format, spare.take()))?;
-        self.started = true;
-        Ok(captured)
-    }
-
-    /// Gives the last buffer back, waits for one, and hands it to `read`.
-    fn grab<T>(&mut self, read: impl FnOnce(&[u8], &Metadata) -> T) -> io::Result<T> {
-        loop {
-            match self.stream.next() {
-                Ok((buffer, meta)) => return Ok(read(buffer, meta)),
-                Err(e) if e.kind() == io::ErrorKind::Interrupted => {
-                    // The buffer was queued before the wait was interrupted, and `next` would queue it a second
-                    // time: dequeue one first.
-                    while let Err(e) = CaptureStream::dequeue(&mut self.stream) {
-                        if e.kind() != io::ErrorKind::Interrupted {
-                            return Err(e);
-                        }
-                    }
-                }
-                Err(e) => return Err(e),
-            }
-        }
-    }
-}
-
-/// Decodes one buffer, of which the driver has filled the first `bytesused` bytes.
-fn capture(buffer: &[u8], meta: &Metadata, format: &Format, spare: Option<Frame>) -> Capture {
-    let used = (meta.bytesused as usize).min(buffer.len());
-    if used == 0 || meta.flags.contains(Flags::ERROR) {
-        return Capture::Corrupt;
-    }
-    decoded(&buffer[..used], format, spare).map_or(Capture::Corrupt, Capture::Frame)
-}
-
-fn decoded(bytes: &[u8], format: &Format, spare: Option<Frame>) -> Option<Frame> {
-    let (width, height, stride) = (format.width as usize, format.height as usize, format.stride as usize);
-    match &format.fourcc.repr {
-        b"YUYV" => decode::yuyv(bytes, width, height, stride, spare),
-        b"NV12" => decode::nv12(bytes, width, height, stride, spare),
-        b"RGB3" => decode::rgb3(bytes, width, height, stride, spare),
-        b"GREY" => decode::grey(bytes, width, height, stride, spare),
-        b"MJPG" => jpeg::mjpeg_of(bytes, width, height),
-        _ => None,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -395,37 +337,16 @@ mod tests {
         for bayer in ["BA81", "RG10", "pRAA", "BG12", "GRBG"] {
             assert!(help(&["UYVY", bayer]).contains("CSI"), "{bayer}");
         }
-        for other in ["UYVY", "H264", "RGBP", "BGR3", "NV21"] {
+        for other in ["H264", "RGBP", "BGR3", "NV21"] {
             assert!(help(&[other]).contains("YUYV or MJPG"), "{other}");
         }
     }
 
     #[test]
-    fn a_buffer_is_cut_by_what_the_driver_filled() {
-        let format = Format::new(2, 1, FourCC::new(b"GREY"));
-        let mut meta = Metadata { bytesused: 2, ..Metadata::default() };
-        assert!(matches!(capture(&[1, 2, 3, 4], &meta, &format, None), Capture::Frame(_)));
-        meta.bytesused = 1;
-        assert!(matches!(capture(&[1, 2, 3, 4], &meta, &format, None), Capture::Corrupt));
-        meta.bytesused = 0;
-        assert!(matches!(capture(&[1, 2, 3, 4], &meta, &format, None), Capture::Corrupt));
-        (meta.bytesused, meta.flags) = (2, Flags::ERROR);
-        assert!(matches!(capture(&[1, 2, 3, 4], &meta, &format, None), Capture::Corrupt));
-    }
-
-    #[test]
-    fn a_raw_format_is_chosen_if_large_and_fast_enough() {
-        // As YUYV and as MJPEG, for two frames a second, of which a camera is to give twice as many.
-        let first = |yuyv: (f64, u32), mjpeg: (f64, u32)| {
-            let [raw, packed] =
-                [yuyv, mjpeg].map(|(hz, pixels)| Offer { seconds: (1.0 / hz).max(0.25), pixels });
-            if packed.is_better_than(&raw) { "MJPG" } else { "YUYV" }
-        };
-        let (large, small) = (1920 * 1080, 640 * 480);
-        assert_eq!(first((5.0, large), (30.0, large)), "YUYV");
-        assert_eq!(first((2.0, large), (30.0, large)), "MJPG");
-        assert_eq!(first((30.0, small), (30.0, large)), "MJPG");
-        assert_eq!(first((30.0, small), (2.0, large)), "YUYV");
+    fn only_a_format_is_refused_that_another_one_may_replace() {
+        let refused = |number| is_refusal(&io::Error::from_raw_os_error(number));
+        assert!([libc::ENOSPC, libc::EINVAL, libc::EIO, libc::EPIPE, libc::ENOMEM].into_iter().all(refused));
+        assert!(![libc::ENODEV, libc::EBUSY, libc::EACCES].into_iter().any(refused));
     }
 
     #[test]
