@@ -44,6 +44,16 @@ impl Format {
     pub(super) fn pixels(self, otherwise: i32) -> i32 {
         self.width.map_or(otherwise, |width| pixels(f64::from(width) / MM_PER_INCH * SCREEN_DPI))
     }
+
+    fn canvas<'a, B: DrawingBackend>(
+        self,
+        area: &'a DrawingArea<B, Shift>,
+        scale: f64,
+        fonts: &'a Fonts,
+    ) -> Canvas<'a, B> {
+        let ink = if self.style == ChartStyle::Screen { INK } else { BLACK };
+        Canvas { area, top: 0, scale, ink, in_grey: self.style == ChartStyle::Grey, fonts }
+    }
 }
 
 /// What drawing on a backend returns.
@@ -57,6 +67,8 @@ pub(super) struct Canvas<'a, B: DrawingBackend> {
     scale: f64,
     /// Text and lines.
     ink: RGBColor,
+    /// Whether colours are drawn as greys.
+    in_grey: bool,
     fonts: &'a Fonts,
 }
 
@@ -72,18 +84,15 @@ impl<B: DrawingBackend> Canvas<'_, B> {
     }
 
     pub(super) fn rect(&self, from: (i32, i32), to: (i32, i32), colour: RGBColor) -> Drawn<B> {
-        self.area.draw(&Rectangle::new([self.at(from), self.at(to)], colour.filled()))
+        self.hatched(from, to, Fill::from(colour))
     }
 
-    /// A rectangle with lines in it.
-    pub(super) fn hatched(
-        &self,
-        from: (i32, i32),
-        to: (i32, i32),
-        colour: RGBColor,
-        hatch: Hatch,
-    ) -> Drawn<B> {
-        self.rect(from, to, colour)?;
+    pub(super) fn hatched(&self, from: (i32, i32), to: (i32, i32), fill: Fill) -> Drawn<B> {
+        let Fill { colour, hatch, faded } = fill;
+        let level = u8::try_from(pixels(255.0 * brightness(colour))).unwrap_or(u8::MAX);
+        let colour = if self.in_grey { RGBColor(level, level, level) } else { colour };
+        let style = colour.mix(if faded { FADED } else { 1.0 }).filled();
+        self.area.draw(&Rectangle::new([self.at(from), self.at(to)], style))?;
         hatch.lines(from, to).into_iter().try_for_each(|(from, to)| self.line(from, to))
     }
 
@@ -115,6 +124,24 @@ pub(super) enum Hatch {
     Grid,
     Lattice,
 }
+
+/// What a rectangle is filled with.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Fill {
+    pub(super) colour: RGBColor,
+    pub(super) hatch: Hatch,
+    /// Whether the ground shines through.
+    pub(super) faded: bool,
+}
+
+impl From<RGBColor> for Fill {
+    fn from(colour: RGBColor) -> Self {
+        Self { colour, hatch: Hatch::None, faded: false }
+    }
+}
+
+/// The opacity of what is faded.
+const FADED: f64 = 0.35;
 
 /// Between the lines of a hatch.
 const STEP: usize = 5;
@@ -154,12 +181,12 @@ pub(super) trait Figure {
 
 /// A figure as SVG, with this name for screen readers.
 pub(super) fn svg(figure: &impl Figure, name: &str) -> anyhow::Result<String> {
-    let svg = bare_svg(figure, INK, false)?;
+    let svg = bare_svg(figure, Format::SCREEN, false)?;
     let escaped = fit_for_xml(name).replace('&', "&amp;").replace('<', "&lt;").replace('"', "&quot;");
     Ok(svg.replacen("<svg ", &format!("<svg role=\"img\" aria-label=\"{escaped}\" "), 1))
 }
 
-fn bare_svg(figure: &impl Figure, ink: RGBColor, on_white: bool) -> anyhow::Result<String> {
+fn bare_svg(figure: &impl Figure, format: Format, on_white: bool) -> anyhow::Result<String> {
     let (width, height) = figure.size();
     let mut svg = String::new();
     {
@@ -168,7 +195,8 @@ fn bare_svg(figure: &impl Figure, ink: RGBColor, on_white: bool) -> anyhow::Resu
         if on_white {
             area.fill(&WHITE).map_err(drawing)?;
         }
-        let canvas = Canvas { area: &area, top: 0, scale: 1.0, ink, fonts: &Fonts::default() };
+        let fonts = Fonts::default();
+        let canvas = format.canvas(&area, 1.0, &fonts);
         figure.draw(&canvas).map_err(drawing)?;
         area.present().map_err(drawing)?;
     }
@@ -177,9 +205,8 @@ fn bare_svg(figure: &impl Figure, ink: RGBColor, on_white: bool) -> anyhow::Resu
 
 /// Writes a figure on white as SVG or, where the file's name ends so, as PNG.
 pub(super) fn write(figure: &impl Figure, path: &Path, format: Format) -> anyhow::Result<()> {
-    let ink = if format.style == ChartStyle::Screen { INK } else { BLACK };
     let (width, height) = figure.size();
-    let mut svg = bare_svg(figure, ink, true)?;
+    let mut svg = bare_svg(figure, format, true)?;
     if !path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("png")) {
         if let Some(mm) = format.width {
             // What a typesetting program takes for its size; the pixels stay in `viewBox`.
@@ -201,7 +228,7 @@ pub(super) fn write(figure: &impl Figure, path: &Path, format: Format) -> anyhow
     {
         let area = BitMapBackend::with_buffer(&mut pixels, size).into_drawing_area();
         area.fill(&WHITE).map_err(drawing)?;
-        let canvas = Canvas { area: &area, top: 0, scale, ink, fonts: &fonts };
+        let canvas = format.canvas(&area, scale, &fonts);
         figure.draw(&canvas).map_err(drawing)?;
         area.present().map_err(drawing)?;
     }

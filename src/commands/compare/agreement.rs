@@ -231,6 +231,6 @@ mod tests {
         let perfect = simulated(&mut random, 20, 1.0);
         let Estimate { value, interval } = estimate(&perfect, 100, |sums| Kappa(7).of(sums)).unwrap();
         let (low, high) = interval.unwrap();
-        assert!(value == 1.0 && high == 1.0 && (0.7..0.8).contains(&low), "{low}");
+        assert!(value.min(high) >= 1.0 && (0.7..0.8).contains(&low), "{low}");
     }
 }

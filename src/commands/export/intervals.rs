@@ -63,7 +63,7 @@ pub(super) mod tests {
             at,
             face,
             observation: Expression::ALL.get(kind).map_or(Observation::NoFace, |it| Observation::Kind(*it)),
-            details: faces.then(|| Details { probability: Some(0.75), bounds: [10.0, 20.0, 30.4, 40.0] }),
+            details: faces.then_some(Details { probability: Some(0.75), bounds: [10.0, 20.0, 30.4, 40.0] }),
         };
         Samples {
             label: "L".to_owned(),

@@ -4,10 +4,10 @@ use plotters::prelude::*;
 use plotters::style::text_anchor::HPos;
 
 use super::super::drawing::{
-    Canvas, Drawn, Figure, Format, Hatch, LINE, MARGIN, SMALL, TEXT, brightness, fitting, length, letters,
-    pixels,
+    Canvas, Drawn, Figure, Fill, Format, Hatch, LINE, MARGIN, SMALL, TEXT, brightness, fitting, length,
+    letters, pixels,
 };
-use super::super::label_set::{LabelSet, to_f64};
+use super::super::label_set::{Kind, LabelSet, to_f64};
 use super::groups::Group;
 use super::table::{Lecture, Minute};
 
@@ -43,10 +43,10 @@ pub(super) enum Chart<'a> {
 }
 
 impl Chart<'_> {
-    fn legend(&self, width: i32) -> Vec<Vec<(String, RGBColor, Hatch)>> {
+    fn legend(&self, width: i32) -> Vec<Vec<(String, Fill)>> {
         let (Chart::Shares(label_set, _) | Chart::Course(label_set, _)) = self;
-        let kinds = label_set.kinds.iter().map(|kind| (kind.name.clone(), kind.colour, kind.hatch));
-        let frames = FRAMES.map(|(name, colour)| (name.to_owned(), colour, Hatch::None));
+        let kinds = label_set.kinds.iter().map(|kind| (kind.name.clone(), fill(kind)));
+        let frames = FRAMES.map(|(name, colour)| (name.to_owned(), colour.into()));
         // In the course the kinds are the counted faces.
         let skipped = usize::from(matches!(self, Chart::Course(..)));
         let mut lines = vec![Vec::new()];
@@ -77,8 +77,8 @@ impl Chart<'_> {
         let mut y = MARGIN;
         for line in self.legend(width - 2 * MARGIN) {
             let mut x = MARGIN;
-            for (name, colour, hatch) in line {
-                canvas.hatched((x, y + 3), (x + 12, y + 15), colour, hatch)?;
+            for (name, fill) in line {
+                canvas.hatched((x, y + 3), (x + 12, y + 15), fill)?;
                 canvas.label(&name, (x + 17, y + 9), SMALL, HPos::Left)?;
                 x += entry_width(&name);
             }
@@ -142,7 +142,7 @@ impl Figure for Panels<'_> {
 }
 
 fn row_height(group: &Group<'_>) -> i32 {
-    let heading = group.heading.as_ref().map_or(0, |_| TITLE);
+    let heading = group.heading.as_ref().map_or(0, |_| MARGIN + TITLE);
     heading + ROW
 }
 
@@ -155,6 +155,7 @@ fn shares<B: DrawingBackend>(
     width: i32,
 ) -> Drawn<B> {
     if let Some(heading) = &group.heading {
+        y += MARGIN;
         let room = width - 2 * MARGIN;
         canvas.label(&fitting(heading, room, TEXT), (MARGIN, y + LINE / 2), TEXT, HPos::Left)?;
         canvas.line((MARGIN, y + LINE), (width - MARGIN, y + LINE))?;
@@ -174,8 +175,7 @@ fn shares<B: DrawingBackend>(
         .zip(&group.shares(label_set).of)
         .map(|(kind, share)| Part {
             share: share.share,
-            colour: if few { faded(kind.colour) } else { kind.colour },
-            hatch: kind.hatch,
+            fill: Fill { faded: few, ..fill(kind) },
             interval: share.interval,
         })
         .collect();
@@ -187,8 +187,7 @@ fn shares<B: DrawingBackend>(
     let all: f64 = seen.iter().sum();
     let part = |(count, (_, colour)): (&f64, (&str, RGBColor))| Part {
         share: count / all.max(1.0),
-        colour,
-        hatch: Hatch::None,
+        fill: colour.into(),
         interval: None,
     };
     let parts: Vec<Part> = seen.iter().zip(FRAMES).map(part).collect();
@@ -198,8 +197,7 @@ fn shares<B: DrawingBackend>(
 /// A part of a bar.
 struct Part {
     share: f64,
-    colour: RGBColor,
-    hatch: Hatch,
+    fill: Fill,
     interval: Option<(f64, f64)>,
 }
 
@@ -215,20 +213,25 @@ fn stack<B: DrawingBackend>(
     let full = f64::from(width - 2 * MARGIN);
     let mut from = 0.0;
     let mut lane = 0;
-    for Part { share, colour, hatch, interval } in parts.iter().filter(|part| part.share > 0.0) {
+    for Part { share, fill, interval } in parts.iter().filter(|part| part.share > 0.0) {
         let (left, right) = (MARGIN + pixels(from * full), MARGIN + pixels((from + share) * full));
         // A pixel between two parts, where there is one.
         let end = (right - 1).max(left);
-        canvas.hatched((left, y), (end, y + height), *colour, *hatch)?;
+        canvas.hatched((left, y), (end, y + height), *fill)?;
         let label = format!("{:.0} %", 100.0 * share);
         let room = letters(&label, SMALL) + 6;
         if labelled && right - left > room {
-            let ink = if brightness(*colour) > 0.45 { BLACK } else { WHITE };
             let (x, middle) = ((left + right) / 2, y + height / 2);
-            if *hatch != Hatch::None {
-                canvas.rect((x - room / 2, middle - 8), (x + room / 2, middle + 8), *colour)?;
+            if fill.hatch != Hatch::None {
+                canvas.rect((x - room / 2, middle - 8), (x + room / 2, middle + 8), fill.colour)?;
             }
-            canvas.text(&label, (x, middle), SMALL, ink, HPos::Center)?;
+            match fill.faded {
+                true => canvas.label(&label, (x, middle), SMALL, HPos::Center)?,
+                false if brightness(fill.colour) > 0.45 => {
+                    canvas.text(&label, (x, middle), SMALL, BLACK, HPos::Center)?;
+                }
+                false => canvas.text(&label, (x, middle), SMALL, WHITE, HPos::Center)?,
+            }
         }
         // Where the part would end at the limits of its own share; neighbours in two lanes.
         if let Some((low, high)) = interval.filter(|_| right - left >= 8) {
@@ -243,10 +246,8 @@ fn stack<B: DrawingBackend>(
     Ok(())
 }
 
-/// Two thirds of the way to white.
-fn faded(RGBColor(red, green, blue): RGBColor) -> RGBColor {
-    let third = |value: u8| value / 3 + 170;
-    RGBColor(third(red), third(green), third(blue))
+fn fill(kind: &Kind) -> Fill {
+    Fill { colour: kind.colour, hatch: kind.hatch, faded: false }
 }
 
 /// The minutes of a lecture as columns of 100 % of the frames that were due.

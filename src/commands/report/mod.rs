@@ -1,7 +1,8 @@
 //! `lectern report`: compares recordings on one page that needs no network and shows no person.
 //!
-//! `table` reads tables of `lectern analyze --csv`, `groups` joins lectures of one teacher or another column, `methods` describes the analysis for a paper, `statistics` computes the
-//! intervals, `confusion` the effect of known classifier errors, `charts` draws, and `page` combines all of them.
+//! `table` reads tables of `lectern analyze --csv`, `groups` joins lectures of one teacher or another column, `statistics`
+//! computes the intervals, `confusion` the effect of known classifier errors, `charts` draws, `methods` describes the analysis for
+//! a paper, and `page` combines all of them.
 
 mod charts;
 mod confusion;
