@@ -21,8 +21,13 @@ const NO_DEFAULT: [&str; 8] =
     ["id", "basis", "username", "password_file", "ca", "client_cert", "client_key", "directory"];
 
 /// The installed units.
-const UNITS: [&str; 4] =
-    ["lectern.service", "lectern-camera.target", "lectern-status.service", "lectern-status.timer"];
+const UNITS: [&str; 5] = [
+    "lectern.service",
+    "lectern-camera.target",
+    "lectern-status.service",
+    "lectern-status.timer",
+    "lectern-source@.service",
+];
 
 /// Loads the example with each line changed by `edit`.
 fn load(edit: impl Fn(&str) -> String) -> Result<Settings, String> {
@@ -80,7 +85,12 @@ fn analyse(arguments: &[&str], unit: &str) -> (String, bool) {
     for name in UNITS {
         let text = fs::read_to_string(format!("systemd/{name}")).unwrap();
         // The program is not installed where the tests run.
-        fs::write(folder.path().join(name), text.replace("/usr/bin/lectern", "/bin/true")).unwrap();
+        fs::write(
+            folder.path().join(name),
+            text.replace("/usr/bin/lectern", "/bin/true")
+                .replace("/usr/lib/lectern/lectern-source", "/bin/true"),
+        )
+        .unwrap();
     }
     let output = Command::new("systemd-analyze").args(arguments).arg(folder.path().join(unit)).output();
     let output = output.expect("systemd-analyze is installed");
@@ -116,6 +126,9 @@ fn unit_has_a_low_exposure_score() {
     let (printed, good) =
         analyse(&["security", "--offline=true", "--threshold=13"], "lectern-status.service");
     assert!(good, "{printed}");
+    let (printed, good) =
+        analyse(&["security", "--offline=true", "--threshold=25"], "lectern-source@.service");
+    assert!(good, "{printed}");
 }
 
 /// The package installs every unit and enables only the service.
@@ -126,11 +139,57 @@ fn package_enables_only_the_service() {
         assert!(manifest.contains(&format!("\"systemd/{unit}\", \"lib/systemd/system/\"")), "{unit}");
     }
     let installed = fs::read_to_string("systemd/debian/postinst").unwrap();
-    assert!(installed.contains("enable lectern.service") && !installed.contains("lectern-status"));
+    assert!(
+        installed.contains("enable lectern.service")
+            && !installed.contains("lectern-status")
+            && !installed.contains("lectern-source")
+    );
     let unit = fs::read_to_string("systemd/lectern-status.service").unwrap();
     assert!(
         unit.contains("ExecStart=/usr/bin/lectern status --prometheus --out ") && !unit.contains("[Install]")
     );
+}
+
+/// The source of a network camera writes its password into no argument and no log.
+#[test]
+fn source_hides_the_password_of_a_camera() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    // In ffmpeg's place: prints its arguments and its list, and an error as ffmpeg writes it.
+    let fake = "#!/bin/sh\ntr '\\0' ' ' < /proc/$$/cmdline > \"$SEEN/arguments\"\ncat > \"$SEEN/list\"\n\
+                sed -n \"s/^file '\\(.*\\)'/[rtsp] \\1: 401 Unauthorized/p\" \"$SEEN/list\" >&2\necho YUV4MPEG2\n";
+    fs::write(path("ffmpeg"), fake).unwrap();
+    fs::set_permissions(path("ffmpeg"), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    fs::write(path("rtsp-password"), "p@ss'w:rd\n").unwrap();
+    assert!(Command::new("mkfifo").arg(path("camera.y4m")).status().unwrap().success());
+    let mut reader = Command::new("cat");
+    let reader = reader.arg(path("camera.y4m")).stdout(std::process::Stdio::piped()).spawn().unwrap();
+    let output = Command::new("systemd/lectern-source")
+        .arg(path("camera.y4m"))
+        .env("PATH", format!("{}:{}", folder.path().display(), std::env::var("PATH").unwrap()))
+        .env("SEEN", folder.path())
+        .env("CREDENTIALS_DIRECTORY", folder.path())
+        .envs([("SOURCE", "rtsp"), ("URL", "rtsp://user@192.0.2.20:554/stream")])
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1), "systemd starts it again");
+    assert_eq!(reader.wait_with_output().unwrap().stdout, b"YUV4MPEG2\n");
+    let list = fs::read_to_string(path("list")).unwrap();
+    assert!(list.contains("file 'rtsp://user:%70%40%73%73%27%77%3a%72%64@192.0.2.20:554/stream'"), "{list}");
+    assert!(list.contains("option rtsp_transport tcp\n") && list.contains("option timeout "), "{list}");
+    let printed = String::from_utf8(output.stderr).unwrap();
+    assert!(printed.contains("[rtsp] the camera 401 Unauthorized"), "{printed}");
+    for text in [printed, fs::read_to_string(path("arguments")).unwrap()] {
+        assert!(!text.contains("%70%40") && !text.contains("p@ss"), "{text}");
+    }
+    // A password in the address is refused, and not repeated.
+    let refused = Command::new("systemd/lectern-source")
+        .arg(path("camera.y4m"))
+        .envs([("SOURCE", "rtsp"), ("URL", "rtsp://user:Xyzzy-42@192.0.2.20/stream")])
+        .output()
+        .unwrap();
+    let printed = String::from_utf8(refused.stderr).unwrap();
+    assert!(printed.contains("URL must hold no password") && !printed.contains("Xyzzy"), "{printed}");
 }
 
 #[test]
