@@ -3,8 +3,8 @@
 //
 //   node examples/dashboard/pictures.mjs OUT [PAGE-PORT [FOLDER]]
 //
-// Writes OUT/overview-wide.png, -narrow.png and OUT/room-DEVICE-wide.png, -narrow.png of the first room, and prints what the
-// page complained of. Exit code 1 if a picture lacks what it should show.
+// Writes OUT/overview-wide.png, -narrow.png, the same of the rooms with a problem alone, and OUT/room-DEVICE-wide.png, -narrow.png of the
+// first room's day, its week and its last lecture, and prints the page's errors. Exit code 1 if a picture lacks what it should show.
 
 import { spawn } from 'node:child_process';
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
@@ -50,7 +50,7 @@ try {
         await call('Page.navigate', { url: 'about:blank' });
         await call('Page.navigate', { url: `http://127.0.0.1:${port}/dashboard/rooms#${hash}` });
         let there = false;
-        for (let tries = 0; tries < 100 && !there; tries += 1) { await sleep(200); there = await evaluate(`document.querySelector(${JSON.stringify(selector)}) !== null`); }
+        for (let tries = 0; tries < 300 && !there; tries += 1) { await sleep(200); there = await evaluate(`document.querySelector(${JSON.stringify(selector)}) !== null`); }
         if (!there) { failed = true; console.log(`${name}: ${selector} does not come`); }
         if (then) await evaluate(then);
         await sleep(700);
@@ -67,16 +67,18 @@ try {
     const empty = wanted[0] === 'empty';
     await picture('overview-wide', 1280, '', empty ? '.lectern .empty' : '.lectern .room');
     await picture('overview-narrow', 390, '', empty ? '.lectern .empty' : '.lectern .room');
-    const hashes = wanted.length && !empty ? wanted : [await evaluate('document.querySelector(".lectern .room")?.click(), location.hash.slice(1)')];
+    if (!empty) await picture('problems-wide', 1280, '', '.lectern .room', 'document.querySelector(".lectern .chip.problem")?.click()');
+    const first = await evaluate('document.querySelector(".lectern .room")?.click(), location.hash.slice(1)');
+    const hashes = wanted.length && !empty ? wanted : ['', '@0@week', '@0@lecture'].map((range) => first + range);
     for (const hash of hashes.filter(Boolean)) {
-        const name = `room-${hash.split('/')[3].replace('@', '')}`;
-        await picture(`${name}-wide`, 1280, hash, '.lectern figure, .lectern .empty', '');
-        await picture(`${name}-narrow`, 390, hash, '.lectern figure, .lectern .empty', '');
+        const name = `room-${hash.split('/')[3].replaceAll('@', '-')}`;
+        await picture(`${name}-wide`, 1280, hash, '.lectern figure, .lectern .empty:not(.asking)', '');
+        await picture(`${name}-narrow`, 390, hash, '.lectern figure, .lectern .empty:not(.asking)', '');
     }
     socket.close();
 } finally {
     browser.kill();
     await sleep(500);
-    rmSync(profile, { recursive: true, force: true });
+    rmSync(profile, { recursive: true, force: true, maxRetries: 20, retryDelay: 200 });
 }
 process.exit(failed ? 1 : 0);

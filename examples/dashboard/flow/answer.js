@@ -7,9 +7,10 @@ const columns = series ? series[0].columns : [];
 const at = Object.fromEntries(columns.map((name, i) => [name, i]));
 const rows = series ? series[0].values : [];
 
-// Some 280 bins, but none shorter than five minutes unless the windows themselves are.
+// At most 340 bins, so 5 minutes of a day and 30 of a week; shorter ones where the windows themselves are.
 const shortest = rows.length ? Math.max(1, Math.min(...rows.slice(0, 50).map((row) => row[at.seconds]).filter((s) => s > 0))) : 60;
-const width = 1000 * (shortest >= 60 ? 300 : Math.max(shortest, 5));
+const minutes = [1, 2, 5, 10, 15, 30, 60, 120, 240].find((step) => (to - from) / (60000 * step) <= 340 && 60 * step >= shortest) || 360;
+const width = shortest >= 60 ? 60000 * minutes : 1000 * Math.max(shortest, 5);
 const bins = new Map();
 const boots = new Map();
 let late = 0, partial = 0, unsynced = 0;

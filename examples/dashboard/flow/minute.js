@@ -1,6 +1,6 @@
 // Takes each message of …/minute: forgets repeats, notes boots and gaps, and hands a line for InfluxDB on.
 //
-// flow.rooms: place -> { place, status, last, boots: { boot: { since, ranges } }, repeats }
+// flow.rooms: place -> { place, status, last, gap, lost, boots: { boot: { since, ranges } }, repeats }
 // `ranges` holds the numbers `seq` that came, as [first, last] in ascending order: one range if none is missing.
 
 const KINDS = ['neutral', ...['surprise', 'fear', 'disgust', 'happy', 'sad', 'angry'].flatMap((e) => [`${e}_weak`, `${e}_strong`])];
@@ -39,8 +39,11 @@ const rooms = flow.get('rooms') || {};
 const place = [site, building, room, device].join('/');
 const seen = (rooms[place] ||= { place, boots: {}, repeats: 0 });
 const boot = (seen.boots[record.boot] ||= { since: record.start, ranges: [] });
+const before = boot.ranges.length ? boot.ranges[boot.ranges.length - 1][1] : record.seq;
 const isNew = add(boot.ranges, record.seq);
 if (isNew) {
+    // When numbers were last found to be missing: a loss of last month is no problem of today.
+    if (record.seq > before + 1) seen.gap = Date.now();
     const end = Date.parse(record.start) + 1000 * record.seconds;
     if (!seen.last || end >= seen.last.end) {
         const { start, seconds, frames, frames_expected, no_face, clock_synced } = record;

@@ -6,6 +6,9 @@ try { status = JSON.parse(msg.payload); } catch { status = {}; }
 if (!status.state) return null;
 const rooms = flow.get('rooms') || {};
 const place = [site, building, room, device].join('/');
-(rooms[place] ||= { place, boots: {}, repeats: 0 }).status = status;
+const seen = (rooms[place] ||= { place, boots: {}, repeats: 0 });
+// When records were last dropped on the device.
+if (seen.status && status.dropped > seen.status.dropped) seen.lost = Date.now();
+seen.status = status;
 flow.set('rooms', rooms);
 return null;
