@@ -107,9 +107,30 @@ impl<B: DrawingBackend> Canvas<'_, B> {
     }
 
     pub(super) fn text(&self, label: &str, at: (i32, i32), size: i32, ink: RGBColor, side: HPos) -> Drawn<B> {
-        let font = (self.fonts.family(label), f64::from(size) * self.scale).into_font();
-        let style = font.color(&ink).pos(Pos::new(side, VPos::Center));
-        self.area.draw(&Text::new(fit_for_xml(label), self.at(at), style))
+        let label = fit_for_xml(label);
+        let size = f64::from(size) * self.scale;
+        let mut runs = self.fonts.runs(&label);
+        let (mut x, y) = self.at(at);
+        if let [(name, run)] = &mut runs[..] {
+            let style = (*name, size).into_font().color(&ink).pos(Pos::new(side, VPos::Center));
+            return self.area.draw(&Text::new(std::mem::take(run), (x, y), style));
+        }
+        let width = |(name, run): &(&str, String)| {
+            let size = (*name, size).into_font().box_size(run);
+            size.map_or(0, |(width, _)| i32::try_from(width).unwrap_or_default())
+        };
+        let total: i32 = runs.iter().map(width).sum();
+        x -= match side {
+            HPos::Left => 0,
+            HPos::Center => total / 2,
+            HPos::Right => total,
+        };
+        for run in &runs {
+            let style = (run.0, size).into_font().color(&ink).pos(Pos::new(HPos::Left, VPos::Center));
+            self.area.draw(&Text::new(run.1.clone(), (x, y), style))?;
+            x += width(run);
+        }
+        Ok(())
     }
 }
 

@@ -76,12 +76,18 @@ impl Fonts {
         }
     }
 
-    /// The name of the font that shows most of a text.
-    pub(super) fn family(&self, text: &str) -> &str {
-        let shown = |font: &FontRef<'_>| text.chars().filter(|c| shows(font, *c)).count();
-        // The first one of the best.
-        let best = self.0.iter().rev().max_by_key(|(_, font)| shown(font));
-        best.map_or(FAMILY, |(name, _)| name)
+    /// A text in pieces that one font shows each, with the names of the fonts.
+    pub(super) fn runs(&self, text: &str) -> Vec<(&str, String)> {
+        let mut runs: Vec<(&str, String)> = Vec::new();
+        for c in text.chars() {
+            let font = self.0.iter().find(|(_, font)| shows(font, c)).or(self.0.first());
+            let name = font.map_or(FAMILY, |(name, _)| name);
+            match runs.last_mut() {
+                Some((last, run)) if *last == name => run.push(c),
+                _ => runs.push((name, c.to_string())),
+            }
+        }
+        runs
     }
 }
 
@@ -119,6 +125,6 @@ mod tests {
     fn text_that_no_font_shows_does_not_fail() {
         // A private character, which no font should have.
         let fonts = Fonts::for_text("Müller \u{10fffd}").unwrap();
-        assert_eq!((fonts.family("Müller"), fonts.family("\u{10fffd}")), (FAMILY, FAMILY));
+        assert_eq!(fonts.runs("Müller \u{10fffd}"), [(FAMILY, "Müller \u{10fffd}".to_owned())]);
     }
 }
