@@ -155,7 +155,7 @@ def connected(client):
 
 def entity(name, field):
     words = {"frames": "frames_analysed", "no_face": "frames_without_a_face", "uncertain": "faces_uncertain"}.get(field, field)
-    return f"sensor.lectern_{name}_{words}"
+    return f"sensor.lectern_{name}_101_main_north_{words}"
 
 
 def rows():
@@ -170,7 +170,7 @@ def rows():
                 for name, state, at, attributes in connection.execute(
                     "SELECT m.entity_id, s.state, s.last_updated_ts, a.shared_attrs FROM states s"
                     " JOIN states_meta m USING (metadata_id) LEFT JOIN state_attributes a USING (attributes_id)"
-                    " WHERE m.entity_id LIKE 'sensor.lectern%' ORDER BY s.state_id")
+                    " WHERE m.entity_id LIKE '%sensor.lectern%' ORDER BY s.state_id")
             ]
         except sqlite3.OperationalError:  # its first seconds
             return []
@@ -239,7 +239,7 @@ def prove(broker, relay, devices, hass, ear):
     say("Home Assistant is up")
     all_back(*DEVICES, since=since)
     check_attributes()
-    say(f"the announcement is taken: {len(COUNTS) + 1} entities a device, with units and classes")
+    say(f"the announcement is taken: {len(COUNTS) + 5} entities a device, with units and classes")
 
     since = time.time()
     broker.stop(signal.SIGKILL)
@@ -298,6 +298,12 @@ def check_attributes():
         told = attributes[entity(name, "state")]
         # The recorder leaves out the list of options.
         assert told["device_class"] == "enum", told
+        for field, states in [("camera", ["off"]), ("clock", ["on", "off"])]:
+            shown = f"binary_sensor.lectern_{name}_101_main_north_{field}"
+            until(f"{shown} is {states}", lambda: any(row[0] == shown and row[1] in states for row in rows()))
+        for field in ("waiting", "dropped"):
+            shown = f"sensor.lectern_{name}_101_main_north_records_{field}"
+            until(f"{shown} is a number", lambda: any(row[0] == shown and row[1].isdecimal() for row in rows()))
 
 
 def check_values(ear):

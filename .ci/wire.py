@@ -75,7 +75,7 @@ def check_templates(announcement):
         ("replayed, of a clock that is not set", {"clock_synced": False, "replayed": True}, "None"),
     ]
     sensors = announcement["cmps"]
-    counts = [name for name in sensors if name != "state"]
+    counts = [name for name in sensors if sensors[name].get("ent_cat") != "diagnostic"]
     assert set(counts) == {"frames", "no_face", "uncertain", "faces", *KINDS}
     for name in counts:
         for words, change, wanted in cases:
@@ -85,11 +85,18 @@ def check_templates(announcement):
         assert rendered(sensors[name]["val_tpl"], test) == "", name
     for template, offline, watching in [
         (announcement["avty"][0]["val_tpl"], "offline", "online"),
-        (sensors["state"]["val_tpl"], "offline", "watching"),
+        # Offline is availability, and no state.
+        (sensors["state"]["val_tpl"], "", "watching"),
+        (sensors["camera"]["val_tpl"], "OFF", "OFF"),
     ]:
         assert rendered(template, {"state": "offline"}) == offline
         assert rendered(template, {"state": "watching"}) == watching
         assert rendered(template, test) == "", template
+    assert rendered(sensors["camera"]["val_tpl"], {"state": "camera_lost"}) == "ON"
+    assert [rendered(sensors["clock"]["val_tpl"], {"clock_synced": synced}) for synced in (True, False)] == ["OFF", "ON"]
+    for name in ("spooled", "dropped"):
+        assert (rendered(sensors[name]["val_tpl"], {name: 3}), rendered(sensors[name]["val_tpl"], test)) == ("3", "")
+    assert "offline" not in sensors["state"]["ops"]
     print(f"Home Assistant's templates: {len(counts)} counts, {len(cases) + 1} messages each")
 
 

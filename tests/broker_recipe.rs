@@ -124,6 +124,7 @@ impl Recipe {
     fn device(&self, discovery: Option<u32>) -> (UpdateSender, DeliveryThread) {
         let spool = Spool::in_memory(10).unwrap();
         let config = common::config(DEVICE, self.broker(DEVICE), &spool, timing());
+        let discovery = discovery.map(lectern::delivery::Discovery::new);
         PublisherConfig { discovery, ..config }.start(spool).unwrap()
     }
 

@@ -407,7 +407,7 @@ fn longest_names_and_login_deliver() {
     let spool = Spool::in_memory(10).unwrap();
     let config = lectern::delivery::PublisherConfig {
         topics: topics.clone(),
-        discovery: Some(60),
+        discovery: Some(lectern::delivery::Discovery::new(60)),
         ..common::config(&level, device, &spool, timing())
     };
     let (updates, thread) = config.start(spool).unwrap();

@@ -63,7 +63,7 @@ fn hostile_peers_cause_no_loss_or_reordering() {
         let peer = Hostile::start(behaviour);
         let spool = Spool::in_memory(1000).unwrap();
         let config = PublisherConfig {
-            discovery: Some(60),
+            discovery: Some(lectern::delivery::Discovery::new(60)),
             ..common::config("cam1", broker(peer.port), &spool, timing())
         };
         let (updates, thread) = config.start(spool).unwrap();

@@ -87,7 +87,7 @@ fuzz_target!(|answers: Vec<Answer<'_>>| {
             topics: Topics::new("lectern/v1", "a", "b", "c", "d"),
             identity: Identity { device: "d".to_owned(), boot: spool.boot().to_owned() },
             basis: "fuzz".to_owned(),
-            discovery: Some(60),
+            discovery: Some(lectern::delivery::Discovery::new(60)),
             timing: TIMING,
             clock,
             stop: Stop::default(),

@@ -189,7 +189,7 @@ fn plan(
         topics: settings.topics.clone(),
         identity: Identity { device: settings.device.clone(), boot: String::new() },
         basis: settings.basis.clone(),
-        discovery: settings.discovery.then_some(settings.window_seconds),
+        discovery: settings.discovery.clone(),
         timing: Timing::default(),
         clock: Arc::new(SystemClock),
         stop: stop.clone(),

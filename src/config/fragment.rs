@@ -167,6 +167,8 @@ sections! {
         client_cert: String,
         client_key: String,
         discovery: bool,
+        discovery_prefix: String,
+        configuration_url: String,
     }
     spool: Spool {
         directory: String,

@@ -11,9 +11,9 @@ use std::fmt::Display;
 use std::path::{Path, PathBuf};
 
 use crate::camera::PixelFormat;
-use crate::delivery::Broker;
 use crate::delivery::payload::MAX_BASIS_BYTES;
-use crate::delivery::topics::{Topics, check_level, check_root};
+use crate::delivery::topics::{Topics, UNASSIGNED, check_level, check_root};
+use crate::delivery::{Broker, Discovery};
 use crate::file;
 use crate::help::Problem;
 use crate::vision::geometry::size_of;
@@ -56,8 +56,8 @@ pub struct Settings {
     pub broker: Broker,
     /// The topics of this device.
     pub topics: Topics,
-    /// `mqtt.discovery`: whether the device publishes discovery messages for Home Assistant.
-    pub discovery: bool,
+    /// `mqtt.discovery`: how the device announces itself to Home Assistant, if it does.
+    pub discovery: Option<Discovery>,
     /// `spool.directory`: where records wait for a broker; none where the default one does not exist.
     pub spool_directory: Option<PathBuf>,
     /// `spool.keep_days`: how long they wait.
@@ -143,6 +143,8 @@ impl Settings {
             refuse_faces_larger_than_the_picture(layers, camera, analysis);
         }
 
+        let discovery = mqtt::discovery(layers);
+        let window_seconds = window_seconds?;
         let device = device?.unwrap_or_else(host_name);
         let topics = Topics::new(
             &root?.unwrap_or_else(|| "lectern/v1".to_owned()),
@@ -157,11 +159,11 @@ impl Settings {
             camera: camera?,
             rate_hz: rate_hz?,
             analysis: analysis?,
-            window_seconds: window_seconds?,
+            window_seconds,
             short_windows: short_windows?,
             broker: Broker { client_id: topics.client_id(), ..broker? },
             topics,
-            discovery: layers.last(|f| &f.mqtt.discovery).is_some_and(|on| on.value),
+            discovery: discovery?.map(|discovery| Discovery { window_seconds, ..discovery }),
             spool_directory: spool_directory?
                 .or_else(|| Some(PathBuf::from(DEFAULT_SPOOL)).filter(|path| path.is_dir())),
             keep_days: keep_days?.unwrap_or(7),
@@ -271,7 +273,7 @@ fn level<'a>(
 }
 
 fn unassigned() -> String {
-    "unassigned".to_owned()
+    UNASSIGNED.to_owned()
 }
 
 /// The host's name, cut to what a topic level may hold.

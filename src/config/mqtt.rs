@@ -4,7 +4,10 @@ use std::path::{Path, PathBuf};
 
 use super::layers::{Layers, Refused};
 use super::suggest::{CREDENTIAL_STORE, KEY_CREDENTIAL, PASSWORD_CREDENTIAL};
-use crate::delivery::{Address, Broker, MAX_USERNAME_BYTES, Tls, is_open_to_others, open_to_others};
+use crate::delivery::{
+    Address, Broker, Discovery, MAX_USERNAME_BYTES, Tls, check_prefix, check_url, is_open_to_others,
+    open_to_others,
+};
 use crate::help::Problem;
 
 /// The default URL: a broker on the device itself.
@@ -39,6 +42,19 @@ pub(super) fn broker(layers: &Layers) -> Result<Broker, Refused> {
         login: username?.map(|name| (name, password_file)),
         tls: tls?,
     })
+}
+
+/// How the device announces itself to Home Assistant; none where it does not. The window's length is the caller's.
+pub(super) fn discovery(layers: &Layers) -> Result<Option<Discovery>, Refused> {
+    let checked = |check: fn(&str) -> Result<(), String>| move |text: String| check(&text).map(|()| text);
+    let prefix = layers.key("mqtt.discovery_prefix", |f| &f.mqtt.discovery_prefix, checked(check_prefix));
+    let url = layers.key("mqtt.configuration_url", |f| &f.mqtt.configuration_url, checked(check_url));
+    if !layers.last(|f| &f.mqtt.discovery).is_some_and(|on| on.value) {
+        prefix.and(url)?;
+        return Ok(None);
+    }
+    let default = Discovery::new(0);
+    Ok(Some(Discovery { prefix: prefix?.unwrap_or(default.prefix), configuration_url: url?, ..default }))
 }
 
 /// The files of `mqtts://`; none for `mqtt://`, which can use none of them.

@@ -47,6 +47,7 @@ pub(crate) fn record(seq: u64) -> MinuteRecord {
 
 /// Starts a device in the state `watching`.
 pub(crate) fn start(broker: Broker, spool: Spool, discovery: Option<u32>) -> (UpdateSender, DeliveryThread) {
+    let discovery = discovery.map(lectern::delivery::Discovery::new);
     let config = PublisherConfig { discovery, ..config("cam1", broker, &spool, timing()) };
     let (updates, thread) = config.start(spool).unwrap();
     updates.send(Update::State(State::Watching));

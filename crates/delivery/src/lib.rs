@@ -15,6 +15,7 @@ pub mod outage; // which outages are logged
 mod publisher; // the deliver thread
 pub mod spool; // unacknowledged records
 
+pub use message::discovery::{Discovery, check_prefix, check_url};
 pub use message::limits::MAX_USERNAME_BYTES;
 pub use message::{payload, topics};
 pub use monitor::{Monitor, ROUND, Round, Unmonitored};

@@ -8,8 +8,7 @@ use crate::delivery::{Answer, check_broker, test_messages};
 /// Sends a test message on each topic of this device and checks whether it comes back.
 pub(super) fn check(settings: &Settings) -> Finding {
     let broker = &settings.broker;
-    let discovery = settings.discovery.then_some(settings.window_seconds);
-    let messages = test_messages(&settings.topics, &settings.device, discovery);
+    let messages = test_messages(&settings.topics, &settings.device, settings.discovery.as_ref());
     let tried = messages.len();
     let mut silent = Vec::new();
     for (topic, message) in messages {

@@ -39,9 +39,10 @@ mod tests {
     use rumqttc::mqttbytes::v4::{Connect, LastWill, Publish, Subscribe};
 
     use super::*;
+    use crate::message::discovery::{self, Discovery, MAX_PREFIX_BYTES, MAX_URL_BYTES};
+    use crate::message::payload::Payload;
     use crate::message::payload::{self, Backlog, Identity, MAX_BASIS_BYTES, State};
     use crate::message::topics::{CHECK_SUFFIX, MAX_ROOT_BYTES, Topics, check_level, check_root};
-    use crate::message::{discovery, payload::Payload};
     use crate::mqtt::test_messages;
     use crate::spool::{Folders, MOST_BYTES, Spool};
     use lectern_record::expression::Expression;
@@ -125,9 +126,14 @@ mod tests {
             prop_assert!(connect.size() <= LONGEST_SENT);
 
             let record = payload::minute(&identity, &longest_record(), false);
-            let announcement = discovery::payload(&identity.device, &topics, window);
+            let announced = Discovery {
+                prefix: "p".repeat(MAX_PREFIX_BYTES),
+                window_seconds: window,
+                configuration_url: Some(format!("http://{}", "x".repeat(MAX_URL_BYTES - 7))),
+            };
+            let announcement = discovery::payload(&identity.device, &topics, &announced);
             prop_assert!(announcement.len() <= MAX_ANNOUNCEMENT_BYTES, "{}", announcement.len());
-            let discovery = discovery::topic(&topics);
+            let discovery = discovery::topic(&topics, &announced.prefix);
             for (topic, payload) in
                 [(&topics.status, will.as_str()), (&topics.minute, &record), (&discovery, &announcement)]
             {
@@ -138,7 +144,7 @@ mod tests {
             for payload in [will.as_str(), &record, &announcement, &payload::check(&place[3])] {
                 prop_assert!(schema.is_valid(&serde_json::from_str(payload).unwrap()));
             }
-            for (topic, message) in test_messages(&topics, &place[3], Some(window)) {
+            for (topic, message) in test_messages(&topics, &place[3], Some(&announced)) {
                 prop_assert!(Subscribe::new(&topic, QoS::AtMostOnce).size() <= LONGEST_SENT);
                 prop_assert!(packet(&topic, &message) <= LONGEST_RETURNED);
             }

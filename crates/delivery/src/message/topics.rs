@@ -19,6 +19,9 @@ pub(crate) const MAX_CLIENT_ID_BYTES: usize = MAX_BASE_BYTES + CHECK_SUFFIX.len(
 /// because no level is empty.
 pub(crate) const CHECK_SUFFIX: &str = "::check";
 
+/// The level of a place that is not configured.
+pub const UNASSIGNED: &str = "unassigned";
+
 /// An invalid topic level.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error(
@@ -95,6 +98,11 @@ impl Topics {
     /// The common prefix of the topics, unique on a broker.
     pub fn base(&self) -> &str {
         &self.base
+    }
+
+    /// Room, building and site.
+    pub(crate) fn places(&self) -> impl Iterator<Item = &str> {
+        self.base.rsplit('/').skip(1).take(3)
     }
 
     /// The MQTT client id: the topic prefix with `:`, which no level contains, for `/`, which some brokers do not allow

@@ -8,9 +8,10 @@ use tokio::time::{Instant, timeout, timeout_at};
 use super::broker::Broker;
 use super::error::LinkError;
 use super::link::{Link, LinkEvent};
+use crate::message::discovery::{self, Discovery};
 use crate::message::limits::LONGEST_RETURNED;
+use crate::message::payload;
 use crate::message::topics::{CHECK_SUFFIX, Topics};
-use crate::message::{discovery, payload};
 use lectern_record::help::{Help, Problem};
 
 /// Longest wait for CONNACK and PUBACK together.
@@ -42,12 +43,13 @@ pub enum Answer {
 /// The test messages, one for each topic of a device: none counts as a record or a state, and Home Assistant receives
 /// the daemon's own announcement.
 #[must_use]
-pub fn messages(topics: &Topics, device: &str, discovery: Option<u32>) -> Vec<(String, String)> {
+pub fn messages(topics: &Topics, device: &str, announced: Option<&Discovery>) -> Vec<(String, String)> {
     let test = payload::check(device);
     let mut messages =
         [&topics.check, &topics.minute, &topics.status].map(|topic| (topic.clone(), test.clone())).to_vec();
-    if let Some(window_seconds) = discovery {
-        messages.push((discovery::topic(topics), discovery::payload(device, topics, window_seconds)));
+    if let Some(announced) = announced {
+        let topic = discovery::topic(topics, &announced.prefix);
+        messages.push((topic, discovery::payload(device, topics, announced)));
     }
     messages
 }

@@ -57,19 +57,20 @@ impl Announcer {
         if !self.due || now < self.not_before {
             return None;
         }
-        let topic = discovery::topic(&config.topics);
+        let topic =
+            config.discovery.as_ref().map(|announced| discovery::topic(&config.topics, &announced.prefix));
         // The announcement of a device that was renamed, or whose discovery is off, would stay for ever.
         // A note that a power loss damaged is no topic, and a broker may disconnect a client that publishes on it.
         let earlier = noted(folder.as_deref())
             .filter(|topic| discovery::is_topic(topic) && self.withdrawn.as_ref() != Some(topic));
         if let Some(old) = &earlier
-            && (config.discovery.is_none() || *old != topic)
+            && topic.as_ref() != Some(old)
         {
             self.withdrawn = Some(old.clone());
             self.bytes = 0;
             return Some(Message::Withdrawal(old.clone()));
         }
-        let Some(window_seconds) = config.discovery else {
+        let Some((topic, announced)) = topic.zip(config.discovery.as_ref()) else {
             self.due = false;
             return None;
         };
@@ -77,7 +78,7 @@ impl Announcer {
         if earlier.is_none() {
             note(folder, Some(&topic));
         }
-        let payload = discovery::payload(&config.identity.device, &config.topics, window_seconds);
+        let payload = discovery::payload(&config.identity.device, &config.topics, announced);
         self.bytes = payload.len();
         Some(Message::Announcement(topic, payload))
     }
@@ -123,6 +124,7 @@ mod tests {
 
     use super::super::config::Timing;
     use super::*;
+    use crate::message::discovery::Discovery;
     use crate::message::payload::Identity;
     use crate::message::topics::Topics;
     use crate::monitor::Unmonitored;
@@ -130,7 +132,7 @@ mod tests {
     use crate::spool::Fake;
     use lectern_record::clock::{Stop, SystemClock};
 
-    fn config(discovery: Option<u32>) -> PublisherConfig {
+    fn config(discovery: Option<Discovery>) -> PublisherConfig {
         PublisherConfig {
             broker: Broker {
                 host: "localhost".to_owned(),
@@ -157,7 +159,8 @@ mod tests {
         let mut disk = Fake::default();
         note(Some(&mut disk), Some(old));
         disk.take_no_more_writes();
-        for discovery in [None, Some(60)] {
+        for discovery in [None, Some(Discovery::new(60))] {
+            let announces = discovery.is_some();
             let (config, mut announcer) = (config(discovery), Announcer::new());
             for _ in 0..2 {
                 announcer.connected();
@@ -165,7 +168,7 @@ mod tests {
                 assert!(matches!(first, Some(Message::Withdrawal(topic)) if topic == old));
                 note(Some(&mut disk), None);
                 let second = announcer.next(Instant::now(), &config, Some(&mut disk));
-                assert!(matches!(second, Some(Message::Announcement(..))) == discovery.is_some());
+                assert!(matches!(second, Some(Message::Announcement(..))) == announces);
                 announcer.announced();
                 assert!(announcer.next(Instant::now(), &config, Some(&mut disk)).is_none());
             }

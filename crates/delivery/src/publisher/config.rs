@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::message::discovery::Discovery;
 use crate::message::payload::Identity;
 use crate::message::topics::Topics;
 use crate::monitor::Monitor;
@@ -65,9 +66,8 @@ pub struct PublisherConfig {
     pub identity: Identity,
     /// `deployment.basis`, repeated in each `status`.
     pub basis: String,
-    /// Announces the device to Home Assistant, with sensors that expire after three windows of so many seconds; none
-    /// withdraws an earlier announcement.
-    pub discovery: Option<u32>,
+    /// Announces the device to Home Assistant; none withdraws an earlier announcement.
+    pub discovery: Option<Discovery>,
     /// Timeouts and intervals.
     pub timing: Timing,
     /// The clock that dates a change of state.
