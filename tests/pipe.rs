@@ -25,7 +25,7 @@ fn daemon(broker: &Mosquitto) -> (Daemon, PathBuf) {
     (Daemon::start_with(folder, &text, "info", &[]), pipe)
 }
 
-/// ffmpeg writes moving pictures of this size at this rate into the pipe, in real time unless it is to flood it.
+/// ffmpeg writes moving pictures of this size at this rate into the pipe, in real time.
 struct Writer(Child);
 
 impl Writer {

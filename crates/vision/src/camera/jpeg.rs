@@ -173,7 +173,7 @@ mod tests {
     fn noisy() -> Vec<u8> {
         let picture = RgbImage::from_fn(320, 240, |x, y| {
             let level =
-                |factor: u32| u8::try_from((x * factor ^ y * 7).wrapping_mul(x + factor) % 256).unwrap();
+                |factor: u32| u8::try_from(((x * factor) ^ (y * 7)).wrapping_mul(x + factor) % 256).unwrap();
             image::Rgb([level(3), level(5), u8::try_from(x % 256).unwrap()])
         });
         let mut bytes = Vec::new();

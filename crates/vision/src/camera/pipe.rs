@@ -170,7 +170,7 @@ impl Stream {
                 Ok(Step::Frame(began)) => {
                     has_frame = true;
                     let is_old = self.read < old || is_fast && began < old.max(1);
-                    if !is_old && !(self.is_behind() && !patience.left().is_zero()) {
+                    if !is_old && (!self.is_behind() || patience.left().is_zero()) {
                         return Ok(());
                     }
                     continue;

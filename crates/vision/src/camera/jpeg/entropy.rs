@@ -263,13 +263,11 @@ impl<'a> Bits<'a> {
     #[inline]
     fn symbol(&mut self, table: &Table) -> Result<u8, Fault> {
         self.fill();
-        #[expect(clippy::cast_possible_truncation, reason = "nine bits")]
         let (length, symbol) = table.fast[(self.buffer >> (64 - FAST_BITS)) as usize];
         if length > 0 {
             self.skip(length.into())?;
             return Ok(symbol);
         }
-        #[expect(clippy::cast_possible_truncation, reason = "sixteen bits")]
         let next = (self.buffer >> 48) as u32;
         let length =
             (FAST_BITS + 1..=16).find(|length| next < table.ends[*length as usize]).ok_or(Fault::Damaged)?;

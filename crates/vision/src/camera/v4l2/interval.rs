@@ -52,9 +52,9 @@ pub(super) fn slower<'a>(
     chosen: &Fraction,
     limit: f64,
 ) -> Vec<Fraction> {
-    let listed = offered.filter_map(|interval| match interval {
-        FrameIntervalEnum::Discrete(fraction) => Some(*fraction),
-        FrameIntervalEnum::Stepwise(steps) => Some(within(limit, steps.min, steps.max)),
+    let listed = offered.map(|interval| match interval {
+        FrameIntervalEnum::Discrete(fraction) => *fraction,
+        FrameIntervalEnum::Stepwise(steps) => within(limit, steps.min, steps.max),
     });
     let mut slower: Vec<_> = listed
         .filter(|fraction| (seconds(chosen) * 1.001..=limit * 1.001).contains(&seconds(fraction)))
