@@ -22,7 +22,7 @@ import torch
 from onnx import helper
 from torch import nn
 
-import convert_mtcnn
+from detector import convert_mtcnn
 from detector.cascade import MOST, THRESHOLDS, as_planes, distinct, judge, logit, propose
 from detector.dataset import entries, read
 from detector.networks import NAMES, load_all, rescale_logit

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 
-from data import load
+from dataset.data import load
 
 CALIBRATION_FACES = 200
 

@@ -17,10 +17,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bounds import Point, halves, judged_of, listed, mean_shares, search, shares_of
-from data import Faces, load
-from networks import network_of
-from train import predict
+from dataset.data import Faces, load
+from selection.bounds import Point, halves, judged_of, listed, mean_shares, search, shares_of
+from train.networks import network_of
+from train.train import predict
 
 MOST = 8
 """Checkpoints in a soup, repeats counted."""

@@ -18,7 +18,7 @@ from torch.nn import functional as F
 import testing
 from history import identity, train
 from history.trunk import TrunkNet, TrunkShape, begin
-from test_train import FACES, write_faces
+from train.test_train import FACES, write_faces
 
 WEIGHTS = os.environ.get("IDENTITY_WEIGHTS")
 

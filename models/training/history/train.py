@@ -12,10 +12,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from augment import Strength
 from history.networks import SHAPES, network_of
 from history.trunk import begin
-from train import Trainer, arguments, launch, work
+from train.augment import Strength
+from train.train import Trainer, arguments, launch, work
 
 
 class TaughtTrainer(Trainer):

@@ -27,15 +27,15 @@ from scipy import stats
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-import parallel
-from augment import Strength, warp
-from data import EMOTIONS, KINDS, Faces, load
-from export import OPSET, TOLERANCE
-from figures import Judged, report
-from model import Cbam
+from dataset.data import EMOTIONS, KINDS, Faces, load
+from evaluate.figures import Judged, report
+from evaluate.pictures import draw_both, pyplot
+from export.to_onnx import OPSET, TOLERANCE
 from paper.backbones import BACKBONES, load_imagenet
-from pictures import draw_both, pyplot
-from train import Trainer, learning_rate, loss_of, predict, softmax, targets_of
+from train import parallel
+from train.augment import Strength, warp
+from train.model import Cbam
+from train.train import Trainer, learning_rate, loss_of, predict, softmax, targets_of
 
 VALID_FACES = 3375
 """What train.py judges by; its log does not say."""
