@@ -88,7 +88,7 @@ def logit(probability):
 
 
 class Onnxruntime:
-    """The cascade of models/training/reference_mtcnn.py, with nothing done slower than it must be."""
+    """The cascade of models/training/detector/reference_mtcnn.py, with nothing done slower than it must be."""
 
     def __init__(self, smallest=SMALLEST):
         self.smallest = smallest

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Where the landmarks lie in a FER-2013 crop: the framing that the classifier is trained on.
 
-    LECTERN_DATA=... python models/training/framing.py [--images 4000]
+    LECTERN_DATA=... python -m dataset.crop_landmarks [--images 4000]
 
 Takes every n-th picture of FER2013Train, enlarges it from 48 to 192 pixels (bicubic), repeats its border pixels for
 96 more on each side (a FER crop often cuts chin and hair, and MTCNN wants to see around a face), runs the original
@@ -74,7 +74,7 @@ def main():
     flipped = points[:, MIRROR] * [-1, 1] + [1, 0]
     template = np.median(np.concatenate([points, flipped]), axis=0)
     template[2, 0] = 0.5
-    print(f"# FER-2013 framing, by framing.py: {len(points)} of {tried} pictures with a face of probability "
+    print(f"# FER-2013 framing, by crop_landmarks.py: {len(points)} of {tried} pictures with a face of probability "
           f"{options.probability} or more")
     for name, plain, quarter, three in zip(NAMES, np.median(points, axis=0), *np.percentile(points, [25, 75], axis=0)):
         print(f"# {name}: median ({plain[0]:.4f}, {plain[1]:.4f}), quartiles x {quarter[0]:.4f} to {three[0]:.4f}, "

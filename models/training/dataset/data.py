@@ -1,6 +1,6 @@
 """Faces, votes and targets of FER2013 with FERPlus votes, gathered into one cache file.
 
-`python data.py --data FOLDER --out FOLDER` reads `fer2013plus/` below the data folder and writes
+`python -m dataset.data --data FOLDER --out FOLDER` reads `fer2013plus/` below the data folder and writes
 `faces.npz`: every labelled 48x48 gray face as uint8, its ten votes, its hard label of 13 and a soft
 target of 13 made from the votes.
 

@@ -1,6 +1,6 @@
 """How the product itself would frame the faces of FER2013: its detector and its aligner on the 48 px pictures.
 
-`python frames.py --cache faces.npz --lectern target/debug/lectern --out frames.npz` enlarges every face to 96 px,
+`python -m dataset.frames --cache faces.npz --lectern target/debug/lectern --out frames.npz` enlarges every face to 96 px,
 repeats its border for 48 px more on each side (a FER crop often cuts chin and hair), asks `lectern eval detect`
 and computes the similarity of `crates/vision/src/geometry.rs` from the manifest's landmarks. For each split
 `frames.npz` holds `found` [n] and `matrix` [n,2,3], which takes the crop's unit square (-1 to 1) into the picture's.
@@ -81,7 +81,7 @@ def crop(images: np.ndarray, matrix: np.ndarray, side: int) -> np.ndarray:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--cache", type=Path, required=True, help="faces.npz of data.py")
+    parser.add_argument("--cache", type=Path, required=True, help="faces.npz of dataset/data.py")
     parser.add_argument("--lectern", type=Path, required=True, help="the product")
     parser.add_argument("--out", type=Path, required=True, help="frames.npz to write")
     parser.add_argument("--pictures", type=Path, help="folder for the framed faces of FER2013Valid, 96 px")

@@ -1,7 +1,7 @@
 """Faces as a distant camera would see them: pictures shrunk to fewer pixels by averaging.
 
-`python shrink.py FER2013Valid OUT/FER2013Valid --side 24` writes every PNG of the first folder to the second, for
-`lectern eval classify` and score.py.
+`python -m dataset.shrink FER2013Valid OUT/FER2013Valid --side 24` writes every PNG of the first folder to the second, for
+`lectern eval classify` and evaluate/score.py.
 """
 
 from __future__ import annotations

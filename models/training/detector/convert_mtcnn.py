@@ -2,8 +2,8 @@
 r"""Convert the MTCNN weights of facenet-pytorch 2.6.0 (MIT) to the three ONNX files that Lectern runs.
 
     pip install facenet-pytorch==2.6.0 torch==2.2.2 onnx==1.16.2 onnxruntime==1.18.1 "numpy<2"
-    python models/training/convert_mtcnn.py --int8-weights onet --check tests/fixtures/portrait.png \
-        --report models/training/convert_mtcnn.json
+    python -m detector.convert_mtcnn --int8-weights onet --check tests/fixtures/portrait.png \
+        --report models/training/detector/convert_mtcnn.json
 
 Nothing is downloaded here: the weights are the `.pt` files inside the installed package, and their SHA-256 is checked.
 
@@ -39,7 +39,8 @@ quarter of the size, the same speed, f32 arithmetic. Biases and PReLU slopes sta
 
 The command above is how the files in models/ were made: O-Net, which has 4/5 of the bytes, has int8 weights; P-Net and
 R-Net are f32, because their errors move the next net's cut. On the 300 photographs of wider_dev, smallest face 40,
-thresholds .6, .7, .7 (`reference_mtcnn.py detect` into `benches/wider.py`; 536 faces, 534 detections by the original):
+thresholds .6, .7, .7 (`detector/reference_mtcnn.py detect` into `benches/wider.py`; 536 faces, 534 detections by the
+original):
 
 | int8 weights in | bytes     | recall | precision | detections lost | box moved, 50% / 95% of them | landmarks moved |
 |-----------------|-----------|--------|-----------|-----------------|------------------------------|-----------------|

@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 """Reference detections of the original MTCNN (facenet-pytorch 2.6.0), and the same cascade over our ONNX files.
 
-    python models/training/reference_mtcnn.py write                  # tests/fixtures/portrait.json, from the original
-    python models/training/reference_mtcnn.py verify                 # our ONNX files in the cascade below against it
-    python models/training/reference_mtcnn.py detect IMAGE… >out     # JSON lines like `lectern eval detect`, our files
-    python models/training/reference_mtcnn.py detect --original …    # the same, from facenet-pytorch
+    python -m detector.reference_mtcnn write                  # tests/fixtures/portrait.json, from the original
+    python -m detector.reference_mtcnn verify                 # our ONNX files in the cascade below against it
+    python -m detector.reference_mtcnn detect IMAGE… >out     # JSON lines like `lectern eval detect`, our files
+    python -m detector.reference_mtcnn detect --original …    # the same, from facenet-pytorch
 
 `Cascade` below needs numpy and onnxruntime only, and is the specification in code: with f32 files it gives the
 original's boxes to within rounding (`verify` prints how far). What one must do exactly as it does:

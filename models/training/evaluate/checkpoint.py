@@ -1,7 +1,7 @@
 """Judge a checkpoint in PyTorch on one split: every figure, tables, confusion matrices, curves.
 
-`python evaluate.py --cache faces.npz --checkpoint best.pt` prints Markdown. This is for choosing; the
-official figures come from the shipped file in tract (score.py).
+`python -m evaluate.checkpoint --cache faces.npz --checkpoint best.pt` prints Markdown. This is for choosing; the
+official figures come from the shipped file in tract (evaluate/score.py).
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ def ceiling(faces: Faces) -> dict[str, float]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--cache", type=Path, required=True, help="faces.npz of data.py")
-    parser.add_argument("--checkpoint", type=Path, required=True, help="best.pt of train.py")
+    parser.add_argument("--cache", type=Path, required=True, help="faces.npz of dataset/data.py")
+    parser.add_argument("--checkpoint", type=Path, required=True, help="best.pt of train/train.py")
     parser.add_argument("--split", choices=("FER2013Train", "FER2013Valid"), default="FER2013Valid")
     parser.add_argument("--pictures", type=Path, help="folder for the confusion matrices as PNG")
     parser.add_argument("--draws", type=int, default=1000, help="bootstrap draws")

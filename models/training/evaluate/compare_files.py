@@ -1,8 +1,8 @@
 """Compare network files in the product, side by side: size, CPU time a face, and every figure.
 
-`python recipes.py --lectern target/debug/lectern --faces FER2013Valid FIRST.onnx OTHER.onnx …` prints Markdown.
-The time of a face is the CPU time of `lectern eval classify` on many faces less that on few, over the difference;
-the files take turns, and the least of several rounds counts.
+`python -m evaluate.compare_files --lectern target/debug/lectern --faces FER2013Valid FIRST.onnx OTHER.onnx …` prints
+Markdown. The time of a face is the CPU time of `lectern eval classify` on many faces less that on few, over the
+difference; the files take turns, and the least of several rounds counts.
 """
 
 from __future__ import annotations

@@ -1,10 +1,11 @@
-"""Count what the product calls each kind: `models/confusion13.csv`, from which `lectern report` tells what known errors could make.
+"""Count what the product calls each kind: `models/confusion13.csv`, from which `lectern report` tells what known errors
+could make.
 
     lectern eval classify FER2013Valid/*.png > faces.jsonl
-    python confusion.py faces.jsonl > ../confusion13.csv
+    python -m evaluate.confusion faces.jsonl > models/confusion13.csv
 
-A row is a kind as labelled, a column what it was called; a face whose best probability is below 0.4, the product's default, is
-`uncertain`. The first line names the classifier that the manifest names, and n.
+A row is a kind as labelled, a column what it was called; a face whose best probability is below 0.4, the product's
+default, is `uncertain`. The first line names the classifier that the manifest names, and n.
 """
 
 from __future__ import annotations

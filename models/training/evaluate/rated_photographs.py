@@ -1,9 +1,9 @@
 """What the product says of posed photographs that people rated, and that nobody trained on: kind and intensity.
 
-`python rated.py --lectern target/debug/lectern` finds and frames the face in every photograph of `rated_dev/` below
-the data folder as the product does, lets `lectern eval classify` judge it and prints Markdown. The kind is right where
-it is the one that at least half of the raters saw. Intervals draw performers, not photographs: pictures of one person
-are alike.
+`python -m evaluate.rated_photographs --lectern target/debug/lectern` finds and frames the face in every photograph of
+`rated_dev/` below the data folder as the product does, lets `lectern eval classify` judge it and prints Markdown. The
+kind is right where it is the one that at least half of the raters saw. Intervals draw performers, not photographs:
+pictures of one person are alike.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What the answers are worth: which confidence to ask for, and how wrong a minute's counts are.
 
     lectern eval classify FER2013Valid/*.png > faces.jsonl
-    python worth.py faces.jsonl
+    python -m evaluate.risk_coverage faces.jsonl
 
 Prints Markdown. First the risk-coverage table behind `analysis.min_confidence`: for each threshold on the
 likeliest kind's probability, the share of faces that are answered and how many of those answers are

@@ -1,7 +1,7 @@
 """Judge what the product itself says: the official figures of the shipped file.
 
     lectern eval classify FER2013Valid/*.png > faces.jsonl
-    python score.py faces.jsonl
+    python -m evaluate.score faces.jsonl
 
 Each line is {"file": "…/FER2013Valid/fer0028638.png", "probabilities": {"neutral": 0.93, …}}. Labels and
 votes come from `fer2013plus/` below the data folder, joined by the file's folder and name. Prints

@@ -1,10 +1,11 @@
 """What the product says of faces that are few pixels large: found and framed by it, by the size of the box that it finds.
 
-`python distant.py --lectern target/debug/lectern --faces FER2013Valid` shrinks the pictures by averaging, puts fifteen
-a canvas of 640x480 (their borders go on), asks `lectern eval detect`, frames what it finds as the product does and asks
-`lectern eval classify`. `--rated` takes the photographs of `rated_dev/` below the data folder instead. Prints Markdown by
-size of the picture: the median longer side of the boxes, how many faces are found, how many of these are right among 7,
-and how many of those that reach `--confidence`. The last line is how large the classifier's crop is against the box.
+`python -m evaluate.small_faces --lectern target/debug/lectern --faces FER2013Valid` shrinks the pictures by averaging,
+puts fifteen a canvas of 640x480 (their borders go on), asks `lectern eval detect`, frames what it finds as the product
+does and asks `lectern eval classify`. `--rated` takes the photographs of `rated_dev/` below the data folder instead.
+Prints Markdown by size of the picture: the median longer side of the boxes, how many faces are found, how many of these
+are right among 7, and how many of those that reach `--confidence`. The last line is how large the classifier's crop is
+against the box.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What data.py and figures.py promise. `python models/training/test_figures.py`, or with pytest; numpy and Pillow
+"""What dataset/data.py and evaluate/figures.py promise. `python -m evaluate.test_figures`, or with pytest; numpy and Pillow
 suffice."""
 
 from __future__ import annotations

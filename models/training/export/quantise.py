@@ -1,6 +1,6 @@
 """Store the weights of an ONNX network as int8, one scale for each output channel.
 
-`python quantise.py F32.onnx INT8.onnx`: each weight of a convolution or dense layer becomes an int8
+`python -m export.quantise F32.onnx INT8.onnx`: each weight of a convolution or dense layer becomes an int8
 tensor and a DequantizeLinear, which tract folds when it loads the file. The arithmetic stays float32;
 the file is about a quarter. With --cache it prints the figures of both files on FER2013Valid.
 """

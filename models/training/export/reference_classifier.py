@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 """Faces for `tests/classifier.rs`, and what onnxruntime says of them.
 
-`python reference_classifier.py` draws two faces, cuts one from the public-domain portrait (`tests/fixtures/README.md`) and blurs
-it, writes them as 48x48 gray PNG into `tests/fixtures/faces/`, and beside them `reference.json`: the SHA-256 of
-`models/expression.onnx` and its 13 probabilities for each file, weak and strong divided as the product does. To be run again
-whenever that network or a border of the manifest changes.
+`python -m export.reference_classifier` draws two faces, cuts one from the public-domain portrait
+(`tests/fixtures/README.md`) and blurs it, writes them as 48x48 gray PNG into `tests/fixtures/faces/`, and beside them
+`reference.json`: the SHA-256 of `models/expression.onnx` and its 13 probabilities for each file, weak and strong
+divided as the product does. To be run again whenever that network or a border of the manifest changes.
 """
 
 from __future__ import annotations

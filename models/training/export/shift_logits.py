@@ -1,7 +1,7 @@
 """Add constants to the logits of a finished ONNX file, in place: how likely its network finds a kind before it looks.
 
-`python offset.py models/expression.onnx disgust=0.8 happy=-0.1`: both kinds of an emotion move by the same number. It goes
-into the last layer's bias, so nothing is computed more. Which numbers: `prior.py`.
+`python -m export.shift_logits models/expression.onnx disgust=0.8 happy=-0.1`: both kinds of an emotion move by the same
+number. It goes into the last layer's bias, so nothing is computed more. Which numbers: `selection/prior.py`.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def moves(texts: list[str]) -> np.ndarray:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("file", type=Path, help="the ONNX file of export.py or quantise.py, which is changed")
+    parser.add_argument("file", type=Path, help="the ONNX file of export/to_onnx.py or export/quantise.py, which is changed")
     parser.add_argument("move", nargs="+", metavar="EMOTION=NUMBER", help="added to both logits of this emotion")
     options = parser.parse_args()
     model = onnx.load(options.file)

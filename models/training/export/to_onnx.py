@@ -1,6 +1,6 @@
 """Export a checkpoint to ONNX, its calibration temperature folded in, and check it with onnxruntime.
 
-`python export.py --cache faces.npz --checkpoint best.pt --out expression.onnx`. Input `face`
+`python -m export.to_onnx --cache faces.npz --checkpoint best.pt --out expression.onnx`. Input `face`
 float32 [1,1,48,48], gray luma 0 to 255; output `logits` [1,13] in the order of data.KINDS, to be
 given to a softmax as they are.
 """
@@ -75,11 +75,11 @@ def run(path: Path, images: np.ndarray) -> np.ndarray:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--cache", type=Path, required=True, help="faces.npz of data.py")
-    parser.add_argument("--checkpoint", type=Path, required=True, help="best.pt of train.py")
+    parser.add_argument("--cache", type=Path, required=True, help="faces.npz of dataset/data.py")
+    parser.add_argument("--checkpoint", type=Path, required=True, help="best.pt of train/train.py")
     parser.add_argument("--out", type=Path, required=True, help="the ONNX file to write")
-    parser.add_argument("--neutral", type=float, default=0.0, help="added to neutral's logit; see bounds.py")
-    parser.add_argument("--rare", type=float, default=0.0, help="how much rare kinds are lifted; see bounds.py")
+    parser.add_argument("--neutral", type=float, default=0.0, help="added to neutral's logit; see selection/bounds.py")
+    parser.add_argument("--rare", type=float, default=0.0, help="how much rare kinds are lifted; see selection/bounds.py")
     options = parser.parse_args()
     network = network_of(options.checkpoint)
     valid = load(options.cache, "FER2013Valid")

@@ -1,5 +1,6 @@
-"""What train.py, trunk.py and identity.py promise. `PYTHONPATH=models/training python -m history.test_history`, or
-with pytest. The test of dlib's weights reads the path of their file from IDENTITY_WEIGHTS and is skipped where it is not set.
+"""What train/train.py, trunk.py and identity.py promise. `PYTHONPATH=models/training python -m history.test_history`,
+or with pytest. The test of dlib's weights reads the path of their file from IDENTITY_WEIGHTS and is skipped where it
+is not set.
 """
 
 from __future__ import annotations

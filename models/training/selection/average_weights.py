@@ -1,6 +1,7 @@
 """The mean of two checkpoints' weights, where the second was trained on from the first (Wortsman et al. 2022).
 
-`python mean.py first.pt second.pt --share 0.6 --out best.pt`: that share of the second, the rest of the first.
+`python -m selection.average_weights first.pt second.pt --share 0.6 --out best.pt`: that share of the second, the rest
+of the first.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import torch
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("first", type=Path, help="best.pt of train.py")
+    parser.add_argument("first", type=Path, help="best.pt of train/train.py")
     parser.add_argument("second", type=Path, help="another of the same shape")
     parser.add_argument("--share", type=float, default=0.5, help="the second's share")
     parser.add_argument("--out", type=Path, required=True)

@@ -1,9 +1,9 @@
 """Where the bounds between the kinds lie: what a little more for neutral, and for the rare kinds, does to the figures.
 
-`python bounds.py --cache faces.npz --checkpoint best.pt` prints the best of a grid on FER2013Valid as Markdown. The
-faces of an epoch are drawn so that rare kinds stand more often in it than in FER2013; that helps the balanced figures
-and takes faces from neutral. Two numbers, added to the logits by export.py, choose the balance afterwards. Figures
-are with the temperature that export.py finds.
+`python -m selection.bounds --cache faces.npz --checkpoint best.pt` prints the best of a grid on FER2013Valid as
+Markdown. The faces of an epoch are drawn so that rare kinds stand more often in it than in FER2013; that helps the
+balanced figures and takes faces from neutral. Two numbers, added to the logits by export/to_onnx.py, choose the balance
+afterwards. Figures are with the temperature that export/to_onnx.py finds.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class Point:
     shares: dict[str, float]
 
     def moved(self, logits: np.ndarray, counted: np.ndarray) -> np.ndarray:
-        """Logits as export.py would give them."""
+        """Logits as export/to_onnx.py would give them."""
         return (logits + offsets(counted, self.neutral, self.rare)) / self.temperature
 
     def rank(self) -> tuple[int, float, float]:
@@ -104,8 +104,8 @@ def listed(shares: dict[str, float]) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--cache", type=Path, required=True, help="faces.npz of data.py")
-    parser.add_argument("--checkpoint", type=Path, required=True, help="best.pt of train.py")
+    parser.add_argument("--cache", type=Path, required=True, help="faces.npz of dataset/data.py")
+    parser.add_argument("--checkpoint", type=Path, required=True, help="best.pt of train/train.py")
     parser.add_argument("--best", type=int, default=5, help="how many points to print")
     parser.add_argument("--seed", type=int, default=13)
     options = parser.parse_args()

@@ -1,11 +1,11 @@
 """Weak and strong as people grade them: the border of each emotion, chosen on two sets at once.
 
-`python grade.py --lectern target/debug/lectern --faces FER2013Valid` prints Markdown. The strength of an expression is how
-much more probable strong is than weak, and `--lead` times how much more probable the emotion is than neutral, in logarithms
-(`grade` in `crates/vision/src/classifier.rs`). Its rank correlation with the intensity that people rated (`rated_dev/`) is looked
-at beside the proxy's strength and 13 classes of FER2013Valid, and with `--framed` 13 classes of the same faces framed by the
-program, which may not fall below `--least`. The borders go into the manifest. Held out: five folds of performers choose, the
-others are looked at; FER2013Valid always chooses.
+`python -m selection.intensity --lectern target/debug/lectern --faces FER2013Valid` prints Markdown. The strength of an
+expression is how much more probable strong is than weak, and `--lead` times how much more probable the emotion is than
+neutral, in logarithms (`grade` in `crates/vision/src/classifier.rs`). Its rank correlation with the intensity that
+people rated (`rated_dev/`) is looked at beside the proxy's strength and 13 classes of FER2013Valid, and with `--framed`
+13 classes of the same faces framed by the program, which may not fall below `--least`. The borders go into the
+manifest. Held out: five folds of performers choose, the others are looked at; FER2013Valid always chooses.
 """
 
 from __future__ import annotations

@@ -1,9 +1,11 @@
-"""How much more or less of each emotion a finished network should find, chosen on several sets at once; see offset.py.
+"""How much more or less of each emotion a finished network should find, chosen on several sets at once; see
+export/shift_logits.py.
 
-`python prior.py --lectern target/debug/lectern --faces FER2013Valid --framed FRAMED/FER2013Valid` moves one emotion's
-logits at a time as long as the mean of 7 classes and balanced 7 over FER2013Valid, the same faces framed by the product
-(`frames.py --pictures`) and the performers of `rated_dev/` rises, and no figure of `LEAST` falls below its bar. Prints
-Markdown; the moves add to what the file holds. Held out: five folds of performers choose, the others are looked at.
+`python -m selection.prior --lectern target/debug/lectern --faces FER2013Valid --framed FRAMED/FER2013Valid` moves one
+emotion's logits at a time as long as the mean of 7 classes and balanced 7 over FER2013Valid, the same faces framed by
+the product (`dataset/frames.py --pictures`) and the performers of `rated_dev/` rises, and no figure of `LEAST` falls
+below its bar. Prints Markdown; the moves add to what the file holds. Held out: five folds of performers choose, the
+others are looked at.
 """
 
 from __future__ import annotations

@@ -1,11 +1,12 @@
 """The resting face of a person: form and constants of `crates/vision/src/baseline.rs`, chosen in simulated lectures.
 
-`python person.py --lectern target/debug/lectern --faces FER2013Valid` takes the photographs of `rated_dev/` below the data
-folder as the product frames and classifies them, and makes lectures of one performer: the photographs follow each other in
-segments of 4 to 12 seconds, two frames a second, a share of them neutral. It prints Markdown: what the network says of a
-resting face of the population (the neutral faces of FER2013Valid; `resting` of the manifest), and how many frames are right
-among 7 and how wrong the counts of a minute are, without and with the baseline. Constants are chosen by performers that are
-not looked at (five folds). Intervals draw performers. `--fixture` only writes what the test of `baseline.rs` reads.
+`python -m selection.simulate_lectures --lectern target/debug/lectern --faces FER2013Valid` takes the photographs of
+`rated_dev/` below the data folder as the product frames and classifies them, and makes lectures of one performer: the
+photographs follow each other in segments of 4 to 12 seconds, two frames a second, a share of them neutral. It prints
+Markdown: what the network says of a resting face of the population (the neutral faces of FER2013Valid; `resting` of the
+manifest), and how many frames are right among 7 and how wrong the counts of a minute are, without and with the
+baseline. Constants are chosen by performers that are not looked at (five folds). Intervals draw performers. `--fixture`
+only writes what the test of `baseline.rs` reads.
 
 Of 15 performers 13 have a neutral photograph, three of them only one: such a lecture shows the very photograph again.
 """

@@ -2,7 +2,7 @@
 
 The paper's flip, shift and rotation, and what a ceiling camera adds: scale, light, blur, few pixels
 and noise; then a random erased box and, for a share of the faces, a mixture with another face.
-`python augment.py --cache F --out P.png` draws a sheet of augmented faces.
+`python -m train.augment --cache F --out P.png` draws a sheet of augmented faces.
 """
 
 from __future__ import annotations

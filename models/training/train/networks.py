@@ -1,4 +1,4 @@
-"""The device's networks by name. `python networks.py` prints their multiplications and parameters."""
+"""The device's networks by name. `python -m train.networks` prints their multiplications and parameters."""
 
 from __future__ import annotations
 

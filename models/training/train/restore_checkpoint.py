@@ -1,9 +1,9 @@
-"""Bring an exported file back into the network of model.py, to train on from it or to ask it.
+"""Bring an exported file back into the network of train/model.py, to train on from it or to ask it.
 
-`python restore.py expression.onnx --cache faces.npz --out best.pt` writes a checkpoint for every other script. Weights
-are what the file holds, int8 times its scales. Batch normalisation, folded away by the export, gets the statistics of
-training faces and the scale and bias with which it computes the same. `--temperature`, `--neutral` and `--rare` take
-back what export.py put into the last layer.
+`python -m train.restore_checkpoint expression.onnx --cache faces.npz --out best.pt` writes a checkpoint for every other
+script. Weights are what the file holds, int8 times its scales. Batch normalisation, folded away by the export, gets the
+statistics of training faces and the scale and bias with which it computes the same. `--temperature`, `--neutral` and
+`--rare` take back what export/to_onnx.py put into the last layer.
 """
 
 from __future__ import annotations
@@ -90,12 +90,12 @@ def unfold(network: ExpressionNet, offset: np.ndarray, temperature: float) -> No
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("network", type=Path, help="ONNX file of export.py or quantise.py")
-    parser.add_argument("--cache", type=Path, required=True, help="faces.npz of data.py")
+    parser.add_argument("network", type=Path, help="ONNX file of export/to_onnx.py or export/quantise.py")
+    parser.add_argument("--cache", type=Path, required=True, help="faces.npz of dataset/data.py")
     parser.add_argument("--out", type=Path, required=True, help="the checkpoint to write")
-    parser.add_argument("--temperature", type=float, default=1.0, help="as export.py printed it")
-    parser.add_argument("--neutral", type=float, default=0.0, help="as given to export.py")
-    parser.add_argument("--rare", type=float, default=0.0, help="as given to export.py")
+    parser.add_argument("--temperature", type=float, default=1.0, help="as export/to_onnx.py printed it")
+    parser.add_argument("--neutral", type=float, default=0.0, help="as given to export/to_onnx.py")
+    parser.add_argument("--rare", type=float, default=0.0, help="as given to export/to_onnx.py")
     options = parser.parse_args()
     train, valid = (load(options.cache, f"FER2013{part}") for part in ("Train", "Valid"))
     shape = Shape()

@@ -1,6 +1,6 @@
 """Train the expression network on FER2013Train, choose its best epoch by FER2013Valid.
 
-`python train.py --cache faces.npz --out FOLDER` writes to FOLDER each epoch: `log.csv`, `last.pt`
+`python -m train.train --cache faces.npz --out FOLDER` writes to FOLDER each epoch: `log.csv`, `last.pt`
 (to go on from with --resume), `end.pt` (the averaged weights) and `best.pt` (those of the best epoch).
 The same seed and number of workers give the same curve, also when resumed.
 """
@@ -288,7 +288,7 @@ def work(rank: int, options: argparse.Namespace, kind: type[Trainer] = Trainer) 
 def arguments(description: str, shapes: dict[str, AnyShape]) -> argparse.ArgumentParser:
     """What every run takes."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--cache", type=Path, required=True, help="faces.npz of data.py")
+    parser.add_argument("--cache", type=Path, required=True, help="faces.npz of dataset/data.py")
     parser.add_argument("--out", type=Path, required=True, help="folder for checkpoints and the log")
     parser.add_argument("--shape", choices=shapes, default="device")
     parser.add_argument("--start", type=Path, help="begin with the weights of this best.pt")
@@ -310,7 +310,7 @@ def arguments(description: str, shapes: dict[str, AnyShape]) -> argparse.Argumen
     parser.add_argument("--gentle", type=float, default=0.4, help="last share of the epochs with gentle augmentation")
     parser.add_argument("--wide", action="store_true", help="augment as other cameras would, in all epochs")
     parser.add_argument("--adjust", type=float, default=0.0, help="logit adjustment: 0 none, 1 all of FER-2013's shares")
-    parser.add_argument("--frames", type=Path, help="frames.npz of frames.py: also train on the product's own crops")
+    parser.add_argument("--frames", type=Path, help="frames.npz of dataset/frames.py: also train on the product's own crops")
     parser.add_argument("--framed-share", type=float, default=0.3, help="the share of such crops, where there is one")
     parser.add_argument("--workers", type=int, default=2, help="processes of one thread each")
     parser.add_argument("--seed", type=int, default=13)
