@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 """Where the landmarks lie in a FER-2013 crop: the framing that the classifier is trained on.
 
     LECTERN_DATA=... python -m dataset.crop_landmarks [--images 4000]

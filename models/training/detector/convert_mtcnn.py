@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 r"""Convert the MTCNN weights of facenet-pytorch 2.6.0 (MIT) to the three ONNX files that Lectern runs.
 
     pip install facenet-pytorch==2.6.0 torch==2.2.2 onnx==1.16.2 onnxruntime==1.18.1 "numpy<2"

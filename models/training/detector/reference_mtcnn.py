@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 """Reference detections of the original MTCNN (facenet-pytorch 2.6.0), and the same cascade over our ONNX files.
 
     python -m detector.reference_mtcnn write                  # tests/fixtures/portrait.json, from the original

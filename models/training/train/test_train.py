@@ -1,9 +1,11 @@
-"""What train.py, parallel.py, export.py, quantise.py and restore.py promise. `python models/training/test_train.py`, or
-with pytest."""
+"""What train/train.py, train/parallel.py, train/restore_checkpoint.py, export/to_onnx.py, export/quantise.py and the seeds
+promise. `python -m train.test_train`, or with pytest."""
 
 from __future__ import annotations
 
+import hashlib
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -99,6 +101,12 @@ def test_workers_end_with_a_killed_parent() -> None:
     # The workers hold the other end of this pipe; it ends when they do.
     reader = subprocess.Popen(["timeout", "60", "cat"], stdin=parent.stdout)
     assert reader.wait() == 0
+
+
+def test_the_seeds_are_the_files_of_their_table() -> None:
+    seeds = Path(__file__).parents[1] / "seeds"
+    table = dict(re.findall(r"^\| `(.+?\.onnx)` \|.*\| `([0-9a-f]{64})` \|", (seeds / "README.md").read_text(), re.MULTILINE))
+    assert {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in seeds.glob("*.onnx")} == table and table
 
 
 def test_firm_targets_move_strength_only() -> None:
