@@ -39,7 +39,7 @@ from facenet_pytorch.models.utils.detect_face import detect_face
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, os.path.join(ROOT, "models", "training"))
-from reference_mtcnn import FACTOR, regress, square, suppress
+from detector.reference_mtcnn import FACTOR, regress, square, suppress
 
 SMALLEST, THRESHOLDS, WIDTH, HEIGHT = 60, [0.6, 0.7, 0.7], 640, 480
 f32 = np.float32
@@ -88,7 +88,7 @@ def logit(probability):
 
 
 class Onnxruntime:
-    """The cascade of models/training/reference_mtcnn.py, with nothing done slower than it must be."""
+    """The cascade of models/training/detector/reference_mtcnn.py, with nothing done slower than it must be."""
 
     def __init__(self, smallest=SMALLEST):
         self.smallest = smallest

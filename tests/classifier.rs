@@ -41,7 +41,7 @@ fn shipped_network_matches_onnxruntime() {
     let made_for = &store.manifest.classifier.network.sha256;
     assert_eq!(
         &reference.sha256, made_for,
-        "run models/training/reference_classifier.py for the new network"
+        "run models/training/export/reference_classifier.py for the new network"
     );
     let mut classifier = Classifier::new(&store).unwrap();
     for (name, expected) in &reference.faces {

@@ -11,7 +11,7 @@ use crate::vision::geometry::to_f32;
 const ASSUMED_VIEW: f32 = 70.0;
 
 /// The longer side of the detected box around an adult's face, in metres: pupils are 63 mm apart (Dodgson 2004), and
-/// by the manifest's landmarks .373 of the classifier's crop, which is 1.04 boxes (`models/training/distant.py`).
+/// by the manifest's landmarks .373 of the classifier's crop, which is 1.04 boxes (`models/training/evaluate/small_faces.py`).
 const FACE: f32 = 0.16;
 
 /// A camera's detection range, with the face that it was measured on, if any.

@@ -20,7 +20,7 @@ use lectern_record::rate;
 
 /// The longer side of a face's box below which its expression is `uncertain`, in pixels. The classifier's crop is about as
 /// large; at 20 pixels its accuracy is nine tenths of that at 48, and it is lower below (the model card's table, by
-/// `models/training/shrink.py` and `distant.py`).
+/// `models/training/dataset/shrink.py` and `evaluate/small_faces.py`).
 pub const MIN_CLASSIFIABLE_PX: u32 = 20;
 
 /// The stages of a frame in the [`Analyzer`].

@@ -2,8 +2,8 @@
 //!
 //! Some faces look sad or amused while they rest. A [`NeutralBaseline`] keeps the offsets of the network's 13 logits from those of
 //! the population's neutral faces, as a mean over time weighted by the probability of neutral. These 14 numbers describe how a face
-//! is classified and cannot identify a person. Form and constants were chosen in simulated lectures (`models/training/person.py`;
-//! the model card has the figures).
+//! is classified and cannot identify a person. Form and constants were chosen in simulated lectures
+//! (`models/training/selection/simulate_lectures.py`; the model card has the figures).
 
 use zeroize::Zeroize;
 
@@ -192,7 +192,7 @@ mod tests {
 
     const ZEROS: Logits = [0.0; Expression::COUNT];
 
-    /// What `models/training/person.py --fixture` computes.
+    /// What `models/training/selection/simulate_lectures.py --fixture` computes.
     #[derive(Deserialize)]
     struct Fixture {
         resting: Logits,

@@ -19,7 +19,7 @@ pub type Probabilities = [f32; Expression::COUNT];
 /// The network's output for the 13 kinds, by [`Expression::index`]: logarithms of probabilities, up to a constant.
 pub type Logits = [f32; Expression::COUNT];
 
-/// How much of an emotion's lead over neutral counts for its strength (`models/training/grade.py`).
+/// How much of an emotion's lead over neutral counts for its strength (`models/training/selection/intensity.py`).
 const LEAD: f32 = 0.5;
 
 /// The classifier and its framing.

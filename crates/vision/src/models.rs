@@ -83,11 +83,13 @@ pub struct ClassifierManifest {
     /// The network.
     pub network: ModelFile,
     /// Where eyes, nose and mouth corners lie in a crop, in fractions of its side: the median of the
-    /// training images (`models/training/framing.py`).
+    /// training images (`models/training/dataset/crop_landmarks.py`).
     pub landmarks: [[f32; 2]; 5],
-    /// The network's logits of a resting face of the population, with a mean of 0 (`models/training/person.py`).
+    /// The network's logits of a resting face of the population, with a mean of 0
+    /// (`models/training/selection/simulate_lectures.py`).
     pub resting: [f32; Expression::COUNT],
-    /// The strength from which surprise, fear, disgust, happy, sad and angry are strong (`models/training/grade.py`).
+    /// The strength from which surprise, fear, disgust, happy, sad and angry are strong
+    /// (`models/training/selection/intensity.py`).
     pub borders: [f32; 6],
 }
 

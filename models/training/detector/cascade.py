@@ -1,7 +1,7 @@
 """The search of `lectern eval detect` in PyTorch, in batches, open between its stages.
 
-The rules are those of `reference_mtcnn.py`, with the caps of src/vision/mtcnn/cascade.rs. The program itself runs one candidate at a time;
-here a stage's candidates are one batch, which is the same but for rounding.
+The rules are those of `detector/reference_mtcnn.py`, with the caps of src/vision/mtcnn/cascade.rs. The program itself
+runs one candidate at a time; here a stage's candidates are one batch, which is the same but for rounding.
 """
 
 from __future__ import annotations

@@ -2,10 +2,12 @@
 
     python -m detector.export --weights FOLDER --out FOLDER --data "$LECTERN_DATA/wider_dev" --fold even
 
-The graphs are those of convert_mtcnn.py, so the program takes the files unchanged: `lectern --models FOLDER eval detect …`.
+The graphs are those of detector/convert_mtcnn.py, so the program takes the files unchanged: `lectern --models FOLDER
+eval detect …`.
 
-First the logits are moved, on photographs that choose, so that the thresholds mean what they meant: P-Net and R-Net hand on as many candidates as the old
-ones (a search then costs the same), and as many faces as before reach .8 and .98. `tracker.rs` and `mtcnn/mod.rs` have such constants.
+First the logits are moved, on photographs that choose, so that the thresholds mean what they meant: P-Net and R-Net
+hand on as many candidates as the old ones (a search then costs the same), and as many faces as before reach .8 and .98.
+`tracker.rs` and `mtcnn/mod.rs` have such constants.
 """
 
 from __future__ import annotations
@@ -22,14 +24,14 @@ import torch
 from onnx import helper
 from torch import nn
 
-import convert_mtcnn
+from detector import convert_mtcnn
 from detector.cascade import MOST, THRESHOLDS, as_planes, distinct, judge, logit, propose
 from detector.dataset import entries, read
 from detector.networks import NAMES, load_all, rescale_logit
 
 MODELS = Path(__file__).resolve().parents[2]
 INT8 = ("onet",)
-"""As convert_mtcnn.py was run for the shipped files."""
+"""As detector/convert_mtcnn.py was run for the shipped files."""
 
 CERTAIN = 0.98
 """The second probability whose meaning is kept."""

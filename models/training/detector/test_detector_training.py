@@ -21,8 +21,8 @@ from detector.dataset import (
 from detector.evaluate import Counts
 from detector.export import same_counts, write
 from detector.networks import NAMES, SIDES, head, load_all, mirrored_landmarks, mirrored_offsets, original, rescale_logit
+from detector.reference_mtcnn import Cascade
 from detector.train import Candidates, losses, train
-from reference_mtcnn import Cascade
 
 ROOT = Path(__file__).resolve().parents[3]
 MODELS = ROOT / "models"

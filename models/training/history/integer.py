@@ -1,7 +1,7 @@
 """An ONNX network whose convolutions compute in integers (QLinearConv, one scale a tensor), to compare recipes.
 
 `python -m history.integer F32.onnx INTEGER.onnx --cache faces.npz` has onnxruntime's own tool make it, calibrated on
-faces of FER2013Train. It does not ship: slower and less accurate than ../quantise.py's.
+faces of FER2013Train. It does not ship: slower and less accurate than export/quantise.py's.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 
-from data import load
+from dataset.data import load
 
 CALIBRATION_FACES = 200
 
@@ -33,7 +33,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("float_file", type=Path, help="the float32 ONNX file")
     parser.add_argument("integer_file", type=Path, help="the file to write")
-    parser.add_argument("--cache", type=Path, required=True, help="faces.npz of data.py")
+    parser.add_argument("--cache", type=Path, required=True, help="faces.npz of dataset/data.py")
     options = parser.parse_args()
     quantize_static(
         options.float_file, options.integer_file, Calibration(options.cache), quant_format=QuantFormat.QOperator,

@@ -9,9 +9,9 @@ import torch
 from torch import nn
 
 from history.trunk import TrunkShape
-from model import Shape
-from networks import AnyShape, print_counts, with_weights
-from networks import SHAPES as DEVICE
+from train.model import Shape
+from train.networks import AnyShape, print_counts, with_weights
+from train.networks import SHAPES as DEVICE
 
 SHAPES: dict[str, AnyShape] = {
     "trunk": TrunkShape(side=80, stages=((32, 3), (64, 4), (128, 3)), attended=1, dropout=0.2),

@@ -2,8 +2,8 @@
 
 `python -m history.soup --cache faces.npz --out best.pt start.pt run.pt …` is greedy: it begins with the best and adds,
 again and again, the one that helps most, also a second time, until none helps. What helps is judged on FER2013Valid as
-bounds.py does, with the bounds between the kinds at their best. How much of that is luck is told by the same search on
-one half of the faces, looked at on the other.
+selection/bounds.py does, with the bounds between the kinds at their best. How much of that is luck is told by the same
+search on one half of the faces, looked at on the other.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bounds import Point, halves, judged_of, listed, mean_shares, search, shares_of
-from data import Faces, load
-from networks import network_of
-from train import predict
+from dataset.data import Faces, load
+from selection.bounds import Point, halves, judged_of, listed, mean_shares, search, shares_of
+from train.networks import network_of
+from train.train import predict
 
 MOST = 8
 """Checkpoints in a soup, repeats counted."""
@@ -55,7 +55,7 @@ def greedy(count: int, answers: Answers, faces: Faces, rows: np.ndarray, counted
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("checkpoints", type=Path, nargs="+", help="best.pt or other checkpoints of one shape")
-    parser.add_argument("--cache", type=Path, required=True, help="faces.npz of data.py")
+    parser.add_argument("--cache", type=Path, required=True, help="faces.npz of dataset/data.py")
     parser.add_argument("--out", type=Path, required=True, help="the checkpoint to write")
     parser.add_argument("--seed", type=int, default=13)
     options = parser.parse_args()

@@ -1,5 +1,6 @@
-"""What train.py, trunk.py and identity.py promise. `PYTHONPATH=models/training python -m history.test_history`, or
-with pytest. The test of dlib's weights reads the path of their file from IDENTITY_WEIGHTS and is skipped where it is not set.
+"""What train/train.py, trunk.py and identity.py promise. `PYTHONPATH=models/training python -m history.test_history`,
+or with pytest. The test of dlib's weights reads the path of their file from IDENTITY_WEIGHTS and is skipped where it
+is not set.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from torch.nn import functional as F
 import testing
 from history import identity, train
 from history.trunk import TrunkNet, TrunkShape, begin
-from test_train import FACES, write_faces
+from train.test_train import FACES, write_faces
 
 WEIGHTS = os.environ.get("IDENTITY_WEIGHTS")
 

@@ -1,6 +1,6 @@
-"""Train with what the runs before the fourth needed beside ../train.py: another network's weights, and live teachers.
+"""Train with what the runs before the fourth needed beside train/train.py: another network's weights, and live teachers.
 
-`python -m history.train --cache faces.npz --out FOLDER …` takes every option of train.py. Two more sources of
+`python -m history.train --cache faces.npz --out FOLDER …` takes every option of train/train.py. Two more sources of
 knowledge: weights that begin as dlib's (`--identity`), and teachers that are asked about each augmented face (`--live`).
 """
 
@@ -12,10 +12,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from augment import Strength
 from history.networks import SHAPES, network_of
 from history.trunk import begin
-from train import Trainer, arguments, launch, work
+from train.augment import Strength
+from train.train import Trainer, arguments, launch, work
 
 
 class TaughtTrainer(Trainer):

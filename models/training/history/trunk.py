@@ -13,9 +13,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from data import KINDS
+from dataset.data import KINDS
 from history import identity
-from model import Cbam, conv_bn, settle
+from train.model import Cbam, conv_bn, settle
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torchvision import models
 
-from model import ExpressionNet, Shape
-from networks import SHAPES
+from train.model import ExpressionNet, Shape
+from train.networks import SHAPES
 
 
 @dataclass

@@ -27,18 +27,18 @@ from scipy import stats
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-import parallel
-from augment import Strength, warp
-from data import EMOTIONS, KINDS, Faces, load
-from export import OPSET, TOLERANCE
-from figures import Judged, report
-from model import Cbam
+from dataset.data import EMOTIONS, KINDS, Faces, load
+from evaluate.figures import Judged, report
+from evaluate.pictures import draw_both, pyplot
+from export.to_onnx import OPSET, TOLERANCE
 from paper.backbones import BACKBONES, load_imagenet
-from pictures import draw_both, pyplot
-from train import Trainer, learning_rate, loss_of, predict, softmax, targets_of
+from train import parallel
+from train.augment import Strength, warp
+from train.model import Cbam
+from train.train import Trainer, learning_rate, loss_of, predict, softmax, targets_of
 
 VALID_FACES = 3375
-"""What train.py judges by; its log does not say."""
+"""What train/train.py judges by; its log does not say."""
 
 WARM = 0.05
 """Share of a --cosine run in which the rate rises: random weights diverge at the full rate."""
@@ -47,7 +47,7 @@ PAPER = Strength(
     shift=0.08, degrees=14.0, scale=0.0, shear=0.0, contrast=0.0, brightness=0.0, gamma=0.0,
     degrade_share=0.0, noise=0.0, erase_share=0.0, mix_share=0.0,
 )  # fmt: skip
-"""Horizontal flip, translation and rotation; the paper gives no amounts, these are augment.py's."""
+"""Horizontal flip, translation and rotation; the paper gives no amounts, these are train/augment.py's."""
 
 
 @dataclass(frozen=True)
@@ -146,7 +146,7 @@ def load_trunk(network: PaperNet, run: Path) -> None:
 class PaperTrainer(Trainer):
     """One run as the paper trains: Adam with L2, cross-entropy with hard labels, learning rate x0.1 on
     a plateau of the validation accuracy, early stopping, the best checkpoint; no averaged weights. With
-    --cosine the rate depends on the step alone instead (train.py's schedule)."""
+    --cosine the rate depends on the step alone instead (train/train.py's schedule)."""
 
     def __init__(self, rank: int, options: argparse.Namespace) -> None:
         torch.manual_seed(options.seed)
@@ -287,7 +287,7 @@ def difference_to_onnx(network: PaperNet, face: Tensor, path: Path) -> float:
 
 
 def read_log(run: Path) -> list[dict[str, float]]:
-    """Every epoch of a run of this or of train.py."""
+    """Every epoch of a run of this or of train/train.py."""
     with open(run / "log.csv", newline="") as file:
         return [{name: float(value or "nan") for name, value in row.items()} for row in csv.DictReader(file)]
 
@@ -335,7 +335,7 @@ def pairs(options: argparse.Namespace) -> None:
 
 
 def add_train_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--cache", type=Path, required=True, help="faces.npz of data.py")
+    parser.add_argument("--cache", type=Path, required=True, help="faces.npz of dataset/data.py")
     parser.add_argument("--out", type=Path, required=True, help="folder for checkpoints and the log")
     parser.add_argument("--backbone", choices=BACKBONES, default="inceptionresnetv2")
     parser.add_argument("--imagenet", action="store_true", help="begin with ImageNet weights, where a package has them")
@@ -367,7 +367,7 @@ def main() -> None:
     training.set_defaults(run_command=train)
     judging = commands.add_parser("evaluate", help=evaluate.__doc__)
     judging.add_argument("run", type=Path)
-    judging.add_argument("--cache", type=Path, required=True, help="faces.npz of data.py")
+    judging.add_argument("--cache", type=Path, required=True, help="faces.npz of dataset/data.py")
     judging.add_argument("--pictures", type=Path, help="folder for the confusion matrices as PNG")
     judging.add_argument("--draws", type=int, default=1000, help="bootstrap draws")
     judging.add_argument("--seed", type=int, default=13)

@@ -14,10 +14,10 @@ import torch
 from torch import Tensor, nn
 
 import testing
-from model import Cbam
 from paper.backbones import BACKBONES, InceptionResidual, convolutions, inception_resnet_v2, load_imagenet
 from paper.runs import Design, PaperNet, TwoStage
-from test_train import write_faces
+from train.model import Cbam
+from train.test_train import write_faces
 
 KERAS_PARAMETERS = {"inceptionresnetv2": 54_336_736, "xception": 20_861_480}
 """Of the networks of Keras without their top, with the running means and variances."""

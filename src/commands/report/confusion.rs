@@ -3,7 +3,7 @@
 use super::super::label_set::LabelSet;
 use crate::expression::Expression;
 
-/// Faces of FER2013Valid, counted by `models/training/confusion.py`.
+/// Faces of FER2013Valid, counted by `models/training/evaluate/confusion.py`.
 const MATRIX: &str = include_str!("../../../models/confusion13.csv");
 
 /// The confusion matrix of a classifier.
@@ -86,7 +86,7 @@ mod tests {
         let manifest = ModelStore::open(None).unwrap().manifest;
         assert_eq!(
             errors.classifier, manifest.classifier.network.sha256,
-            "run models/training/confusion.py again"
+            "run models/training/evaluate/confusion.py again"
         );
         assert_eq!(errors.counts.len(), 13);
         let predicted: f64 = errors.counts.iter().flatten().sum();

@@ -1,7 +1,7 @@
 //! Face detection by MTCNN: a proposal, a refinement and an output network in cascade (Zhang et al. 2016).
 //!
 //! The pyramid, the boxes and the suppression follow facenet-pytorch 2.6.0, whose weights these are, number for
-//! number; `models/training/reference_mtcnn.py` lists its conventions, and `tests/detector.rs` holds them.
+//! number; `models/training/detector/reference_mtcnn.py` lists its conventions, and `tests/detector.rs` holds them.
 //!
 //! `cascade` has the three stages, `areas` the inputs of the first one; `boxes` and `resample` are shared.
 //! [`Detector::search`] is the original's search of a whole picture. The tracker composes its own from the same stages.

@@ -8,7 +8,7 @@ use super::graph::larger;
 use super::graph::{Patched, binary, channels_of, constant, is_zero, put};
 use super::pool::Pool;
 
-/// `x + slope * min(x, 0)`, as `models/training/convert_mtcnn.py` writes PReLU, and what follows it.
+/// `x + slope * min(x, 0)`, as `models/training/detector/convert_mtcnn.py` writes PReLU, and what follows it.
 #[derive(Debug, Clone, Hash, PartialEq, Eq)]
 struct Prelu {
     pool: Option<Pool>,

@@ -1,0 +1,1 @@
+"""Accuracy of the program and of a checkpoint."""

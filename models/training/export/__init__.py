@@ -1,0 +1,1 @@
+"""From a checkpoint to expression.onnx, and the fixtures that hold it."""
