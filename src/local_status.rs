@@ -294,7 +294,7 @@ impl StatusState {
         };
         let Some(folder) = runtime else { return };
         let text = serde_json::to_vec(&status).expect("strings and numbers are JSON");
-        match folder.replace(STATUS, &text) {
+        match folder.write(STATUS, &text, false) {
             Ok(()) => self.failed = false,
             Err(error) => {
                 if !std::mem::replace(&mut self.failed, true) {

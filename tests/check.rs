@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use common::{Mosquitto, Subscriber, copy_models, damage, free_port, lectern, portrait_video, still};
-use lectern::delivery::spool::storage::Directory;
+use lectern::delivery::spool::storage::{Directory, Storage};
 use serde_json::Value;
 
 /// A configuration with the basis and these sections.
@@ -325,21 +325,22 @@ fn spool_directory_must_be_a_folder() {
     }
 }
 
-/// Unreadable or quarantined files are named, also while the service uses the spool.
+/// Unreadable or damaged files are named, also while the service uses the spool.
 #[test]
 fn unreadable_spool_files_are_named_in_use() {
     let folder = tempfile::tempdir().unwrap();
     let state = folder.path().join("state");
     let file = keeping_in(folder.path(), &state);
     // In use, as by the running service.
-    let _lock = Directory::open(&state).unwrap();
-    let unreadable = "entries-0000000000000000";
-    fs::write(state.join(unreadable), "minutes").unwrap();
+    let service = Directory::at(&state);
+    service.list().unwrap();
     assert!(line(&file, "disk", 0).contains("MB free"));
-    fs::write(state.join("aside-0000000000000003-0000000000000005"), "minutes").unwrap();
+    let unreadable = "0000000000000/0000000000000003";
+    fs::create_dir(state.join("0000000000000")).unwrap();
+    fs::write(state.join(unreadable), "minutes").unwrap();
     let printed = line(&file, "disk", 0);
     assert!(
-        printed.starts_with("warning") && printed.contains("(aside-0000000000000003-0000000000000005)"),
+        printed.starts_with("warning") && printed.contains("(0000000000000/0000000000000003: "),
         "{printed}"
     );
     // A file that its owner may not read; root must drop its capabilities.

@@ -12,7 +12,7 @@ use jiff::{SignedDuration, Timestamp};
 use lectern::clock::{BootTime, Clock, Stop, SystemClock};
 use lectern::delivery::payload::State;
 use lectern::delivery::spool::storage::{Directory, Storage};
-use lectern::delivery::spool::{self, Folders, MOST_BYTES, Patience, Spool};
+use lectern::delivery::spool::{self, Folders, Keep, Patience, Spool};
 use lectern::delivery::{PublisherConfig, Timing, Update};
 use lectern::expression::{Expression, Sighting};
 use lectern::window::{Grid, Window};
@@ -20,7 +20,6 @@ use lectern::window::{Grid, Window};
 use crate::common::{config, local_broker};
 use crate::disk::Disk;
 use crate::files::{ACCEPTED, CLOCK_OFFSET, DISK, FINISH, KEPT, Ledger, RUNTIME, payload};
-use crate::folder::{Between, Folder};
 
 /// How much faster the device's clock runs: a minute takes 100 ms.
 const SPEED: u32 = 600;
@@ -48,7 +47,7 @@ pub(crate) fn run(folder: &Path, port: u16) -> ExitCode {
         disk: Some(named(DISK, Disk::open(folder))),
         runtime: Some(named(RUNTIME, Runtime::open(folder))),
     };
-    let mut spool = Spool::open(folders, CAPACITY, MOST_BYTES).unwrap();
+    let mut spool = Spool::open(folders, Keep::records(CAPACITY)).unwrap();
     // No file is unreadable for longer than the order is held, whatever the clock's speed.
     spool.set_patience(Patience { hold_order: HOLD_ORDER * SPEED, ..Patience::default() });
     let first_seq = spool.next_seq();
@@ -68,9 +67,8 @@ pub(crate) fn run(folder: &Path, port: u16) -> ExitCode {
     if thread.join().unwrap().undelivered == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-fn named(name: &str, opened: io::Result<impl Storage + 'static>) -> spool::Folder {
-    let storage = opened.map(|storage| Box::new(storage) as Box<dyn Storage>);
-    spool::Folder { name: name.to_owned(), storage }
+fn named(name: &str, storage: impl Storage + 'static) -> spool::Folder {
+    spool::Folder { name: name.to_owned(), storage: Box::new(storage) }
 }
 
 /// Like `lectern::watch`, with random faces.
@@ -142,36 +140,42 @@ struct Runtime {
 }
 
 impl Runtime {
-    fn open(folder: &Path) -> io::Result<Folder<Self>> {
-        Ok(Folder(Self {
-            inner: Directory::open(&folder.join(RUNTIME))?,
-            accepted: Ledger::open(folder.join(ACCEPTED))?,
-            kept: Ledger::open(folder.join(KEPT))?,
-        }))
+    fn open(folder: &Path) -> Self {
+        Self {
+            inner: Directory::at(&folder.join(RUNTIME)),
+            accepted: Ledger::open(folder.join(ACCEPTED)),
+            kept: Ledger::open(folder.join(KEPT)),
+        }
     }
 }
 
-impl Between for Runtime {
-    fn inner(&mut self) -> &mut Directory {
-        &mut self.inner
+impl Storage for Runtime {
+    fn list(&self) -> io::Result<Vec<String>> {
+        self.inner.list()
     }
 
-    fn inner_to_read(&self) -> &Directory {
-        &self.inner
+    fn read(&self, name: &str, longest: usize) -> io::Result<Vec<u8>> {
+        self.inner.read(name, longest)
     }
 
-    fn append(&mut self, name: &str, bytes: &[u8]) -> io::Result<()> {
-        self.inner.append(name, bytes)?;
-        self.accepted.note(&payload(bytes));
-        Ok(())
-    }
-
-    fn replace(&mut self, name: &str, bytes: &[u8]) -> io::Result<()> {
-        self.inner.replace(name, bytes)?;
+    fn write(&mut self, name: &str, bytes: &[u8], durably: bool) -> io::Result<()> {
+        self.inner.write(name, bytes, durably)?;
+        if name.contains('/') {
+            self.accepted.note(&payload(bytes));
+            return Ok(());
+        }
         let state: serde_json::Value = serde_json::from_slice(bytes).unwrap();
         if let Some(open) = state["open"][2].as_str() {
             self.kept.note(open);
         }
         Ok(())
+    }
+
+    fn sync(&mut self, name: &str) -> io::Result<()> {
+        self.inner.sync(name)
+    }
+
+    fn remove(&mut self, name: &str) -> io::Result<()> {
+        self.inner.remove(name)
     }
 }

@@ -26,7 +26,6 @@ mod common;
 mod device;
 mod disk;
 mod files;
-mod folder;
 mod reconcile;
 
 use std::fs;

@@ -55,37 +55,13 @@ impl Storage for Memory {
         })
     }
 
-    fn read_at(&self, name: &str, offset: u64, length: usize) -> io::Result<Vec<u8>> {
-        self.files(|files| {
-            let bytes = files.get(name).ok_or(io::ErrorKind::NotFound)?;
-            let part =
-                usize::try_from(offset).ok().and_then(|start| bytes.get(start..start.checked_add(length)?));
-            part.map(<[u8]>::to_vec).ok_or(io::ErrorKind::UnexpectedEof.into())
-        })
-    }
-
-    fn append(&mut self, name: &str, bytes: &[u8]) -> io::Result<()> {
-        self.files(|files| {
-            files.entry(name.to_owned()).or_default().extend(bytes);
-            Ok(())
-        })
-    }
-
     fn sync(&mut self, _: &str) -> io::Result<()> {
         self.files(|_| Ok(()))
     }
 
-    fn replace(&mut self, name: &str, bytes: &[u8]) -> io::Result<()> {
+    fn write(&mut self, name: &str, bytes: &[u8], _durably: bool) -> io::Result<()> {
         self.files(|files| {
             files.insert(name.to_owned(), bytes.to_vec());
-            Ok(())
-        })
-    }
-
-    fn rename(&mut self, name: &str, new: &str) -> io::Result<()> {
-        self.files(|files| {
-            let bytes = files.remove(name).ok_or(io::ErrorKind::NotFound)?;
-            files.insert(new.to_owned(), bytes);
             Ok(())
         })
     }

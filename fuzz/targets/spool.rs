@@ -1,11 +1,11 @@
-//! The log on the disk: what was stored is delivered in order and unchanged, or counted as dropped, whatever bytes of it
+//! The files on the disk: what was stored is delivered in order and unchanged, or counted as dropped, whatever bytes of it
 //! are damaged and whenever the process ends.
 #![no_main]
 
 use std::time::Duration;
 
 use lectern::delivery::payload::Payload;
-use lectern::delivery::spool::{Folder, Folders, MOST_BYTES, Spool};
+use lectern::delivery::spool::{Folder, Folders, Keep, Spool};
 use lectern_fuzz::storage::Memory;
 use libfuzzer_sys::fuzz_target;
 
@@ -44,10 +44,10 @@ struct Device {
 impl Device {
     fn start(&self) -> Spool {
         let folders = Folders {
-            disk: Some(Folder { name: "disk".to_owned(), storage: Ok(Box::new(self.disk.clone())) }),
-            runtime: Some(Folder { name: "runtime".to_owned(), storage: Ok(Box::new(self.runtime.clone())) }),
+            disk: Some(Folder { name: "disk".to_owned(), storage: Box::new(self.disk.clone()) }),
+            runtime: Some(Folder { name: "runtime".to_owned(), storage: Box::new(self.runtime.clone()) }),
         };
-        Spool::open(folders, 10_000, MOST_BYTES).unwrap()
+        Spool::open(folders, Keep::records(10_000)).unwrap()
     }
 
     fn damage(&self, file: u8, act: impl FnOnce(&mut Vec<u8>)) {

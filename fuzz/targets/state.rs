@@ -4,18 +4,20 @@
 use std::time::Duration;
 
 use lectern::delivery::payload::Payload;
-use lectern::delivery::spool::{Folder, Folders, MOST_BYTES, Spool};
+use lectern::delivery::spool::{Folder, Folders, Keep, Spool};
 use lectern_fuzz::storage::Memory;
 use libfuzzer_sys::fuzz_target;
 
 /// Names that the spool reads.
-const NAMES: [&str; 6] = [
+const NAMES: [&str; 8] = [
     "state.json",
     "entries-0000000000000000",
     "entries-0000000000000001-1",
     "entries-ffffffffffffffff",
     "discovered",
-    "entries-7fffffffffffffff",
+    "late-7fffffffffffffff",
+    "0000000000000/0000000000000001",
+    "0000000001000/0000000001000002-1795861134",
 ];
 
 /// The placeholder in a state file for this boot's name, without which the file would be ignored.
@@ -48,10 +50,10 @@ fuzz_target!(|input: &[u8]| {
     let (disk, runtime) = folders(input);
     let open = || {
         let folders = Folders {
-            disk: Some(Folder { name: "disk".to_owned(), storage: Ok(Box::new(disk.clone())) }),
-            runtime: Some(Folder { name: "runtime".to_owned(), storage: Ok(Box::new(runtime.clone())) }),
+            disk: Some(Folder { name: "disk".to_owned(), storage: Box::new(disk.clone()) }),
+            runtime: Some(Folder { name: "runtime".to_owned(), storage: Box::new(runtime.clone()) }),
         };
-        Spool::open(folders, 10_000, MOST_BYTES).unwrap()
+        Spool::open(folders, Keep::records(10_000)).unwrap()
     };
     let mut spool = open();
     assert_eq!(spool.boot().len(), 32);

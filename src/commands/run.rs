@@ -14,7 +14,7 @@ use crate::cli::Run;
 use crate::clock::{Stop, SystemClock};
 use crate::config::{CameraSource, Settings};
 use crate::delivery::payload::{Identity, State};
-use crate::delivery::spool::{Folders, MOST_BYTES, Spool};
+use crate::delivery::spool::{Folders, Keep, Owner, Spool};
 use crate::delivery::{EventLoop, OpenSpool, PublisherConfig, Timing, Update, UpdateSender};
 use crate::expression::Sighting;
 use crate::help::Problem;
@@ -142,14 +142,16 @@ fn warn_of_short_windows(settings: &Settings) {
     }
 }
 
-/// The settings that a spool depends on.
-fn kept_in(settings: &Settings) -> (Option<&Path>, u32, u32) {
-    (settings.spool_directory.as_deref(), settings.keep_days, settings.window_seconds)
+/// What a spool keeps with these settings.
+fn keep(settings: &Settings) -> Keep {
+    let seconds = settings.keep_days.saturating_mul(86_400);
+    let records = usize::try_from(seconds / settings.window_seconds).unwrap_or(usize::MAX);
+    Keep { records, seconds: Some(seconds), owner: Some(Owner::of(&settings.topics)) }
 }
 
 /// Opens the spool of a new configuration, where that is not the old one's.
 fn other_spool(old: &Settings, new: &Settings) -> Option<OpenSpool> {
-    if kept_in(old) == kept_in(new) {
+    if (&old.spool_directory, keep(old)) == (&new.spool_directory, keep(new)) {
         return None;
     }
     // Records in a folder that is no longer configured stay there.
@@ -166,12 +168,10 @@ fn other_spool(old: &Settings, new: &Settings) -> Option<OpenSpool> {
 
 /// Opens the spool with the records of earlier runs.
 fn open_spool(settings: &Settings) -> anyhow::Result<Spool> {
-    let capacity = u64::from(settings.keep_days) * 86_400 / u64::from(settings.window_seconds);
     // systemd gives several, separated by colons, where a unit names several; ours names one.
     let runtime = std::env::var_os(RUNTIME_DIRECTORY).map(PathBuf::from);
     let folders = Folders::open(settings.spool_directory.as_deref(), runtime.as_deref());
-    Spool::open(folders, usize::try_from(capacity)?, MOST_BYTES)
-        .context("no random bytes for the boot's name")
+    Spool::open(folders, keep(settings)).context("no random bytes for the boot's name")
 }
 
 /// The deliver thread's setup for a configuration, without the boot's name, which is the spool's; and the watchdog over both

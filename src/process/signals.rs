@@ -26,12 +26,14 @@ pub struct Signals {
 }
 
 impl Signals {
-    /// Starts to listen; from now on these signals do not end the process by themselves. Must be called within a
+    /// Starts to listen; from now on these signals do not end the process by themselves, and a limit on the size of files makes
+    /// a write fail. Must be called within a
     /// tokio runtime that has its drivers enabled.
     ///
     /// # Errors
     /// When the system refuses a handler.
     pub fn listen() -> io::Result<Self> {
+        let _ = signal(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw()))?;
         Ok(Self {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,

@@ -15,8 +15,10 @@ pub const RECORDS_DROPPED: &str = "fc10c07110674786a3ea2eb063c8e4a5";
 pub const SPOOL_UNREADABLE: &str = "9d1c6a0f4b7e4c5fb3a28e6d57f0c914";
 /// A file of the spool that could not be read can be read again; `LECTERN_FILE` names it.
 pub const SPOOL_READABLE: &str = "3f8a7be25d9041c6a4c0d1968e2b7f35";
-/// A file of the spool could not be read for a day, and its records are lost; `LECTERN_FILE` names it.
+/// A file of the spool is damaged, and what it held is lost; `LECTERN_FILE` names it.
 pub const SPOOL_GIVEN_UP: &str = "c27e50d98f134ab2916bd4e3a805f76d";
+/// A file in the spool's folder is not this device's, and is left alone; `LECTERN_FILE` names it, `LECTERN_ERROR` holds the reason.
+pub const SPOOL_FOREIGN: &str = "5e90c4b1a7d24f6f8b03d2c9617ea48d";
 
 /// Logs that the broker cannot be reached, and how many shorter outages before were suppressed.
 pub fn broker_lost(error: &str, left_out: u32) {
@@ -56,11 +58,18 @@ pub fn spool_readable(file: &str) {
     );
 }
 
-/// Logs that a file of the spool was discarded before delivery.
-pub fn spool_given_up(file: &str) {
-    let error = "could not be read for a day: its minutes count as dropped; replace the SD card";
+/// Logs that a file of the spool is damaged.
+pub fn spool_damaged(file: &str, why: &str) {
     log::error!(
-        MESSAGE_ID = SPOOL_GIVEN_UP, LECTERN_STATE = "spool_given_up", LECTERN_FILE = file, LECTERN_ERROR = error;
-        "{file} in the spool {error}"
+        MESSAGE_ID = SPOOL_GIVEN_UP, LECTERN_STATE = "spool_given_up", LECTERN_FILE = file, LECTERN_ERROR = why;
+        "{file} in the spool {why}; if that repeats, replace the SD card"
+    );
+}
+
+/// Logs that a file in the spool's folder is not this device's.
+pub fn spool_foreign(file: &str, why: &str) {
+    log::warn!(
+        MESSAGE_ID = SPOOL_FOREIGN, LECTERN_STATE = "spool_foreign", LECTERN_FILE = file, LECTERN_ERROR = why;
+        "{file} in the spool {why}; it is not published and left alone: see lectern check --only disk"
     );
 }

@@ -7,7 +7,8 @@ use rustix::io::Errno;
 
 use super::finding::{Finding, Verdict, first};
 use crate::cli::Part;
-use crate::delivery::spool::{Inspection, inspect};
+use crate::delivery::spool::storage::is_lost_with_power;
+use crate::delivery::spool::{Inspection, Owner, inspect};
 
 /// With less room than this, in bytes, the disk is as good as full.
 const FULL: u64 = 1 << 20;
@@ -18,8 +19,8 @@ const NEARLY_FULL: u64 = 64 << 20;
 /// The advice for a user without the permission to read.
 const AS_ROOT: &str = "run lectern check as root";
 
-/// Checks the folder in `spool.directory`.
-pub(super) fn check(directory: Option<&Path>) -> Finding {
+/// Checks the folder in `spool.directory`, and whose records wait there.
+pub(super) fn check(directory: Option<&Path>, owner: &Owner) -> Finding {
     let Some(directory) = directory else {
         return Finding::warning(Part::Disk, "no spool.directory: minutes wait for a broker in memory only")
             .advise("the service makes one at its first start");
@@ -34,7 +35,13 @@ pub(super) fn check(directory: Option<&Path>) -> Finding {
     let room = match statvfs(directory) {
         Ok(disk) => {
             let read_only = disk.f_flag.contains(StatVfsMountFlags::RDONLY);
-            judge_room(place, disk.f_bavail.saturating_mul(disk.f_frsize), read_only)
+            let room = judge_room(place, disk.f_bavail.saturating_mul(disk.f_frsize), read_only);
+            if room.verdict != Verdict::Failed && is_lost_with_power(directory).unwrap_or(false) {
+                Finding::warning(Part::Disk, format_args!("{place} is in memory (tmpfs, or an overlay over it)"))
+                    .advise("a power failure loses the minutes that wait there: name a folder on a disk in spool.directory")
+            } else {
+                room
+            }
         }
         Err(Errno::NOENT) => {
             return Finding::warning(Part::Disk, format_args!("{place} is not there yet"))
@@ -43,7 +50,7 @@ pub(super) fn check(directory: Option<&Path>) -> Finding {
         Err(Errno::ACCESS) => return not_allowed(),
         Err(error) => return Finding::failed(Part::Disk, format_args!("{place}: {error}")),
     };
-    match inspect(directory) {
+    match inspect(directory, owner) {
         Ok(found) => judge_files(place, &found, room),
         Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {
             if room.verdict == Verdict::Failed { room } else { not_allowed() }
@@ -55,27 +62,26 @@ pub(super) fn check(directory: Option<&Path>) -> Finding {
 
 /// Judges the files of the spool; `room` is the finding on the disk space.
 fn judge_files(place: &str, found: &Inspection, room: Finding) -> Finding {
-    let several = |names: &[String]| {
-        let what = if names.len() == 1 { "1 file".to_owned() } else { format!("{} files", names.len()) };
-        (what, first(names))
+    let text = |files: &[(String, String)], what: &str| {
+        let names: Vec<_> = files.iter().map(|(name, _)| name.clone()).collect();
+        let count = if names.len() == 1 { "1 file".to_owned() } else { format!("{} files", names.len()) };
+        let why = files.first().map_or("", |(_, why)| why);
+        format!("{place}: {count} of minutes {what} ({}: {why})", first(&names))
     };
-    if let Some((_, error)) = found.unreadable.first() {
-        let names: Vec<_> = found.unreadable.iter().map(|(name, _)| name.clone()).collect();
-        let (what, names) = several(&names);
-        let found_text = format!("{place}: {what} of minutes cannot be read ({names}: {error})");
-        return Finding::failed(Part::Disk, found_text).advise(
-            "save what the disk still gives, and replace it within a day, or these minutes are lost",
-        );
+    if !found.unreadable.is_empty() {
+        Finding::failed(Part::Disk, text(&found.unreadable, "cannot be read"))
+            .advise("save what the disk still gives, and replace it before spool.keep_days are over")
+    } else if room.verdict == Verdict::Failed {
+        room
+    } else if !found.damaged.is_empty() {
+        Finding::warning(Part::Disk, text(&found.damaged, "count as dropped"))
+            .advise("look whether the SD card dies, then remove what is named")
+    } else if !found.foreign.is_empty() {
+        Finding::warning(Part::Disk, text(&found.foreign, "are not published"))
+            .advise("remove what is named, or put the old device.id or mqtt.root back")
+    } else {
+        room
     }
-    if room.verdict != Verdict::Failed && !found.aside.is_empty() {
-        let (what, names) = several(&found.aside);
-        let found_text = format!(
-            "{place}: {what} of minutes could not be read for a day ({names}), and these minutes count as dropped"
-        );
-        return Finding::warning(Part::Disk, found_text)
-            .advise("replace the disk, then remove what begins with aside-");
-    }
-    room
 }
 
 fn judge_room(place: &str, free: u64, read_only: bool) -> Finding {
@@ -102,6 +108,7 @@ mod tests {
         assert_eq!(judge_room("/d", 10 << 20, false).verdict, Verdict::Warning);
         assert_eq!(judge_room("/d", 1 << 30, false).verdict, Verdict::Ok);
         assert_eq!(judge_room("/d", 1 << 30, true).verdict, Verdict::Failed);
-        assert_eq!(check(Some(Path::new("/no/such/folder"))).verdict, Verdict::Warning);
+        let owner = Owner { root: "lectern/v1".to_owned(), device: "d".to_owned() };
+        assert_eq!(check(Some(Path::new("/no/such/folder")), &owner).verdict, Verdict::Warning);
     }
 }

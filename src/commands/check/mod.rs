@@ -19,6 +19,7 @@ use super::STANDARD_OUTPUT;
 use super::detection_range::DetectionRange;
 use crate::cli::{Check, Part};
 use crate::config::Settings;
+use crate::delivery::spool::Owner;
 use crate::logging::printable::{print_json, print_lines};
 use finding::{Finding, Verdict};
 pub(super) use light::GOOD_LIGHT;
@@ -92,7 +93,10 @@ pub fn run(arguments: &Check, folder: Option<&Path>) -> anyhow::Result<()> {
                 print(light::check(measured.take()))?;
             }
             (Part::Broker, Ok(settings)) => print(broker::check(settings))?,
-            (Part::Disk, Ok(settings)) => print(disk::check(settings.spool_directory.as_deref()))?,
+            (Part::Disk, Ok(settings)) => {
+                let owner = Owner::of(&settings.topics);
+                print(disk::check(settings.spool_directory.as_deref(), &owner))?;
+            }
             (Part::Models, _) => print(models::check(folder, settings.as_ref().ok()))?,
             (Part::Clock, _) => print(clock::check())?,
             (Part::Unit, _) => print(unit::check())?,

@@ -218,7 +218,6 @@ mod tests {
                     u32::from((low..=high).contains(&truth))
                 })
                 .sum();
-            println!("{blocks} blocks, kappa {truth}: {within} of {TRIALS}");
             assert!(within * 10 >= TRIALS * 9, "{blocks} blocks, kappa {truth}: {within} of {TRIALS}");
         }
     }

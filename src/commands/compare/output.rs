@@ -1,7 +1,6 @@
 //! The results as text for people, as tables and as a figure.
 
 use std::fmt::Write as _;
-use std::io::Write as _;
 
 use anyhow::Context;
 
@@ -15,7 +14,7 @@ use super::frames::{Frames, LeftOut};
 use super::matrix::{Matrices, Matrix};
 use super::{Comparison, Pair};
 use crate::cli::Compare;
-use crate::logging::printable::Printable;
+use crate::logging::printable::{Printable, print_lines};
 
 const COLUMNS: [&str; 9] = ["kinds", "source", "raters", "measure", "kind", "value", "low", "high", "frames"];
 
@@ -50,7 +49,7 @@ impl Output<'_> {
             });
             drawing::write(&Matrices(matrices.collect()), path, Format::SCREEN)?;
         }
-        std::io::stdout().write_all(self.text()?.as_bytes()).context(STANDARD_OUTPUT)
+        print_lines(self.text()?.lines()).context(STANDARD_OUTPUT)
     }
 
     fn with_lectern<'p>(&self, pairs: &'p [Pair]) -> impl Iterator<Item = &'p Pair> + use<'p> {

@@ -108,7 +108,8 @@ fn lines(service: &LocalStatus) -> Vec<String> {
     if spool.unreadable > 0 {
         waiting += &format!(", {} cannot be read: see lectern check --only disk", spool.unreadable);
     }
-    waiting += if spool.on_disk { ", on the disk" } else { ", in memory only" };
+    waiting +=
+        if spool.on_disk { ", on the disk" } else { ", in memory only: a power failure loses what waits" };
     let clock = if service.clock_synced { "synchronised" } else { "not synchronised: see timedatectl" };
     let models: Vec<_> = device_info
         .models

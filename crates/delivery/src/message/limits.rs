@@ -44,7 +44,7 @@ mod tests {
     use crate::message::payload::{self, Backlog, Identity, MAX_BASIS_BYTES, State};
     use crate::message::topics::{CHECK_SUFFIX, MAX_ROOT_BYTES, Topics, check_level, check_root};
     use crate::mqtt::test_messages;
-    use crate::spool::{Folders, MOST_BYTES, Spool};
+    use crate::spool::{Folders, Keep, Spool};
     use lectern_record::expression::Expression;
     use lectern_record::window::{Counts, MinuteRecord};
 
@@ -89,7 +89,7 @@ mod tests {
     /// The record, stored by one process and read by the next.
     fn stored(topic: &str, payload: &Payload) -> Option<(String, String)> {
         let folder = tempfile::tempdir().unwrap();
-        let open = || Spool::open(Folders::open(Some(folder.path()), None), 10, MOST_BYTES).unwrap();
+        let open = || Spool::open(Folders::open(Some(folder.path()), None), Keep::records(10)).unwrap();
         let mut spool = open();
         spool.push(0, topic, payload);
         spool.store();

@@ -110,7 +110,9 @@ pub(crate) fn noted(folder: Option<&dyn Storage>) -> Option<String> {
 pub(super) fn note(folder: Option<&mut dyn Storage>, topic: Option<&str>) {
     let Some(folder) = folder else { return };
     let done = match topic {
-        Some(topic) => folder.replace(DISCOVERED, topic.as_bytes()).and_then(|()| folder.sync(DISCOVERED)),
+        Some(topic) => {
+            folder.write(DISCOVERED, topic.as_bytes(), true).and_then(|()| folder.sync(DISCOVERED))
+        }
         None => folder.remove(DISCOVERED),
     };
     if let Err(error) = done {

@@ -23,6 +23,9 @@ impl Publisher {
                 self.config.monitor.window_ended(&record);
                 let payload = payload::minute(identity, &record, !self.connected);
                 self.spool.push(record.seq, &topics.minute, &payload);
+                if self.config.clock.synced() {
+                    self.spool.expire(self.config.clock.wall());
+                }
                 if self.connected {
                     self.store_at = self.store_at.or(Some(Instant::now() + timing.store_after));
                     self.check_spool();

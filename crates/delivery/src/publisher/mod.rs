@@ -336,7 +336,7 @@ impl Publisher {
         match what {
             Some(InFlight::Record(position)) => {
                 self.spool.remove(position);
-                if !self.spool.has_unstored() {
+                if self.spool.unstored() == 0 {
                     self.store_at = None;
                 }
             }
@@ -358,9 +358,13 @@ impl Publisher {
 
     /// Writes the records in memory to the disk.
     fn store(&mut self) {
+        let unstored = self.spool.unstored();
         self.spool.store();
         self.check_spool();
-        self.store_at = self.spool.has_unstored().then(|| Instant::now() + STORE_AGAIN_AFTER);
+        let left = self.spool.unstored();
+        // Many are stored a part at a time, so that the connection is served meanwhile.
+        let pause = if left < unstored { Duration::ZERO } else { STORE_AGAIN_AFTER };
+        self.store_at = (left > 0).then(|| Instant::now() + pause);
     }
 
     fn enter(&mut self, state: State) {

@@ -3,18 +3,20 @@
 use std::io;
 use std::path::Path;
 
-use super::append_log::{LONGEST_FILE, MOST_FILES};
-use super::names::STATUS;
-use super::segment::{Kind, parse};
-use super::storage::{Looked, is_foreign};
+use super::STATUS;
+use super::old;
+use super::record::{self, Entry, LONGEST, Name, Owner, decode};
+use super::storage::{Folder, is_foreign};
 
-/// What is wrong with the files of a spool: names.
+/// What is wrong with the files of a spool: names, and reasons.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Inspection {
-    /// Cannot be read, and why.
+    /// Cannot be read.
     pub unreadable: Vec<(String, String)>,
-    /// Were set aside, because they could not be read for a day: their records count as dropped.
-    pub aside: Vec<String>,
+    /// Are damaged, or of a version that this one cannot read: what they held counts as dropped.
+    pub damaged: Vec<(String, String)>,
+    /// Are of another user or device, or no regular files: they are not published.
+    pub foreign: Vec<(String, String)>,
 }
 
 /// The longest status in bytes; a service writes one that is far shorter.
@@ -22,32 +24,40 @@ const LONGEST_STATUS: usize = 64 << 10;
 
 /// What the service that uses this runtime directory told of itself last.
 pub fn read_status(runtime: &Path) -> io::Result<Vec<u8>> {
-    Looked::at(runtime)?.read(STATUS, LONGEST_STATUS)
+    Folder::at(runtime)?.read(STATUS, LONGEST_STATUS)
 }
 
 /// Reads every file of the spool in a folder; nothing is locked or changed.
 ///
 /// # Errors
 /// When the folder cannot be opened or listed.
-pub fn inspect(folder: &Path) -> io::Result<Inspection> {
-    let folder = Looked::at(folder)?;
+pub fn inspect(folder: &Path, owner: &Owner) -> io::Result<Inspection> {
+    let folder = Folder::at(folder)?;
     let mut found = Inspection::default();
-    let files = folder.names()?.into_iter().filter(|(_, is_file)| *is_file);
-    let ours = files.filter_map(|(name, _)| parse(&name).map(|(_, kind)| (name, kind)));
-    for (name, kind) in ours.take(MOST_FILES) {
-        if matches!(kind, Kind::Aside { .. }) {
-            found.aside.push(name);
+    for name in folder.list()? {
+        let is_old = old::parse(&name).is_some();
+        if Name::parse(&name).is_none() && !is_old {
             continue;
         }
-        match folder.read(&name, LONGEST_FILE) {
-            Err(error) if is_foreign(&error) => {}
+        let entries: Vec<Entry> = match folder.read(&name, if is_old { old::LONGEST_FILE } else { LONGEST }) {
+            Ok(bytes) if is_old => old::scan(&bytes).into_iter().map(|record| record.entry).collect(),
+            Ok(bytes) => decode(&bytes).into_iter().map(|(_, entry)| entry).collect(),
             // The service has delivered what was in it.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => found.unreadable.push((name, error.to_string())),
-            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            Err(error) => {
+                let list = if is_foreign(&error) { &mut found.foreign } else { &mut found.unreadable };
+                list.push((name, error.to_string()));
+                continue;
+            }
+        };
+        if entries.is_empty() {
+            found.damaged.push((name, "is damaged, or of another version".to_owned()));
+        } else if let Some(other) = entries.iter().find(|entry| !owner.owns(entry)) {
+            found.foreign.push((name, record::not_ours(other)));
         }
     }
     found.unreadable.sort_unstable();
-    found.aside.sort_unstable();
+    found.damaged.sort_unstable();
+    found.foreign.sort_unstable();
     Ok(found)
 }

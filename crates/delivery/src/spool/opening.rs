@@ -1,352 +1,318 @@
-//! How a log is opened: which positions each file is there for, and what is missing.
+//! How a spool begins: with what an earlier process left, in folders that may come later.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io;
-use std::time::Duration;
 
-use super::append_log::{Known, LONGEST_FILE, Log, MOST_FILES, Refused, SEGMENT};
-use super::record::scan;
-use super::segment::{self, After, Failing, Kind, Late, Place, RESERVE, Segment};
-use super::storage::Storage;
-use super::storage::is_foreign;
+use super::old::{self, Old};
+use super::reading::Patience;
+use super::record::{self, Entry, Name, decode};
+use super::state::{self, State};
+use super::storage::{Storage, is_foreign};
+use super::writing::{UNCOPIED, UNSTORED};
+use super::{At, Disk, Folder, Folders, Held, Item, Keep, Runtime, Spool, Trouble};
+use crate::events;
 use lectern_record::clock::BootTime;
 
-/// The longest jump of positions between two files: some 8,000 years of minutes.
-const LONGEST_JUMP: u64 = 1 << 32;
+/// How often the runtime directory is read before the run begins without what it holds.
+pub(super) const READ_RUNTIME: u32 = 3;
 
-/// A file of ours: the position that its name begins with, what else that says, and the name.
-type File = (u64, Kind, String);
-
-/// A log while its files are gone through, by their positions.
-struct Opening {
-    log: Log,
-    files: Vec<File>,
-    late: Vec<Late>,
-    /// Up to where the state says that everything is acknowledged, dropped or in a file that was passed over.
-    settled: Option<u64>,
-    /// Up to where the state says that everything was stored.
-    stored: Option<u64>,
-    /// From where on memory has everything.
-    in_memory_from: u64,
-    /// The position that comes next in order, once that is known.
-    expected: Option<u64>,
-    /// Behind everything that was passed over or given up.
-    behind_apart: u64,
-    /// The count of dropped entries in the newest record.
-    dropped: u64,
+/// What an earlier process left in the runtime directory.
+struct Left {
+    state: Option<State>,
+    records: Vec<(Name, Held)>,
+    damaged: u64,
+    old: Vec<String>,
 }
 
-impl Log {
-    /// Reads what an earlier process left, and returns the count of dropped entries in its newest record. A file that
-    /// cannot be read now is tried again by [`Log::oldest`].
-    pub(super) fn open(storage: Box<dyn Storage>, known: Option<Known>) -> Result<(Self, u64), Refused> {
-        let mut files: Vec<File> = match storage.list() {
-            Ok(names) => names
-                .into_iter()
-                .filter_map(|name| segment::parse(&name).map(|(from, kind)| (from, kind, name)))
-                .collect(),
-            Err(error) => return Err((storage, error)),
-        };
-        if files.len() > MOST_FILES {
-            let told = "holds more files than the spool ever makes; move away what is not the spool's";
-            return Err((storage, io::Error::other(told)));
-        }
-        let attempts = files.iter().filter_map(|(_, kind, _)| match kind {
-            Kind::InOrder { attempt, .. } => Some(attempt.saturating_add(1)),
-            _ => None,
-        });
-        let attempt = attempts.max().unwrap_or(0);
-        let first = known.as_ref().map(|known| known.first);
-        let stored = known.as_ref().and_then(|known| known.end);
-        let in_memory_from = known.as_ref().and_then(|known| known.in_memory_from).unwrap_or(u64::MAX);
-        let (aside, late): (Vec<_>, _) =
-            known.map(|known| known.late).unwrap_or_default().into_iter().partition(|late| late.given_up);
-        files.retain(|(_, _, name)| aside.iter().all(|aside| aside.name != *name));
-        // Of two attempts at one position the earlier one first.
-        files.sort_unstable_by_key(|(from, kind, _)| match kind {
-            Kind::InOrder { attempt, .. } => (*from, 1, *attempt),
-            _ => (*from, 0, 0),
-        });
-        let log = Self {
+/// Files of earlier versions: the position that each begins with, whether it goes on from the one before, and its name.
+type OldFiles = Vec<(u64, bool, String)>;
+
+impl Spool {
+    pub(super) fn open_in_boot(
+        folders: Folders,
+        keep: Keep,
+        kernel_boot: &str,
+    ) -> Result<Self, getrandom::Error> {
+        let disk = folders.disk.map(|Folder { name, storage }| Disk {
+            name,
             storage,
-            segments: VecDeque::new(),
-            first: first.unwrap_or(0),
-            end: 0,
-            attempt,
-            lost: 0,
-            given_up: 0,
-            aside,
-            obsolete: Vec::new(),
-            unsynced: false,
-            news: Vec::new(),
-            late_again: BootTime::ZERO,
+            is_open: false,
+            since: None,
+            again: BootTime::ZERO,
+            in_memory: false,
+            old: Vec::new(),
+            scanned: None,
+            unremoved: Vec::new(),
+            trouble: Trouble::default(),
+        });
+        let runtime = folders.runtime.map(|Folder { name, storage }| Runtime {
+            name,
+            storage,
+            is_open: false,
+            old: Vec::new(),
+            trouble: Trouble::default(),
+        });
+        let mut spool = Self {
+            state: State::new(kernel_boot)?,
+            waiting: VecDeque::new(),
+            aside: BTreeMap::new(),
+            disk,
+            runtime,
+            keep,
+            patience: Patience::default(),
+            failing: None,
+            damaged: 0,
+            told: 0,
+            leaving: false,
         };
-        let opening = Opening {
-            log,
-            files,
-            late,
-            settled: first,
-            stored,
-            in_memory_from,
-            expected: first,
-            behind_apart: 0,
-            dropped: 0,
-        };
-        Ok(opening.go_through())
+        let open = spool.begin();
+        spool.take_stock();
+        // Nothing is noted before this, for the state that an earlier process left has the open window.
+        match open {
+            Some(entry) => spool.accept(entry),
+            None => {
+                spool.trim();
+                spool.note();
+            }
+        }
+        Ok(spool)
     }
 
-    /// Counts entries behind the last one as lost.
-    fn lose_at_end(&mut self, count: u64) {
-        self.lost += count;
-        match self.segments.iter_mut().rev().find(|segment| !segment.late) {
-            // Only where it reaches up to them: its end says what was stored, once a failed write is taken back.
-            Some(last) if !last.unread && last.end == self.end => {
-                last.lost_after += count;
-                last.end += count;
-            }
-            // They were in a file of their own, of which nothing is left.
-            _ => {
-                let mut gone = Segment::new(String::new(), self.end, self.end + count);
-                gone.lost_after = count;
-                self.segments.push_back(gone);
-            }
+    /// Takes over what an earlier process left in the runtime directory; the window that was open then is returned.
+    fn begin(&mut self) -> Option<Entry> {
+        let disk = self.disk.as_ref().map(|disk| disk.name.clone());
+        let runtime = self.runtime.as_mut()?;
+        let mut left = runtime.read(disk.as_deref());
+        for _ in 1..READ_RUNTIME {
+            left = left.or_else(|_| runtime.read(disk.as_deref()));
         }
-        self.end += count;
+        let Left { state, records, damaged, old } = match left {
+            Ok(left) => left,
+            Err(error) => {
+                runtime.trouble.tell(Err(error), &runtime.name, UNCOPIED);
+                return None;
+            }
+        };
+        (runtime.is_open, runtime.old, self.damaged) = (true, old, damaged);
+        let newest = records.last().map(|(_, held)| held.entry.clone());
+        let open = state.and_then(|state| self.state.go_on_from(state, newest.as_ref(), disk.as_deref()));
+        for (name, held) in records {
+            self.state.next = self.state.next.max(name.position + 1);
+            self.waiting.push_back(Item { name, at: At::Memory(Box::new(held)) });
+        }
+        if open.is_some() {
+            log::info!("the window that was open when the last run ended is recovered");
+        }
+        open
     }
 
-    /// Forgets what a failed write left behind `end`, where a power loss might take it, where some of it is damaged, or where some
-    /// of it was delivered from memory, while the disk was away: what was delivered goes up to `first`. Memory has the rest.
-    pub(super) fn discard(&mut self, end: u64, first: u64) {
-        let doubtful = if self.unsynced { u64::MAX } else { first };
-        let mut places = self.segments.iter().flat_map(|segment| &segment.places);
-        let is_doubtful = |place: &Place| {
-            place.position >= end && (place.position < doubtful || place.lost.min(place.position - end) > 0)
+    /// Takes over what is in a runtime directory that could not be read at the start: behind everything else, with the same keys.
+    pub(super) fn open_runtime(&mut self) {
+        let Some(runtime) = self.runtime.as_mut().filter(|runtime| !runtime.is_open) else { return };
+        let Ok(Left { state, mut records, damaged, old }) = runtime.read(None) else { return };
+        runtime.is_open = true;
+        runtime.old = old;
+        runtime.old.extend(records.iter().map(|(name, _)| name.to_string()));
+        self.damaged += damaged;
+        let last = records.last().map_or(0, |(name, _)| name.position + 1);
+        if let Some(State { open, dropped, .. }) = state {
+            self.state.dropped += dropped;
+            if let Some(entry) = open.map(|(_, topic, payload)| Entry { topic, payload })
+                && records.last().is_none_or(|(_, held)| held.entry != entry)
+            {
+                let name = Name { position: last, start: entry.start() };
+                records.push((name, Held { entry, copied: false, on_disk: false }));
+            }
+        }
+        let first = self.state.next.max(last);
+        for (name, Held { entry, .. }) in records {
+            let held = Held { entry, copied: false, on_disk: false };
+            self.waiting.push_back(Item { name, at: At::Memory(Box::new(held)) });
+        }
+        // So that no copy is written over one of theirs.
+        self.renumber(first);
+    }
+
+    /// Gives what is in memory positions from `first` on. The copies are written anew, and then those before are removed.
+    fn renumber(&mut self, first: u64) {
+        self.aside.clear();
+        for (index, position) in (self.first_in_memory()..self.waiting.len()).zip(first..) {
+            let Item { name, at } = &mut self.waiting[index];
+            let old = std::mem::replace(name, Name { position, ..*name });
+            self.state.next = self.state.next.max(position + 1);
+            let At::Memory(held) = at else { continue };
+            if let Some(runtime) = self.runtime.as_mut().filter(|_| std::mem::take(&mut held.copied)) {
+                runtime.old.push(old.to_string());
+            }
+            if std::mem::take(&mut held.on_disk) {
+                self.unlink(old);
+            }
+        }
+    }
+
+    /// Opens the disk, if that could not be done before.
+    pub(super) fn open_disk(&mut self) {
+        if self.disk.as_ref().is_some_and(|disk| !disk.is_open) {
+            self.take_stock();
+            self.trim();
+            self.note();
+        }
+    }
+
+    /// Finds what waits on the disk, and where it goes among what is in memory.
+    fn take_stock(&mut self) {
+        let Some(disk) = &mut self.disk else { return };
+        let (found, mut newest) = match disk.take_stock() {
+            Ok(found) => found,
+            Err(error) => {
+                if error.kind() == io::ErrorKind::ReadOnlyFilesystem {
+                    // The folder cannot be made, so nothing is there to wait for.
+                    disk.since = Some(BootTime::ZERO);
+                }
+                disk.trouble.tell(Err(error), &disk.name, UNSTORED);
+                return;
+            }
         };
-        if !places.any(is_doubtful) {
-            return;
+        disk.is_open = true;
+        self.state.disk = Some(disk.name.clone());
+        disk.in_memory = disk.storage.is_in_memory();
+        if disk.in_memory {
+            log::warn!("spool.directory {} is in memory: a power loss takes what waits there", disk.name);
         }
-        let mut index = 0;
-        while let Some(segment) = self.segments.get_mut(index) {
-            let before = segment.places.len();
-            while let Some(place) = segment.pop_from(end) {
-                // What is damaged before `end` stays lost.
-                let lost = end.saturating_sub(place.position - place.lost);
-                self.lost -= place.lost - lost;
-                segment.lost_after += lost;
-            }
-            if segment.places.len() < before {
-                // So that the state never says that they were stored, and a later run finds them here again.
-                (segment.end, segment.bytes) = (segment.end.min(end), segment.bytes.max(SEGMENT));
-                self.end = self.end.min(end);
-            }
-            if segment.places.len() < before && segment.places.is_empty() {
-                self.resolve(index);
-            } else {
-                index += 1;
+        disk.trouble.tell(Ok(()), &disk.name, UNSTORED);
+        // Delivered, while the disk was away or could not be written.
+        let gone = std::mem::take(&mut self.state.gone);
+        let (gone, mut found): (VecDeque<_>, VecDeque<_>) = found
+            .into_iter()
+            .partition(|item| gone.iter().any(|(from, end)| (*from..*end).contains(&item.name.position)));
+        if let Some(last) = found.back().filter(|item| matches!(item.at, At::File))
+            && let Ok(bytes) = disk.storage.read(&last.name.to_string(), record::LONGEST)
+            && let Some((dropped, _)) = decode(&bytes)
+        {
+            newest = newest.max(dropped);
+        }
+        // Without a state of this boot it is the count; else it is not above it.
+        self.state.dropped = self.state.dropped.max(newest);
+        let mut collides = false;
+        for Item { name, at } in &mut self.waiting {
+            let At::Memory(held) = at else { continue };
+            let may_be_there = std::mem::take(&mut held.on_disk);
+            let Ok(index) = found.binary_search_by_key(&name.position, |item| item.name.position) else {
+                continue;
+            };
+            // The process died after it was stored, and before its copy was removed; or the positions are of another disk.
+            held.on_disk = disk.look_at(&found[index]).map_or(may_be_there, |entry| entry == held.entry);
+            collides |= !held.on_disk;
+            if held.on_disk {
+                found.remove(index);
             }
         }
-        self.settle_first();
-        // Where the first one came behind those that were delivered from memory.
-        self.end = self.end.max(self.first);
+        let end = found.back().map_or(0, |last| last.name.position + 1);
+        let begin = self.waiting.front().map_or(u64::MAX, |first| first.name.position);
+        self.state.next = self.state.next.max(end);
+        if collides || begin < end {
+            self.renumber(self.state.next);
+        }
+        found.append(&mut self.waiting);
+        self.waiting = found;
+        for item in gone.iter().filter(|item| matches!(item.at, At::File)) {
+            self.unlink(item.name);
+        }
     }
 }
 
-impl Opening {
-    fn go_through(mut self) -> (Log, u64) {
-        for index in 0..self.files.len() {
-            let (from, kind, name) = self.files[index].clone();
-            match kind {
-                Kind::Aside { end } => self.cover(index, from, end),
-                _ if self.is_late(kind, &name) => self.take_late(index, from, kind, name),
-                Kind::InOrder { after, .. } => self.take_in_order(index, from, after, name),
-                Kind::Late { .. } => {}
+/// Lists a folder, and removes what a write that was cut short left behind.
+fn find(storage: &mut dyn Storage) -> io::Result<(Vec<Name>, OldFiles)> {
+    let (mut records, mut old) = (Vec::new(), Vec::new());
+    for name in storage.list()? {
+        if let Some(record) = Name::parse(&name) {
+            records.push(record);
+        } else if let Some((from, follows)) = old::parse(&name) {
+            old.push((from, follows, name));
+        } else if name.strip_suffix(".new").is_some_and(|name| Name::parse(name).is_some()) {
+            let _ = storage.remove(&name);
+        }
+    }
+    old.sort_unstable();
+    Ok((records, old))
+}
+
+impl Runtime {
+    /// Reads what an earlier process left, whose positions are those of the folder on the disk if it is called `disk`.
+    fn read(&mut self, disk: Option<&str>) -> io::Result<Left> {
+        let (records, old) = find(self.storage.as_mut())?;
+        let state = state::read(self.storage.as_ref())?;
+        let on_disk = disk.is_some() && state.as_ref().is_some_and(|state| state.disk.as_deref() == disk);
+        let mut left = Left { state, records: Vec::new(), damaged: 0, old: Vec::new() };
+        for name in records {
+            match self.storage.read(&name.to_string(), record::LONGEST) {
+                Ok(bytes) => match decode(&bytes) {
+                    Some((_, entry)) => left.records.push((name, Held { entry, copied: true, on_disk })),
+                    None => left.damaged += 1,
+                },
+                Err(error) if is_foreign(&error) => log::warn!("{name} in the runtime directory {error}"),
+                Err(error) => return Err(error),
             }
         }
-        let Self { mut log, files, late, stored, expected, behind_apart, dropped, .. } = self;
-        log.end = expected.unwrap_or(0).max(behind_apart);
-        if let Some(missing) = stored.and_then(|end| end.checked_sub(log.end)).filter(|missing| *missing > 0)
-        {
-            // Stored, and missing behind everything that is there.
-            log.lose_at_end(missing);
-        }
-        // What was passed over and is not there any more.
-        for gone in late.iter().filter(|late| files.iter().all(|(_, kind, name)| !late.is(name, *kind))) {
-            log.given_up += gone.end.map_or(1, |end| end.saturating_sub(gone.from));
-        }
-        log.settle_first();
-        (log, dropped)
-    }
-
-    fn is_late(&self, kind: Kind, name: &str) -> bool {
-        matches!(kind, Kind::Late { .. }) || self.late.iter().any(|late| late.is(name, kind))
-    }
-
-    /// The next file in order.
-    fn follower(&self, index: usize) -> Option<&File> {
-        self.files[index + 1..]
-            .iter()
-            .find(|(_, kind, name)| !self.is_late(*kind, name) && !matches!(kind, Kind::Aside { .. }))
-    }
-
-    /// What was passed over or given up is not missing in order.
-    fn cover(&mut self, index: usize, from: u64, end: Option<u64>) {
-        let bound = || self.follower(index).map_or(u64::MAX, |(next, ..)| *next).min(from + RESERVE);
-        let end = end.unwrap_or_else(bound);
-        // Passed over, and the process died before it had noted so; or what is in order begins behind it.
-        if self.expected.is_some_and(|expected| (from..end).contains(&expected)) {
-            self.expected = Some(end);
-        }
-        self.behind_apart = self.behind_apart.max(end);
-    }
-
-    /// Takes a file that was passed over.
-    fn take_late(&mut self, index: usize, from: u64, kind: Kind, name: String) {
-        let entry = self.late.iter().find(|late| late.is(&name, kind)).cloned();
-        let named = if let Kind::Late { end } = kind { end } else { None };
-        let end = named.or(entry.as_ref().and_then(|late| late.end));
-        self.cover(index, from, end);
-        if entry.is_none() && end.zip(self.settled).is_some_and(|(end, settled)| end <= settled) {
-            // The process died after it had noted that nothing of it waits, and before it had removed it.
-            self.log.obsolete.push(name);
-            return;
-        }
-        let from = entry.as_ref().map_or(from, |late| late.from.max(from));
-        let mut segment = Segment::new(name, from, end.unwrap_or(from + RESERVE).max(from));
-        (segment.late, segment.exact) = (true, end.is_some());
-        (segment.unread, segment.bytes) = (true, SEGMENT);
-        match self.log.storage.read(&segment.name, LONGEST_FILE) {
-            Ok(bytes) => {
-                let found = scan(&bytes);
-                segment.take(&found);
-                self.dropped =
-                    found.records.last().map_or(self.dropped, |last| last.dropped.max(self.dropped));
-                if segment.places.is_empty() {
-                    self.log.given_up += segment.lost_after;
-                    self.log.obsolete.push(segment.name);
-                    return;
+        for (.., file) in old {
+            match self.storage.read(&file, old::LONGEST_FILE) {
+                Ok(bytes) => {
+                    left.records.extend(old::scan(&bytes).into_iter().map(
+                        |old::Record { position, entry, .. }| {
+                            let name = Name { position, start: entry.start() };
+                            (name, Held { entry, copied: false, on_disk })
+                        },
+                    ));
+                    left.old.push(file);
                 }
-                self.log.lost += segment.lost();
-            }
-            Err(error) => {
-                let since = entry.and_then(|late| late.since).map(Duration::from_millis);
-                segment.failing = since.map(|since| Failing { since, again: BootTime::ZERO });
-                self.log.tell_unreadable(&mut segment, &error);
+                Err(error) if is_foreign(&error) => log::warn!("{file} in the runtime directory {error}"),
+                Err(error) => return Err(error),
             }
         }
-        self.log.segments.push_back(segment);
+        left.records.sort_by_key(|(name, _)| name.position);
+        // The process may have died while it wrote copies anew.
+        let mut seen = BTreeSet::new();
+        let twice = left.records.extract_if(.., |(_, held)| !seen.insert(held.entry.payload.clone()));
+        left.old.extend(twice.filter(|(_, held)| held.copied).map(|(name, _)| name.to_string()));
+        Ok(left)
     }
+}
 
-    fn take_in_order(&mut self, index: usize, from: u64, after: After, name: String) {
-        let after = match self.stored {
-            // The process died after it had begun this file, and before it had noted so: what lies between was delivered from
-            // memory.
-            Some(end) if after == After::Gapless && from >= end => After::Jump(end),
-            _ => after,
-        };
-        if let (After::Jump(end), Some(before)) = (after, self.expected)
-            && end > before
-        {
-            self.log.end = before;
-            self.log.lose_at_end(end - before);
-            self.expected = Some(end);
-        }
-        let at = match self.expected {
-            Some(expected) if after == After::Gapless => expected,
-            Some(expected) => expected.max(from),
-            None => from,
-        };
-        if from.saturating_sub(at) > LONGEST_JUMP {
-            log::warn!("{name}: cannot be a file of this spool; it is left alone");
-            return;
-        }
-        match self.log.storage.read(&name, LONGEST_FILE) {
-            Ok(bytes) => self.take_read(index, at, name, &bytes),
-            Err(error) if is_foreign(&error) => {
-                log::warn!("{name}: cannot be a file of this spool ({error}); it is left alone");
+impl Disk {
+    /// The records in a folder by position, those in files of earlier versions included, and the count of dropped ones in these.
+    fn take_stock(&mut self) -> io::Result<(Vec<Item>, u64)> {
+        let (records, files) = find(self.storage.as_mut())?;
+        let mut items: Vec<_> = records.into_iter().map(|name| Item { name, at: At::File }).collect();
+        let mut newest = 0;
+        self.old.clear();
+        for (place, (from, _, name)) in files.iter().enumerate() {
+            let records = match self.storage.read(name, old::LONGEST_FILE) {
+                Ok(bytes) => old::scan(&bytes),
+                Err(error) if is_foreign(&error) => {
+                    events::spool_foreign(name, &error.to_string());
+                    continue;
+                }
+                // It is tried again at the next start.
+                Err(error) => {
+                    events::spool_unreadable(name, &error.to_string());
+                    Vec::new()
+                }
+            };
+            let next = files.get(place + 1).filter(|(_, follows, _)| *follows).map(|(next, ..)| *next);
+            let damaged = old::damaged(*from, &records, next);
+            if damaged > 0 {
+                events::spool_damaged(name, &format!("is damaged: {damaged} minutes or more are dropped"));
             }
-            Err(error) => self.take_unread(index, at.max(from), at, name, &error),
-        }
-    }
-
-    /// The file that tells where this one ends: also one that was passed over does.
-    fn next(&self, index: usize) -> Option<&File> {
-        let next = self.files.get(index + 1).filter(|(next, ..)| *next > self.files[index].0);
-        next.or_else(|| self.follower(index))
-    }
-
-    /// Keeps a file in order for later; its first entry is the one at `begins`, and those from `at` to there are missing.
-    fn take_unread(&mut self, index: usize, begins: u64, at: u64, name: String, error: &io::Error) {
-        let (end, exact) = match self.next(index) {
-            Some((next, Kind::InOrder { after: After::Unknown, .. }, _)) => (*next, false),
-            Some((_, Kind::InOrder { after: After::Jump(end), .. }, _)) => (*end, true),
-            Some((next, ..)) => (*next, true),
-            // What was written behind `stored` and not noted is in memory, or was delivered from there.
-            None => match self.stored {
-                Some(end) => (end, true),
-                None => ((begins + RESERVE).min(self.in_memory_from), false),
-            },
-        };
-        // Nothing of it is needed; or all of it is in memory, or in the next one, to which a failed write led.
-        if end <= begins {
-            self.log.obsolete.push(name);
-            return;
-        }
-        let mut segment = Segment::new(name, begins, end);
-        (segment.exact, segment.unread, segment.bytes) = (exact, true, SEGMENT);
-        segment.lost_before = begins - at;
-        self.log.lost += segment.lost_before;
-        self.expected = Some(end);
-        self.log.tell_unreadable(&mut segment, error);
-        self.log.segments.push_back(segment);
-    }
-
-    /// Takes the entries of a file in order from `at` on.
-    fn take_read(&mut self, index: usize, at: u64, name: String, bytes: &[u8]) {
-        let from = self.files[index].0;
-        let leaps = self.expected.is_some_and(|expected| at > expected);
-        let mut found = scan(bytes);
-        let behind = match self.next(index) {
-            // What follows here was delivered from memory, or is in a later file.
-            Some((_, Kind::InOrder { after: After::Jump(end), .. }, _)) => *end,
-            _ => from + RESERVE,
-        };
-        found.records.retain(|record| (from..behind).contains(&record.position));
-        let mut segment = Segment::new(name, at, behind.max(at));
-        let passed_well = found.records.iter().filter(|record| record.position < at).count() as u64;
-        segment.passed = at.saturating_sub(from).saturating_sub(passed_well);
-        // Its end is the last good entry, until another file tells more.
-        segment.exact = false;
-        segment.take(&found);
-        segment.exact = true;
-        self.dropped = found.records.last().map_or(self.dropped, |record| record.dropped);
-        segment.end = segment.places.back().map_or(at, |place| place.position + 1);
-        // Nothing follows that could show the gap.
-        if self.next(index).is_none() && self.stored.is_none() && found.damaged_at_end {
-            (segment.lost_after, segment.end) = (1, segment.end + 1);
-        }
-        self.expected = Some(segment.end);
-        let log = &mut self.log;
-        if segment.places.is_empty() {
-            if !leaps || log.segments.iter().all(|segment| segment.late) {
-                log.given_up += segment.lost_after;
-                log.obsolete.push(segment.name);
-            } else {
-                // Its name says that nothing is missing before it: it stays until what is before it is gone.
-                log.lost += segment.lost();
-                segment.bytes = SEGMENT;
-                log.segments.push_back(segment);
+            let file = u32::try_from(self.old.len()).unwrap_or(u32::MAX);
+            for (old::Record { position, dropped, .. }, index) in records.into_iter().zip(0..) {
+                newest = newest.max(dropped);
+                // Earlier versions kept days by count.
+                items.push(Item { name: Name { position, start: None }, at: At::Old { file, index } });
             }
-            return;
+            self.old.push(Old { name: name.clone(), damaged });
         }
-        // The process that wrote it may have died before it did this. A disk that is full can be read all the same.
-        if let Err(error) = log.storage.sync(&segment.name) {
-            log::warn!("records on the disk may not survive a power loss: {error}");
-            log.unsynced = true;
-        }
-        // Two torn records one after the other would look like a damaged one.
-        let size = bytes.len() as u64;
-        segment.bytes = if found.ends_well { size } else { size.max(SEGMENT) };
-        log.lost += segment.lost();
-        log.segments.push_back(segment);
+        items.sort_by_key(|item| item.name.position);
+        items.dedup_by_key(|item| item.name.position);
+        Ok((items, newest))
     }
 }

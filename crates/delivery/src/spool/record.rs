@@ -1,30 +1,83 @@
-//! The bytes of one record in a file of the spool, and how the good ones are found.
+//! One record is one file: its name is its place in the order, its content has a checksum.
 //!
 //! ```text
-//! record  = FF 4C 52 01 | length | position | dropped | crc    | entry
-//!           marker, 4 B | u32    | u64      | u64     | u32    | `length` bytes of UTF-8: topic, line feed, payload
+//! name    = <position / 1000, 13 digits>/<position, 16 digits>[-<start in seconds since 1970, where the clock was right>]
+//! content = LR2 <CRC-32 of what follows, 8 hexadecimal digits> <dropped>\n<topic>\n<payload>
 //! ```
-//! All numbers are little-endian. `crc` is the CRC-32 of length, position, dropped and entry. `dropped` is how many
-//! entries had been given up when the record was written, so that the count survives with the entries.
+//! `dropped` is how many records had been given up when this one was written, so that the count survives with the records.
+
+use std::fmt;
+
+use jiff::Timestamp;
+use serde::Deserialize;
 
 use crate::message::payload::MAX_BYTES;
+use crate::message::topics::Topics;
 
-const MARKER: [u8; 4] = [0xff, b'L', b'R', 1];
-pub(super) const HEADER: usize = 28;
-/// No entry is longer: a topic and a payload.
+/// The first bytes of a record of this form.
+const FORM: &str = "LR2 ";
+
+/// No file of a record is longer.
 pub(super) const LONGEST: usize = 4096;
 
 /// No topic of ours is longer: levels of 64 bytes each.
 const LONGEST_TOPIC: usize = 2048;
 
-/// No number that we count to is higher: a minute's worth each for longer than the sun will last, and far from an overflow.
-pub(super) const HIGHEST: u64 = u64::MAX / 4;
+/// No number that we count to is higher: a minute each is longer than the sun will last, and there are numbers of 16 digits behind it.
+pub(super) const HIGHEST: u64 = 8_999_999_999_999_999;
+
+/// So many records share a folder.
+const PER_FOLDER: u64 = 1000;
+
+/// The name of a record's file; the position alone gives the order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Name {
+    pub(super) position: u64,
+    /// When the window began, in seconds since 1970; none where the clock was not synchronised.
+    pub(super) start: Option<u32>,
+}
+
+impl Name {
+    pub(super) fn parse(path: &str) -> Option<Self> {
+        let (folder, file) = path.split_once('/')?;
+        let (position, start) = match file.split_once('-') {
+            Some((position, start)) => (position, Some(start.parse().ok()?)),
+            None => (file, None),
+        };
+        let name = Self { position: position.parse().ok()?, start };
+        // Only as we write it: no sign, no other number of digits, no other folder.
+        (name.to_string() == path && is_folder(folder) && name.position <= HIGHEST).then_some(name)
+    }
+}
+
+impl fmt::Display for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { position, start } = self;
+        write!(f, "{:013}/{position:016}", position / PER_FOLDER)?;
+        start.map_or(Ok(()), |start| write!(f, "-{start}"))
+    }
+}
+
+/// Whether a folder of this name holds records.
+pub(super) fn is_folder(name: &str) -> bool {
+    name.len() == 13 && name.bytes().all(|byte| byte.is_ascii_digit())
+}
 
 /// One entry: a topic and the payload to publish on it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Entry {
     pub(super) topic: String,
     pub(super) payload: String,
+}
+
+/// What the spool reads of a payload.
+#[derive(Deserialize)]
+pub(super) struct Head {
+    device: Option<String>,
+    pub(super) boot: Option<String>,
+    pub(super) seq: Option<u64>,
+    start: Option<String>,
+    clock_synced: Option<bool>,
 }
 
 impl Entry {
@@ -36,113 +89,63 @@ impl Entry {
             .then(|| Self { topic: topic.to_owned(), payload: payload.to_owned() })
     }
 
-    fn to_bytes(&self) -> Vec<u8> {
-        format!("{}\n{}", self.topic, self.payload).into_bytes()
+    pub(super) fn head(&self) -> Option<Head> {
+        serde_json::from_str(&self.payload).ok()
     }
 
-    fn from_bytes(bytes: &[u8]) -> Option<Self> {
-        let (topic, payload) = str::from_utf8(bytes).ok()?.split_once('\n')?;
-        Self::new(topic, payload)
-    }
-}
-
-/// The bytes of a record.
-pub(super) fn encode(position: u64, dropped: u64, entry: &Entry) -> Vec<u8> {
-    let entry = entry.to_bytes();
-    let mut summed = Vec::with_capacity(20 + entry.len());
-    summed.extend(u32::try_from(entry.len()).unwrap_or(u32::MAX).to_le_bytes());
-    summed.extend(position.to_le_bytes());
-    summed.extend(dropped.to_le_bytes());
-    let mut crc = crc32fast::Hasher::new();
-    crc.update(&summed);
-    crc.update(&entry);
-    [&MARKER, &summed[..], &crc.finalize().to_le_bytes(), &entry].concat()
-}
-
-/// The entry of the record that these bytes are, if they are that of `position` and whole.
-pub(super) fn decode(bytes: &[u8], position: u64) -> Option<Entry> {
-    match look_at(bytes) {
-        Decoded::Good { position: found, entry, .. } if found == position => Some(entry),
-        _ => None,
+    /// The start of its window in seconds since 1970, where the clock was synchronised.
+    pub(super) fn start(&self) -> Option<u32> {
+        let head = self.head().filter(|head| head.clock_synced == Some(true))?;
+        u32::try_from(head.start?.parse::<Timestamp>().ok()?.as_second()).ok()
     }
 }
 
-/// A good record in a file.
-pub(super) struct Record {
-    pub(super) position: u64,
-    pub(super) offset: u64,
-    pub(super) length: usize,
-    pub(super) dropped: u64,
+/// Whose records a spool delivers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Owner {
+    /// `mqtt.root`.
+    pub root: String,
+    /// `device.id`.
+    pub device: String,
 }
 
-/// What a file's bytes hold.
-pub(super) struct Scan {
-    pub(super) records: Vec<Record>,
-    /// Whether the file ends in a record that is all there, and damaged; not in a torn one.
-    pub(super) damaged_at_end: bool,
-    /// Whether the last record is good, so that the file can be added to.
-    pub(super) ends_well: bool,
+impl Owner {
+    /// The device that publishes on these topics.
+    #[must_use]
+    pub fn of(topics: &Topics) -> Self {
+        let mut levels = topics.base().rsplitn(5, '/');
+        let device = levels.next().unwrap_or_default().to_owned();
+        Self { root: levels.nth(3).unwrap_or_default().to_owned(), device }
+    }
+
+    /// Whether a record is this device's, from whatever room: a planted one must not be published with this device's login.
+    pub(super) fn owns(&self, entry: &Entry) -> bool {
+        let place = entry.topic.strip_prefix(&self.root).and_then(|rest| rest.strip_prefix('/'));
+        let levels: Vec<_> = place.unwrap_or_default().split('/').collect();
+        matches!(levels[..], [_, _, _, device, "minute"] if device == self.device)
+            && entry.head().and_then(|head| head.device).as_ref() == Some(&self.device)
+    }
 }
 
-/// Finds the good records in a file's bytes.
-pub(super) fn scan(bytes: &[u8]) -> Scan {
-    let (mut records, mut at, mut damaged_at_end) = (Vec::new(), 0, false);
-    while at < bytes.len() {
-        match look_at(&bytes[at..]) {
-            Decoded::Good { position, dropped, length, .. } => {
-                records.push(Record { position, offset: at as u64, length, dropped });
-                at += length;
-                damaged_at_end = false;
-            }
-            Decoded::Damaged => {
-                damaged_at_end = true;
-                at += 1;
-            }
-            Decoded::Torn | Decoded::Nothing => at += 1,
-        }
-    }
-    let end = records.last().map_or(0, |record| record.offset + record.length as u64);
-    Scan { records, damaged_at_end, ends_well: end == bytes.len() as u64 }
+/// Why a record is not delivered that [`Owner::owns`] refuses.
+pub(super) fn not_ours(entry: &Entry) -> String {
+    format!("is of another device (topic {})", entry.topic)
 }
 
-enum Decoded {
-    Good {
-        position: u64,
-        dropped: u64,
-        /// Of the whole record.
-        length: usize,
-        entry: Entry,
-    },
-    /// A marker and as many bytes as it says, with another checksum or with what we would not have written.
-    Damaged,
-    /// A marker, and the end of the file before the end of the record.
-    Torn,
-    Nothing,
+/// The content of a record's file.
+pub(super) fn encode(dropped: u64, entry: &Entry) -> Vec<u8> {
+    let summed = format!("{dropped}\n{}\n{}", entry.topic, entry.payload);
+    format!("{FORM}{:08x} {summed}", crc32fast::hash(summed.as_bytes())).into_bytes()
 }
 
-fn look_at(bytes: &[u8]) -> Decoded {
-    if !bytes.starts_with(&MARKER) {
-        return Decoded::Nothing;
+/// The count of dropped records and the entry in a file; none where it is damaged or of another form.
+pub(super) fn decode(bytes: &[u8]) -> Option<(u64, Entry)> {
+    let (crc, summed) = str::from_utf8(bytes).ok()?.strip_prefix(FORM)?.split_once(' ')?;
+    if crc != format!("{:08x}", crc32fast::hash(summed.as_bytes())) {
+        return None;
     }
-    let Some((header, rest)) = bytes.split_at_checked(HEADER) else { return Decoded::Torn };
-    let (summed, crc) = (&header[4..24], &header[24..28]);
-    let length = summed[..4].iter().rev().fold(0_usize, |n, byte| n << 8 | usize::from(*byte));
-    if length > LONGEST {
-        return Decoded::Damaged;
-    }
-    let Some(entry) = rest.get(..length) else { return Decoded::Torn };
-    let mut hasher = crc32fast::Hasher::new();
-    hasher.update(summed);
-    hasher.update(entry);
-    if hasher.finalize().to_le_bytes() != *crc {
-        return Decoded::Damaged;
-    }
-    let number = |bytes: &[u8]| bytes.iter().rev().fold(0_u64, |n, byte| n << 8 | u64::from(*byte));
-    let (position, dropped) = (number(&summed[4..12]), number(&summed[12..20]));
-    match Entry::from_bytes(entry) {
-        Some(entry) if position <= HIGHEST && dropped <= HIGHEST => {
-            Decoded::Good { position, dropped, length: HEADER + length, entry }
-        }
-        _ => Decoded::Damaged,
-    }
+    let (dropped, entry) = summed.split_once('\n')?;
+    let (topic, payload) = entry.split_once('\n')?;
+    let dropped = dropped.parse().ok().filter(|dropped| *dropped <= HIGHEST)?;
+    Some((dropped, Entry::new(topic, payload)?))
 }

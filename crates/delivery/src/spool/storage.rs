@@ -2,97 +2,78 @@
 #![expect(clippy::disallowed_methods, reason = "the spool's folders are what `run` writes")]
 
 use std::cell::OnceCell;
-use std::fs::{DirBuilder, File};
+use std::fs::File;
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, FileExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{
-    AtFlags, Dir, FileType, FlockOperation, Mode, OFlags, flock, open, openat, renameat, statat, unlinkat,
+    AtFlags, Dir, FileType, FlockOperation, FsWord, Mode, OFlags, flock, fstatfs, mkdirat, open, openat,
+    renameat, statat, statfs, unlinkat,
 };
 use rustix::io::Errno;
 
-use super::names::{self, LOCK};
+use super::record;
 
-/// A folder of small files, written by one process at a time.
+/// No folder of ours has more files; a listing ends there.
+const MOST_FILES: usize = 1 << 18;
+
+/// A folder of small files, written by one process at a time. A name is that of a file, or `folder/file`. Errors are the system's.
+#[allow(clippy::missing_errors_doc, reason = "told once, above")]
 pub trait Storage: Send {
-    /// The names of all regular files.
-    ///
-    /// # Errors
-    /// As the system has them; so for every function here.
+    /// The names of all regular files, those in the folders of records included.
     fn list(&self) -> io::Result<Vec<String>>;
     /// The whole of a file; [`io::ErrorKind::FileTooLarge`] where it is longer than `longest`, and
-    /// [`io::ErrorKind::InvalidInput`] where it is no regular one.
-    #[allow(clippy::missing_errors_doc, reason = "told once, above")]
+    /// [`io::ErrorKind::InvalidInput`] where it is no regular one or another user's.
     fn read(&self, name: &str, longest: usize) -> io::Result<Vec<u8>>;
-    /// `length` bytes of a file from `offset` on; [`io::ErrorKind::UnexpectedEof`] where it is shorter.
-    #[allow(clippy::missing_errors_doc, reason = "told once, above")]
-    fn read_at(&self, name: &str, offset: u64, length: usize) -> io::Result<Vec<u8>>;
-    /// Adds bytes at the end of a file, which is made if there is none. After an error some of them may be there.
-    #[allow(clippy::missing_errors_doc, reason = "told once, above")]
-    fn append(&mut self, name: &str, bytes: &[u8]) -> io::Result<()>;
-    /// Returns when everything appended to a file, and its name, would survive a power loss.
-    #[allow(clippy::missing_errors_doc, reason = "told once, above")]
+    /// Gives a file another content; if this process dies meanwhile, it has either the old one or the new one. `durably`: also if
+    /// the power is lost; but the file may be missing then, until [`Storage::sync`].
+    fn write(&mut self, name: &str, bytes: &[u8], durably: bool) -> io::Result<()>;
+    /// Returns when the names of the files in this one's folder would survive a power loss.
     fn sync(&mut self, name: &str) -> io::Result<()>;
-    /// Gives a file another content; if this process dies meanwhile, it has either the old one or the new one.
-    #[allow(clippy::missing_errors_doc, reason = "told once, above")]
-    fn replace(&mut self, name: &str, bytes: &[u8]) -> io::Result<()>;
-    /// Gives a file another name.
-    #[allow(clippy::missing_errors_doc, reason = "told once, above")]
-    fn rename(&mut self, name: &str, new: &str) -> io::Result<()>;
     /// Removes a file; that there is none is no error.
-    #[allow(clippy::missing_errors_doc, reason = "told once, above")]
     fn remove(&mut self, name: &str) -> io::Result<()>;
+    /// Whether a power loss takes everything.
+    fn is_in_memory(&self) -> bool {
+        false
+    }
 }
 
-/// Whether a file could not be read because it cannot be ours: no regular file, or one that is far too long.
+/// Whether a file could not be read because it cannot be ours: no regular file, one that is far too long, or another user's.
 pub(super) fn is_foreign(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::FileTooLarge | io::ErrorKind::InvalidInput)
 }
 
 /// A real folder, locked for this process; its files are readable by this user alone.
 ///
-/// It is held open, so that it stays the same one whatever is renamed above it.
+/// It is held open, so that it stays the same one whatever is renamed above it. It is opened by the first operation that finds it,
+/// and made if only its last part is missing; to read it, it need not be writable.
 pub struct Directory {
     path: PathBuf,
-    handle: OnceCell<Handle>,
-    /// The file appended to last, and whether its name is known to be on the disk.
-    open: Option<(String, File, bool)>,
-}
-
-struct Handle {
-    folder: File,
-    _lock: File,
+    folder: OnceCell<Folder>,
+    /// The folder of records whose own name is known to be on the disk.
+    known: Option<String>,
 }
 
 impl Directory {
-    /// Opens a folder, and makes it if only its last part is missing.
-    ///
-    /// # Errors
-    /// When it cannot be made or written, or another process uses it ([`io::ErrorKind::ResourceBusy`]).
-    pub fn open(path: &Path) -> io::Result<Self> {
-        let this = Self::at(path);
-        this.handle()?;
-        Ok(this)
-    }
-
-    /// The same for a folder that may come later: it is opened by the first operation that finds it.
+    /// A folder that may come later.
     #[must_use]
     pub fn at(path: &Path) -> Self {
-        Self { path: path.to_owned(), handle: OnceCell::new(), open: None }
+        Self { path: path.to_owned(), folder: OnceCell::new(), known: None }
     }
 
-    fn handle(&self) -> io::Result<&Handle> {
-        if let Some(handle) = self.handle.get() {
-            return Ok(handle);
+    fn folder(&self) -> io::Result<&Folder> {
+        if let Some(folder) = self.folder.get() {
+            return Ok(folder);
         }
-        match DirBuilder::new().mode(0o700).create(&self.path) {
-            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
-            _ => {}
-        }
-        let folder = File::from(open_folder(&self.path)?);
-        let lock = open_file(&folder, LOCK, OFlags::WRONLY | OFlags::CREATE)?;
-        match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
+        let folder = match Folder::at(&self.path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                mkdirat(rustix::fs::CWD, &self.path, Mode::RWXU)?;
+                Folder::at(&self.path)?
+            }
+            folder => folder?,
+        };
+        match flock(&folder.0, FlockOperation::NonBlockingLockExclusive) {
             Err(Errno::WOULDBLOCK) => {
                 let told =
                     "another process uses this folder; end that one, or name another folder for one of them";
@@ -100,46 +81,169 @@ impl Directory {
             }
             locked => locked?,
         }
-        Ok(self.handle.get_or_init(|| Handle { folder, _lock: lock }))
+        Ok(self.folder.get_or_init(|| folder))
+    }
+}
+
+impl Storage for Directory {
+    fn list(&self) -> io::Result<Vec<String>> {
+        self.folder()?.list()
     }
 
-    fn file(&mut self, name: &str) -> io::Result<&mut (String, File, bool)> {
-        if self.open.as_ref().is_none_or(|(open, ..)| open != name) {
-            let flags = OFlags::WRONLY | OFlags::APPEND | OFlags::CREATE;
-            let file = open_file(&self.handle()?.folder, name, flags);
-            if file.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
-                // The folder was removed. Whoever makes it again at its path will be found the next time.
-                self.handle.take();
-            }
-            self.open = Some((name.to_owned(), file?, false));
+    fn read(&self, name: &str, longest: usize) -> io::Result<Vec<u8>> {
+        self.folder()?.read(name, longest)
+    }
+
+    fn write(&mut self, name: &str, bytes: &[u8], durably: bool) -> io::Result<()> {
+        let done = self.folder()?.write(name, bytes, durably);
+        if done.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
+            // The folder was removed. Whoever makes it again at its path will be found the next time.
+            self.folder.take();
         }
-        self.open.as_mut().ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))
+        done
+    }
+
+    fn sync(&mut self, name: &str) -> io::Result<()> {
+        let folder = self.folder()?;
+        if let Some((records, _)) = name.split_once('/') {
+            folder.open_folder(records)?.sync_all()?;
+            if self.known.as_deref() == Some(records) {
+                return Ok(());
+            }
+        }
+        folder.0.sync_all()?;
+        self.known = name.split_once('/').map(|(records, _)| records.to_owned());
+        Ok(())
+    }
+
+    fn remove(&mut self, name: &str) -> io::Result<()> {
+        let folder = self.folder()?;
+        let (place, file) = match folder.place(name) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            place => place?,
+        };
+        match unlinkat(&place, file, AtFlags::empty()) {
+            Err(error) if error != Errno::NOENT => return Err(error.into()),
+            _ => {}
+        }
+        // The last record of a folder takes it along.
+        if let Some((records, _)) = name.split_once('/')
+            && unlinkat(&folder.0, records, AtFlags::REMOVEDIR).is_ok()
+        {
+            self.known.take_if(|known| known == records);
+        }
+        Ok(())
+    }
+
+    fn is_in_memory(&self) -> bool {
+        self.folder().is_ok_and(|folder| is_in_memory(&folder.0))
     }
 }
 
-fn open_folder(path: &Path) -> Result<rustix::fd::OwnedFd, Errno> {
-    open(path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
+/// An open folder; whoever only looks makes, locks and changes nothing.
+pub(super) struct Folder(File);
+
+impl Folder {
+    pub(super) fn at(path: &Path) -> io::Result<Self> {
+        Ok(Self(open(path, FOLDER, Mode::empty())?.into()))
+    }
+
+    /// A folder of records.
+    fn open_folder(&self, name: &str) -> io::Result<File> {
+        Ok(openat(&self.0, name, FOLDER | OFlags::NOFOLLOW, Mode::empty())?.into())
+    }
+
+    /// The folder that a file is in, and its name there.
+    fn place<'a>(&self, name: &'a str) -> io::Result<(File, &'a str)> {
+        match name.split_once('/') {
+            Some((folder, file)) => Ok((self.open_folder(folder)?, file)),
+            None => Ok((self.0.try_clone()?, name)),
+        }
+    }
+
+    /// Writes a file beside the one that it is to replace, and then over it.
+    fn write(&self, name: &str, bytes: &[u8], durably: bool) -> io::Result<()> {
+        if let Some((records, _)) = name.split_once('/') {
+            match mkdirat(&self.0, records, Mode::RWXU) {
+                Err(error) if error != Errno::EXIST => return Err(error.into()),
+                _ => {}
+            }
+        }
+        let (place, name) = self.place(name)?;
+        let new = format!("{name}.new");
+        let mut file = open_file(&place, &new, OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC)?;
+        let written = file.write_all(bytes).and_then(|()| if durably { file.sync_data() } else { Ok(()) });
+        written.and_then(|()| Ok(renameat(&place, &new, &place, name)?)).inspect_err(|_| {
+            // It may take what little room is left.
+            let _ = unlinkat(&place, &new, AtFlags::empty());
+        })
+    }
+
+    pub(super) fn list(&self) -> io::Result<Vec<String>> {
+        let mut names = Vec::new();
+        for (name, kind) in entries(&self.0)? {
+            if kind == FileType::Directory && record::is_folder(&name) {
+                match self.open_folder(&name) {
+                    Ok(folder) => {
+                        names.extend(entries(&folder)?.into_iter().map(|(file, _)| format!("{name}/{file}")));
+                    }
+                    // The service has removed its last record meanwhile.
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                    Err(error) => return Err(error),
+                }
+            } else if kind == FileType::RegularFile {
+                names.push(name);
+            }
+            if names.len() > MOST_FILES {
+                let told = "holds more files than the spool ever makes; move away what is not the spool's";
+                return Err(io::Error::other(told));
+            }
+        }
+        Ok(names)
+    }
+
+    pub(super) fn read(&self, name: &str, longest: usize) -> io::Result<Vec<u8>> {
+        let (place, file) = self.place(name)?;
+        let file = open_file(&place, file, OFlags::RDONLY)?;
+        let mut bytes = Vec::new();
+        // One more, so that a longer file shows.
+        let read = file.take(longest as u64 + 1).read_to_end(&mut bytes)?;
+        if read > longest { Err(io::ErrorKind::FileTooLarge.into()) } else { Ok(bytes) }
+    }
 }
 
-/// Opens a regular file, and waits for nobody: neither for the other end of a pipe nor for a device.
+const FOLDER: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
+
+/// Opens a regular file of this user, and waits for nobody: neither for the other end of a pipe nor for a device.
 fn open_file(folder: &File, name: &str, flags: OFlags) -> io::Result<File> {
     let flags = flags | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    let no_file = || io::Error::new(io::ErrorKind::InvalidInput, format!("{name} is not a regular file"));
+    let refuse = |why: String| io::Error::new(io::ErrorKind::InvalidInput, why);
+    let others = |user: u32| refuse(format!("belongs to another user ({user})"));
+    let we = rustix::process::geteuid().as_raw();
     match openat(folder, name, flags, Mode::RUSR | Mode::WUSR) {
         // A link, a pipe that nobody reads, a folder.
-        Err(Errno::LOOP | Errno::NXIO | Errno::ISDIR) => Err(no_file()),
+        Err(Errno::LOOP | Errno::NXIO | Errno::ISDIR) => Err(refuse("is not a regular file".to_owned())),
+        Err(Errno::ACCESS) => match statat(folder, name, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(found) if found.st_uid != we => Err(others(found.st_uid)),
+            _ => Err(Errno::ACCESS.into()),
+        },
         Err(error) => Err(error.into()),
         Ok(file) => {
             let file = File::from(file);
-            if file.metadata()?.is_file() { Ok(file) } else { Err(no_file()) }
+            let found = file.metadata()?;
+            match found.is_file() {
+                true if found.uid() == we => Ok(file),
+                true => Err(others(found.uid())),
+                false => Err(refuse("is not a regular file".to_owned())),
+            }
         }
     }
 }
 
-/// The names of all files in a folder, and whether each is a regular one.
-fn list(folder: &File) -> io::Result<Vec<(String, bool)>> {
+/// The names in a folder, and what each is.
+fn entries(folder: &File) -> io::Result<Vec<(String, FileType)>> {
     let mut names = Vec::new();
-    for entry in Dir::read_from(folder)? {
+    for entry in Dir::read_from(folder)?.take(MOST_FILES + 1) {
         let entry = entry?;
         // A name that is not UTF-8 is none of ours.
         let Ok(name) = entry.file_name().to_str() else { continue };
@@ -151,91 +255,41 @@ fn list(folder: &File) -> io::Result<Vec<(String, bool)>> {
             },
             kind => kind,
         };
-        names.push((name.to_owned(), kind == FileType::RegularFile));
+        if !matches!(name, "." | "..") {
+            names.push((name.to_owned(), kind));
+        }
     }
     Ok(names)
 }
 
-fn read(folder: &File, name: &str, longest: usize) -> io::Result<Vec<u8>> {
-    let file = open_file(folder, name, OFlags::RDONLY)?;
-    let mut bytes = Vec::new();
-    // One more, so that a longer file shows.
-    let read = file.take(longest as u64 + 1).read_to_end(&mut bytes)?;
-    if read > longest { Err(io::ErrorKind::FileTooLarge.into()) } else { Ok(bytes) }
+const TMPFS: FsWord = 0x0102_1994;
+const RAMFS: FsWord = 0x8584_58f6_u32 as FsWord;
+const OVERLAY: FsWord = 0x794c_7630;
+
+/// Whether what is written into this folder is in memory: a tmpfs, or an overlay whose upper layer is one.
+///
+/// # Errors
+/// When it cannot be opened.
+pub fn is_lost_with_power(folder: &Path) -> io::Result<bool> {
+    Ok(is_in_memory(&Folder::at(folder)?.0))
 }
 
-impl Storage for Directory {
-    fn list(&self) -> io::Result<Vec<String>> {
-        let (ours, others): (Vec<_>, Vec<_>) =
-            list(&self.handle()?.folder)?.into_iter().partition(|(_, is_file)| *is_file);
-        for (name, _) in others {
-            if names::is_ours(&name) {
-                log::warn!("{}: is not a regular file; it is left alone", self.path.join(name).display());
-            }
-        }
-        Ok(ours.into_iter().map(|(name, _)| name).collect())
-    }
-
-    fn read(&self, name: &str, longest: usize) -> io::Result<Vec<u8>> {
-        read(&self.handle()?.folder, name, longest)
-    }
-
-    fn read_at(&self, name: &str, offset: u64, length: usize) -> io::Result<Vec<u8>> {
-        let mut bytes = vec![0; length];
-        open_file(&self.handle()?.folder, name, OFlags::RDONLY)?.read_exact_at(&mut bytes, offset)?;
-        Ok(bytes)
-    }
-
-    fn append(&mut self, name: &str, bytes: &[u8]) -> io::Result<()> {
-        self.file(name)?.1.write_all(bytes)
-    }
-
-    fn sync(&mut self, name: &str) -> io::Result<()> {
-        let (_, file, known) = self.file(name)?;
-        file.sync_data()?;
-        if !*known {
-            self.handle()?.folder.sync_all()?;
-            self.file(name)?.2 = true;
-        }
-        Ok(())
-    }
-
-    fn replace(&mut self, name: &str, bytes: &[u8]) -> io::Result<()> {
-        let new = format!("{name}.new");
-        let folder = &self.handle()?.folder;
-        open_file(folder, &new, OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC)?.write_all(bytes)?;
-        Ok(renameat(folder, &new, folder, name)?)
-    }
-
-    fn rename(&mut self, name: &str, new: &str) -> io::Result<()> {
-        self.open.take_if(|(open, ..)| open == name);
-        let folder = &self.handle()?.folder;
-        renameat(folder, name, folder, new)?;
-        folder.sync_all()
-    }
-
-    fn remove(&mut self, name: &str) -> io::Result<()> {
-        self.open.take_if(|(open, ..)| open == name);
-        match unlinkat(&self.handle()?.folder, name, AtFlags::empty()) {
-            Err(error) if error != Errno::NOENT => Err(error.into()),
-            _ => Ok(()),
-        }
+fn is_in_memory(folder: &File) -> bool {
+    match fstatfs(folder).map(|found| found.f_type) {
+        Ok(TMPFS | RAMFS) => true,
+        Ok(OVERLAY) => upper_layer(folder)
+            .and_then(|upper| statfs(upper).ok())
+            .is_some_and(|upper| matches!(upper.f_type, TMPFS | RAMFS)),
+        _ => false,
     }
 }
 
-/// The files of a folder that another process may be using, for whoever only looks: nothing is made, locked or changed.
-pub(super) struct Looked(File);
-
-impl Looked {
-    pub(super) fn at(path: &Path) -> io::Result<Self> {
-        Ok(Self(open_folder(path)?.into()))
-    }
-
-    pub(super) fn names(&self) -> io::Result<Vec<(String, bool)>> {
-        list(&self.0)
-    }
-
-    pub(super) fn read(&self, name: &str, longest: usize) -> io::Result<Vec<u8>> {
-        read(&self.0, name, longest)
-    }
+/// The folder that holds what is written into an overlay, as `/proc/self/mountinfo` names it.
+fn upper_layer(folder: &File) -> Option<PathBuf> {
+    let device = folder.metadata().ok()?.dev();
+    let device = format!("{}:{}", rustix::fs::major(device), rustix::fs::minor(device));
+    let mounts = std::fs::read_to_string("/proc/self/mountinfo").ok()?;
+    let mount = mounts.lines().find(|mount| mount.split(' ').nth(2) == Some(&device))?;
+    let options = mount.rsplit(' ').next()?;
+    options.split(',').find_map(|option| option.strip_prefix("upperdir=")).map(PathBuf::from)
 }

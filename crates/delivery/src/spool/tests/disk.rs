@@ -15,6 +15,8 @@ pub(super) struct Inner {
     pub(super) files: BTreeMap<String, File>,
     /// Calls that write until one fails; that one writes half of its bytes.
     pub(super) fails_in: Option<u32>,
+    /// Whether nothing can be removed either.
+    pub(super) is_read_only: bool,
     /// How many of the next reads fail: of a list, a file or a part of it.
     pub(super) reads_fail: u32,
     /// Files that cannot be read.
@@ -75,31 +77,7 @@ impl Fake {
     }
 
     pub(super) fn named(&self, name: &str) -> Folder {
-        Folder { name: name.to_owned(), storage: Ok(Box::new(self.clone())) }
-    }
-}
-
-impl Inner {
-    fn is_dead(&self) -> bool {
-        match &mut *self.dies_in.lock().unwrap() {
-            Some(0) => true,
-            Some(left) => {
-                *left -= 1;
-                false
-            }
-            None => false,
-        }
-    }
-
-    fn fails(&mut self) -> bool {
-        match &mut self.fails_in {
-            Some(0) => true,
-            Some(left) => {
-                *left -= 1;
-                false
-            }
-            None => false,
-        }
+        Folder { name: name.to_owned(), storage: Box::new(self.clone()) }
     }
 }
 
@@ -117,6 +95,26 @@ impl Inner {
         let passing = self.reads_fail > 0;
         self.reads_fail = self.reads_fail.saturating_sub(1);
         if passing || self.bad.contains(name) { Err(unreadable()) } else { Ok(()) }
+    }
+
+    /// Whether the process is dead.
+    fn living(&self) -> io::Result<()> {
+        match &mut *self.dies_in.lock().unwrap() {
+            Some(0) => return Err(unreadable()),
+            Some(left) => *left -= 1,
+            None => {}
+        }
+        Ok(())
+    }
+
+    /// Whether writing fails.
+    fn writing(&mut self) -> io::Result<()> {
+        match &mut self.fails_in {
+            Some(0) => return Err(full()),
+            Some(left) => *left -= 1,
+            None => {}
+        }
+        Ok(())
     }
 }
 
@@ -137,61 +135,39 @@ impl Storage for Fake {
         Ok(file.bytes.clone())
     }
 
-    fn read_at(&self, name: &str, offset: u64, length: usize) -> io::Result<Vec<u8>> {
-        let bytes = self.read(name, usize::MAX)?;
-        let start = usize::try_from(offset).unwrap();
-        bytes.get(start..start + length).map(<[u8]>::to_vec).ok_or(io::ErrorKind::UnexpectedEof.into())
-    }
-
-    fn append(&mut self, name: &str, bytes: &[u8]) -> io::Result<()> {
+    fn write(&mut self, name: &str, bytes: &[u8], durably: bool) -> io::Result<()> {
         let mut inner = self.inner();
-        if inner.is_dead() {
-            return Err(unreadable());
+        inner.living()?;
+        let mut file = File { bytes: bytes.to_vec(), safe: (!durably).then_some(bytes.len()) };
+        if let Err(error) = inner.writing() {
+            file.bytes.truncate(bytes.len() / 2);
+            inner.files.insert(format!("{name}.new"), file);
+            return Err(error);
         }
-        let fails = inner.fails();
-        let written = if fails { &bytes[..bytes.len() / 2] } else { bytes };
-        inner.files.entry(name.to_owned()).or_default().bytes.extend(written);
-        if fails { Err(full()) } else { Ok(()) }
+        // Where the same was there before, it stays safe.
+        if !inner.files.get(name).is_some_and(|file| file.bytes == bytes && file.safe.is_some()) {
+            inner.files.insert(name.to_owned(), file);
+        }
+        Ok(())
     }
 
     fn sync(&mut self, name: &str) -> io::Result<()> {
         let mut inner = self.inner();
-        if inner.is_dead() || inner.fails() {
-            return Err(full());
-        }
-        let file = inner.files.get_mut(name).unwrap();
-        if file.safe.replace(file.bytes.len()).is_none() {
-            inner.removed.clear();
-        }
-        Ok(())
-    }
-
-    fn replace(&mut self, name: &str, bytes: &[u8]) -> io::Result<()> {
-        let mut inner = self.inner();
-        if inner.is_dead() || inner.fails() {
-            return Err(full());
-        }
-        inner.files.insert(name.to_owned(), File { bytes: bytes.to_vec(), safe: Some(bytes.len()) });
-        Ok(())
-    }
-
-    fn rename(&mut self, name: &str, new: &str) -> io::Result<()> {
-        let mut inner = self.inner();
-        if inner.is_dead() || inner.fails() {
-            return Err(full());
-        }
-        let file = inner.files.remove(name).ok_or(io::ErrorKind::NotFound)?;
-        inner.files.insert(new.to_owned(), file);
-        if inner.bad.remove(name) {
-            inner.bad.insert(new.to_owned());
-        }
-        inner.removed.clear();
+        inner.living()?;
+        inner.writing()?;
+        let folder = |name: &str| name.split_once('/').map(|(folder, _)| folder.to_owned());
+        let synced = |other: &String| folder(other) == folder(name);
+        inner.files.iter_mut().filter(|(other, _)| synced(other)).for_each(|(_, file)| {
+            file.safe = Some(file.bytes.len());
+        });
+        inner.removed.retain(|(other, _)| !synced(other));
         Ok(())
     }
 
     fn remove(&mut self, name: &str) -> io::Result<()> {
         let mut inner = self.inner();
-        if inner.is_dead() {
+        inner.living()?;
+        if inner.is_read_only {
             return Err(unreadable());
         }
         inner.bad.remove(name);

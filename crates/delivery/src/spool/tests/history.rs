@@ -4,13 +4,13 @@ use std::collections::BTreeSet;
 
 use proptest::prelude::*;
 
-use super::super::recovery::READ_RUNTIME;
+use super::super::opening::READ_RUNTIME;
 use super::*;
 
 #[derive(Debug, Clone)]
 enum Event {
     Push,
-    /// As many as fill two files.
+    /// As many as fill several batches.
     Burst,
     KeepOpen,
     Store,
@@ -18,29 +18,19 @@ enum Event {
     DiskFailsIn(u32),
     RuntimeFailsIn(u32),
     /// The next reads of the disk, and of the runtime directory, fail.
-    ReadsFail {
-        disk: u32,
-        runtime: u32,
-    },
+    ReadsFail(u32, u32),
     /// From now on one of the files on the disk cannot be read.
     FileGoesBad(usize),
     FilesRecover,
-    Damage {
-        file: usize,
-        at: usize,
-    },
+    /// One byte of a file on the disk.
+    Damage(usize, usize),
     Wait(u64),
     Mend,
     KillProcess,
     /// The process dies after this many writes, while it starts, or else while it stores.
-    DieIn {
-        writes: u32,
-        starting: bool,
-    },
-    LosePower {
-        luck: u8,
-        zeroes: bool,
-    },
+    DieIn(u32, bool),
+    /// As [`Fake::lose_power`] has it.
+    LosePower(u8, bool),
 }
 
 fn event() -> impl Strategy<Value = Event> {
@@ -53,16 +43,15 @@ fn event() -> impl Strategy<Value = Event> {
         1 => (1_u32..200).prop_map(Event::Acknowledge),
         2 => (0_u32..6).prop_map(Event::DiskFailsIn),
         1 => (0_u32..6).prop_map(Event::RuntimeFailsIn),
-        // More of the runtime directory, and the run goes on without it.
-        2 => (0_u32..6, 0_u32..READ_RUNTIME).prop_map(|(disk, runtime)| Event::ReadsFail { disk, runtime }),
+        2 => (0_u32..6, 0_u32..READ_RUNTIME).prop_map(|(disk, runtime)| Event::ReadsFail(disk, runtime)),
         2 => any::<usize>().prop_map(Event::FileGoesBad),
         1 => Just(Event::FilesRecover),
-        1 => (any::<usize>(), any::<usize>()).prop_map(|(file, at)| Event::Damage { file, at }),
+        1 => (any::<usize>(), any::<usize>()).prop_map(|(file, at)| Event::Damage(file, at)),
         3 => prop_oneof![Just(1), Just(20), Just(70), Just(400), Just(90_000)].prop_map(Event::Wait),
         2 => Just(Event::Mend),
         2 => Just(Event::KillProcess),
-        2 => (0_u32..12, any::<bool>()).prop_map(|(writes, starting)| Event::DieIn { writes, starting }),
-        1 => (any::<u8>(), any::<bool>()).prop_map(|(luck, zeroes)| Event::LosePower { luck, zeroes }),
+        2 => (0_u32..12, any::<bool>()).prop_map(|(writes, starting)| Event::DieIn(writes, starting)),
+        1 => (any::<u8>(), any::<bool>()).prop_map(|(luck, zeroes)| Event::LosePower(luck, zeroes)),
     ]
 }
 
@@ -81,7 +70,7 @@ struct Model {
     exact: bool,
     /// A file was unreadable for longer than the order is held, so that its records may come late.
     may_be_late: bool,
-    /// Records on the disk were damaged, or could not be read for a day.
+    /// Records on the disk were damaged.
     harmed: bool,
     /// What was in memory alone may be found half stored, and counts as dropped then.
     lost_from_memory: u64,
@@ -128,7 +117,7 @@ impl Model {
 
     fn restart(&mut self, power: Option<(u8, bool)>) {
         let boot = self.spool.boot().to_owned();
-        self.restart_after(power, self.spool.runtime.is_none(), &boot, self.spool.tail.len());
+        self.restart_after(power, !self.spool.has_copies(), &boot, self.spool.unstored());
     }
 
     fn restart_after(
@@ -168,7 +157,7 @@ impl Model {
             Event::Push => self.push(),
             Event::Burst => {
                 (0..250).for_each(|_| self.push());
-                self.live(&Event::Store);
+                (0..10).for_each(|_| self.live(&Event::Store));
             }
             Event::KeepOpen => {
                 let seq = self.spool.next_seq();
@@ -179,12 +168,14 @@ impl Model {
             Event::Store => {
                 self.spool.store();
                 // A failed write leaves a part of them.
-                self.lost_from_memory += self.spool.tail.len() as u64;
+                if !self.spool.uses_disk() {
+                    self.lost_from_memory += self.spool.unstored() as u64;
+                }
             }
             Event::Acknowledge(count) => while_true(count, || self.acknowledge()),
             Event::DiskFailsIn(calls) => self.device.disk.inner().fails_in = Some(calls),
             Event::RuntimeFailsIn(calls) => self.device.runtime.inner().fails_in = Some(calls),
-            Event::ReadsFail { disk, runtime } => {
+            Event::ReadsFail(disk, runtime) => {
                 self.device.disk.inner().reads_fail = disk;
                 self.device.runtime.inner().reads_fail = runtime;
             }
@@ -196,7 +187,7 @@ impl Model {
                 }
             }
             Event::FilesRecover => self.device.disk.inner().bad.clear(),
-            Event::Damage { file, at } => {
+            Event::Damage(file, at) => {
                 let mut inner = self.device.disk.inner();
                 let count = inner.files.len().max(1);
                 if let Some(file) = inner.files.values_mut().nth(file % count)
@@ -211,8 +202,7 @@ impl Model {
                 // Who waits publishes what can be.
                 let is_bad =
                     !self.device.disk.inner().bad.is_empty() || self.device.disk.inner().reads_fail > 0;
-                self.may_be_late |= is_bad || self.spool.unreadable() > 0 || self.spool.away.is_some();
-                self.harmed |= self.may_be_late && seconds > 80_000;
+                self.may_be_late |= is_bad || self.spool.unreadable() > 0 || self.spool.folder().is_none();
                 self.spool.oldest(self.now);
                 self.now += Duration::from_secs(seconds);
                 self.spool.oldest(self.now);
@@ -222,10 +212,10 @@ impl Model {
                 self.device.runtime.inner().fails_in = None;
             }
             Event::KillProcess => self.restart(None),
-            Event::DieIn { writes, starting } => {
+            Event::DieIn(writes, starting) => {
                 let dies_in = self.device.disk.inner().dies_in.clone();
-                let runtime_failed = self.spool.runtime.is_none();
-                let (boot, in_memory) = (self.spool.boot().to_owned(), self.spool.tail.len());
+                let mut runtime_failed = !self.spool.has_copies();
+                let (boot, in_memory) = (self.spool.boot().to_owned(), self.spool.unstored());
                 self.device.disk.inner().fails_in = None;
                 self.device.runtime.inner().fails_in = None;
                 *dies_in.lock().unwrap() = Some(writes);
@@ -234,18 +224,19 @@ impl Model {
                 } else {
                     self.lost_from_memory += in_memory as u64;
                     self.spool.store();
+                    // It may have written them again first.
+                    runtime_failed = !self.spool.has_copies();
                 }
                 *dies_in.lock().unwrap() = None;
                 self.restart_after(None, runtime_failed, &boot, in_memory);
             }
-            Event::LosePower { luck, zeroes } => self.restart(Some((luck, zeroes))),
+            Event::LosePower(luck, zeroes) => self.restart(Some((luck, zeroes))),
         }
     }
 
     /// At any time: stored = delivered + dropped + waiting.
     fn check(&mut self) {
-        self.exact &= self.spool.runtime.is_some();
-        if self.exact && self.spool.away.is_none() {
+        if self.exact && self.spool.folder().is_some() {
             let delivered = self.acknowledged.len() as u64;
             let accounted = delivered + self.spool.dropped() + self.spool.len() as u64;
             assert_eq!(
@@ -304,100 +295,38 @@ proptest! {
     }
 }
 
-/// Lives through a history, and checks after each event what is checked after any.
-fn live(events: &[Event]) -> Model {
-    let mut model = Model::new();
-    for event in events {
-        model.live(event);
-        model.check();
-    }
-    model
-}
-
 #[test]
-fn a_crash_while_waiting_records_get_new_positions_counts_none_of_them_as_dropped() {
-    for writes in 0..10 {
-        let model = live(&[
-            Event::Push,
-            Event::Store,
-            Event::FileGoesBad(0),
-            // The runtime directory is empty, and the disk is away for a while.
-            Event::ReadsFail { disk: 2, runtime: 0 },
-            Event::LosePower { luck: 0, zeroes: false },
-            Event::Push,
-            Event::KillProcess,
-            Event::DieIn { writes, starting: true },
-        ]);
-        assert_eq!(model.spool.dropped(), 0, "died after {writes} writes");
-        model.finish();
-    }
-}
-
-#[test]
-fn a_crash_while_an_open_window_is_recovered_counts_nothing_as_dropped() {
-    for writes in 0..16 {
-        let model = live(&[
-            // What waits is on the disk alone, which is away at the next start.
-            Event::RuntimeFailsIn(0),
-            Event::ReadsFail { disk: 4, runtime: 0 },
-            Event::Burst,
-            Event::Push,
-            Event::Acknowledge(1),
-            Event::Store,
-            Event::KillProcess,
-            Event::KeepOpen,
-            Event::DieIn { writes, starting: true },
-        ]);
-        assert_eq!(model.spool.dropped(), 0, "died after {writes} writes");
-        model.finish();
-    }
-}
-
-#[test]
-fn a_power_loss_after_a_late_file_was_delivered_counts_nothing_as_dropped() {
-    for luck in [0, 64, 128, 192, 255] {
-        let model = live(&[
-            Event::Push,
-            // The first file is passed over, and cannot get the name that says so.
-            Event::ReadsFail { disk: 3, runtime: 0 },
-            Event::Store,
-            Event::DiskFailsIn(2),
-            Event::Acknowledge(1),
-            Event::Push,
-            Event::Store,
-            Event::Wait(70),
-            Event::Mend,
-            Event::Push,
-            Event::Store,
-            Event::Wait(1),
-            Event::Acknowledge(1),
-            Event::KillProcess,
-            // With it both files are needed no more.
-            Event::Acknowledge(1),
-            Event::LosePower { luck, zeroes: false },
-        ]);
-        assert_eq!(model.spool.dropped(), 0, "luck {luck}");
-        model.finish();
-    }
-}
-
-#[test]
-fn what_a_failed_write_left_behind_older_files_does_not_settle_them() {
-    live(&[
-        Event::Burst,
-        Event::FileGoesBad(2),
-        Event::ReadsFail { disk: 2, runtime: 0 },
+fn a_crash_at_any_write_of_a_start_counts_nothing_as_dropped() {
+    let renumbered = vec![
         Event::Push,
-        Event::Acknowledge(1),
-        Event::ReadsFail { disk: 4, runtime: 0 },
+        Event::Store,
         Event::FileGoesBad(0),
+        // The runtime directory is empty, and the disk is away for a while.
+        Event::ReadsFail(2, 0),
+        Event::LosePower(0, false),
         Event::Push,
-        // The first of two is on the disk, and that is not noted; the disk is away, and it is delivered from memory.
-        Event::DieIn { writes: 1, starting: false },
-        Event::Wait(70),
-        Event::Acknowledge(1),
-        Event::DieIn { writes: 0, starting: false },
         Event::KillProcess,
-    ])
-    .finish();
+    ];
+    let open = vec![
+        // What waits is on the disk alone, which is away at the next start.
+        Event::RuntimeFailsIn(0),
+        Event::ReadsFail(4, 0),
+        Event::Burst,
+        Event::Push,
+        Event::Acknowledge(1),
+        Event::Store,
+        Event::KillProcess,
+        Event::KeepOpen,
+    ];
+    for events in [renumbered, open] {
+        for writes in 0..16 {
+            let mut model = Model::new();
+            for event in events.iter().chain([&Event::DieIn(writes, true)]) {
+                model.live(event);
+                model.check();
+            }
+            assert_eq!(model.spool.dropped(), 0, "died after {writes} writes");
+            model.finish();
+        }
+    }
 }
