@@ -56,7 +56,7 @@ mod tests {
     fn pattern() -> Vec<f32> {
         let value = |at: usize| {
             let (x, y) = (at % SIDE, at / SIDE);
-            let ring = ((x * x + 2 * y * y) % 97) as f32;
+            let ring = to_f32((x * x + 2 * y * y) % 97);
             ring + to_f32(x)
         };
         (0..SIDE * SIDE).map(value).collect()
