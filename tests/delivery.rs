@@ -231,7 +231,7 @@ fn discovery_is_announced_and_withdrawn() {
     let (topic, announcement) =
         subscriber.until(|topic, _| topic.starts_with("homeassistant/")).pop().unwrap();
     assert_eq!(topic, "homeassistant/device/lectern__v1__north__main__101__cam1/config");
-    assert_eq!(announcement["cmps"].as_object().unwrap().len(), 18);
+    assert_eq!(announcement["cmps"].as_object().unwrap().len(), 22);
     assert_eq!(announcement["cmps"]["happy_weak"]["stat_t"], MINUTE);
     assert_eq!(announcement["cmps"]["happy_weak"]["exp_aft"], 180);
     run(None);

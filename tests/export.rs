@@ -31,9 +31,9 @@ fn real_tables_are_exported_to_each_format() {
     fs::create_dir(folder.path().join("out")).unwrap();
     for (table, to, file, expected) in [
         ("frames.csv", "elan", "a & b.eaf", "RELATIVE_MEDIA_URL=\"./a%20%26%20b.mkv\""),
-        ("faces.csv", "elan", "c.eaf", "TIER_ID=\"face 0\""),
+        ("faces.csv", "elan", "c.eaf", "TIER_ID=\"face 1\""),
         ("frames.csv", "praat", "c.TextGrid", "xmax = 2.000"),
-        ("faces.csv", "srt", "c.srt", "00:00:01,500 --> 00:00:02,000\n0 "),
+        ("faces.csv", "srt", "c.srt", "00:00:01,500 --> 00:00:02,000\n1 "),
         ("frames.csv", "tsv", "c.tsv", "c.mkv\tc\texpression\t0.000\t"),
     ] {
         let output = export(folder.path(), &[table, "--to", to, "--out", "out"]);

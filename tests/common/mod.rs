@@ -350,7 +350,7 @@ impl Subscriber {
                         if publish.payload.is_empty() {
                             continue;
                         }
-                        let longest = if publish.topic.starts_with("homeassistant/") { 32_768 } else { 1024 };
+                        let longest = if publish.topic.starts_with("homeassistant/") { 65_536 } else { 1024 };
                         assert!(publish.payload.len() <= longest);
                         let payload = serde_json::from_slice(&publish.payload).expect("a payload is JSON");
                         if sender.send((publish.topic, payload)).is_err() {

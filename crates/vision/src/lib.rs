@@ -6,7 +6,7 @@
 //!
 //! Each module uses only those before it: [`camera`] makes frames; `error`, `analysis` and [`geometry`] are shared; [`models`]
 //! checks the files; `dequantize`, `ops` and `network` run them; [`mtcnn`] and [`classifier`] interpret the networks' output;
-//! [`baseline`] adapts it to a person; `parameters`, `motion`, `schedule` and `tracker` search and follow,
+//! [`baseline`] adapts it to a person; `parameters`, `motion`, `schedule`, `track` and `tracker` search and follow,
 //! `alternatives` looks differently; and on top,
 //! `analyzer` serves the counting, and [`frame_quality`] the installation of a camera.
 #![forbid(unsafe_code)]
@@ -29,6 +29,7 @@ mod network;
 mod ops;
 mod parameters;
 mod schedule;
+mod track;
 mod tracker;
 
 use lectern_record::analysis;

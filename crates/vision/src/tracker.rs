@@ -11,37 +11,16 @@
 
 use super::analysis::Faces;
 use super::error::VisionError;
-use super::geometry::{BBox, Face, Point, View, to_f32};
+use super::geometry::{BBox, Face, View};
 use super::motion::Motion;
 use super::mtcnn::{Candidate, Detector, Overlap, suppress};
 use super::parameters::{
     CERTAIN, CONTAINED, FRAME_WORK, LARGER, LARGEST_IN_CELL, LOST, LOST_LONG, LOST_PAUSE, MAX_CELLS,
-    MAX_FACES, MAX_STEP, MAX_WAITING, MIN_PROPOSED, QUIET, SAME_FACE, SEARCH_RECORDED, STRONG, UNVERIFIED,
+    MAX_FACES, MAX_WAITING, MIN_PROPOSED, QUIET, SAME_FACE, SEARCH_RECORDED, STRONG, UNVERIFIED,
     UNVERIFIED_AT, VERIFY, VERIFY_AT,
 };
 use super::schedule::Schedule;
-
-/// What following adds to a face.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Follow {
-    /// The track's number, from 1.
-    pub(super) track: u32,
-    /// The share of the box that lay beyond the picture.
-    pub(super) outside: f32,
-}
-
-/// A face that is followed, or was until it was lost.
-struct Track {
-    face: Face,
-    follow: Follow,
-    /// Frames since a search has found it, and its area when it was first followed after that: the boxes of both differ a little.
-    age: u32,
-    area: Option<f32>,
-    /// Frames since it was lost.
-    lost: Option<u32>,
-    /// How far it has moved since the frame before.
-    step: Option<Point>,
-}
+use super::track::{Follow, Track, is_near, is_same, step, within};
 
 /// Where the frames come from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -407,31 +386,4 @@ impl FrameSearch<'_> {
             |track: &Track| (if track.lost.is_some() { 0.0 } else { track.face.score }, track.face.bbox);
         suppress(&mut self.tracker.tracks, key, Overlap::Minimum, CONTAINED, usize::MAX);
     }
-}
-
-/// Whether two boxes are of one face.
-fn is_same(a: &BBox, b: &BBox) -> bool {
-    Overlap::Union.of(a, b) > SAME_FACE || Overlap::Minimum.of(a, b) > CONTAINED
-}
-
-/// Whether a face may be one that was lost there.
-fn is_near(lost: &BBox, face: &BBox) -> bool {
-    step(lost, face).is_some()
-}
-
-/// The face with its box clipped to the picture, and the share of it that lay beyond.
-fn within(view: &View<'_>, mut face: Face) -> (Face, f32) {
-    let area = face.bbox.area();
-    let BBox { x1, y1, x2, y2 } = face.bbox;
-    let (width, height) = (to_f32(view.width), to_f32(view.height));
-    face.bbox = BBox { x1: x1.max(0.0), y1: y1.max(0.0), x2: x2.min(width), y2: y2.min(height) };
-    let outside = 1.0 - face.bbox.area() / area.max(f32::MIN_POSITIVE);
-    (face, outside.max(0.0))
-}
-
-/// How far a face has moved from one frame to the next; none where it must be another one's.
-fn step(before: &BBox, now: &BBox) -> Option<Point> {
-    let (before_at, now_at) = (before.middle(), now.middle());
-    let step = Point { x: now_at.x - before_at.x, y: now_at.y - before_at.y };
-    (step.x.hypot(step.y) < MAX_STEP * before.longer_side()).then_some(step)
 }

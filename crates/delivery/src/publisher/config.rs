@@ -10,6 +10,9 @@ use crate::monitor::Monitor;
 use crate::mqtt::Broker;
 use lectern_record::clock::{Clock, Stop};
 
+/// The pause after a failed write to the disk.
+pub(super) const STORE_AGAIN_AFTER: Duration = Duration::from_secs(30);
+
 /// During shutdown the first retry is immediate, the others follow at this interval.
 pub(super) const SHUTDOWN_BACKOFF: Duration = Duration::from_millis(500);
 

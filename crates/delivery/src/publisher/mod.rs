@@ -30,15 +30,12 @@ use crate::mqtt::link::{Link, LinkEvent};
 use crate::outage::Outages;
 use crate::spool::Spool;
 use announcer::{Announcer, Message};
-use config::{OFFLINE_GRACE, SHUTDOWN_BACKOFF};
+use config::{OFFLINE_GRACE, SHUTDOWN_BACKOFF, STORE_AGAIN_AFTER};
 pub use config::{PublisherConfig, Timing};
 use lectern_record::help::Explained;
 pub use thread::{Background, DeliveryThread, EventLoop, Panicked, deliver};
 pub use update::{OpenSpool, Summary, Update, UpdateSender};
 use update::{Reload, Switchover};
-
-/// The pause after a failed write to the disk.
-const STORE_AGAIN_AFTER: Duration = Duration::from_secs(30);
 
 /// The publish that waits for its PUBACK.
 #[derive(Clone, Copy)]
