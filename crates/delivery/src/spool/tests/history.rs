@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use proptest::prelude::*;
 
 use super::super::opening::READ_RUNTIME;
+use super::super::{At, Item};
 use super::*;
 
 #[derive(Debug, Clone)]
@@ -148,6 +149,12 @@ impl Model {
             if let Some(open) = open {
                 self.made.push(open);
                 self.promised.push(self.made.len() - 1);
+            }
+        } else if let Some(open) = open {
+            // What was noted before the write that failed is still there.
+            let is_it = |item: &Item| matches!(&item.at, At::Memory(held) if held.entry.payload == open);
+            if self.spool.waiting.iter().any(is_it) {
+                self.made.push(open);
             }
         }
     }
