@@ -133,9 +133,9 @@ fn stills_are_rotated_by_exif() {
 #[test]
 fn analyses_the_selected_video_stream() {
     let folder = tempfile::tempdir().unwrap();
-    let portrait = portrait_video(folder.path(), "portrait.mkv", 3);
+    let portrait = portrait_video(folder.path(), "portrait.mkv", 6);
     let both = folder.path().join("both.mkv");
-    let slides = ["-f", "lavfi", "-i", "color=gray:s=320x240:r=10:d=3", "-i", portrait.to_str().unwrap()];
+    let slides = ["-f", "lavfi", "-i", "color=gray:s=320x240:r=10:d=6", "-i", portrait.to_str().unwrap()];
     ffmpeg(&[&slides[..], &["-map", "0", "-map", "1", "-c:v", "mjpeg", "-q:v", "2"]].concat(), &both);
     let analyze = |number: &str| {
         lectern()
@@ -146,7 +146,7 @@ fn analyses_the_selected_video_stream() {
             .output()
             .unwrap()
     };
-    for (stream, no_face) in [("0", 6), ("1", 0)] {
+    for (stream, no_face) in [("0", 12), ("1", 0)] {
         let output = analyze(stream);
         assert_eq!(number(&minutes(&output)[0], "no_face"), no_face, "{}", stderr(&output));
         let hint = format!("; {stream} is analysed, --video-stream N analyses another one");
@@ -156,6 +156,8 @@ fn analyses_the_selected_video_stream() {
             stderr(&output)
         );
         assert!(stderr(&output).contains(&hint), "{}", stderr(&output));
+        let tried = "video stream 1 shows one in 8 of 8; try --video-stream 1\n";
+        assert_eq!(stderr(&output).ends_with(tried), stream == "0", "{}", stderr(&output));
         let settings = column(&folder.path().join("minutes.csv"), "settings").remove(0);
         assert_eq!(settings.contains("video_stream=1"), stream == "1", "{settings}");
     }

@@ -28,17 +28,22 @@ use self::results::{End, Results};
 use self::segments::Segment;
 use self::tables::TableRows;
 use super::{Interrupted, UsageError, explain, outputs};
-use crate::camera::{CameraError, open_recording_among, rotated};
+use crate::camera::{CameraError, Capture, open_recording_among, rotated};
 use crate::cli::Analyze;
 use crate::clock::{SimulatedClock, Stop};
 use crate::delivery::payload::Identity;
 use crate::help::{Explained, Problem};
 use crate::logging::printable::print_error;
 use crate::process::signals::{Signals, is_ignored};
+use crate::rate::RANGE_HZ;
 use crate::vision::Analyzer;
 use crate::vision::models::ModelStore;
 use crate::watch::Watch;
 use crate::window::Grid;
+
+/// Pictures of another video stream that are tried where a recording shows nearly no face, and the most streams that are.
+const STREAM_TRIES: u32 = 8;
+const MAX_STREAMS: usize = 8;
 
 /// The number of SIGHUP.
 const HANGUP: i32 = 1;
@@ -269,8 +274,15 @@ impl Job<'_> {
         std::mem::replace(result, Ok(()))?;
         let cut_short = stop.is_set();
         if !cut_short {
-            let other_streams = source.other_streams().is_some();
-            recorder.end(arguments, analyzer.alternatives(), other_streams);
+            let (tried, alternatives) = analyzer.alternatives();
+            let alternatives = (tried, alternatives.to_vec());
+            let streams = match source.other_streams() {
+                Some(_) if recorder.summary.is_mostly_empty() => {
+                    self.other_streams(&recording.path, source.ticks(), analyzer)
+                }
+                _ => Vec::new(),
+            };
+            recorder.end(arguments, alternatives, &streams);
         }
         let failure = match outcome {
             Err(error) => Some(Explained(&error).to_string()),
@@ -285,6 +297,36 @@ impl Job<'_> {
         let rows = table_rows.into_bytes()?.map(|rows| String::from_utf8_lossy(&rows).into_owned());
         let result = RecordingResult { lines: summary.lines, rows, failure };
         if cut_short { results.end(index, End::Here(result)) } else { results.keep(index, key, result) }
+    }
+
+    /// Each other video stream, how many of its first pictures were tried, and how many of these show a face.
+    fn other_streams(
+        &self,
+        path: &Path,
+        ticks: Option<u64>,
+        analyzer: &mut Analyzer,
+    ) -> Vec<(usize, u32, u32)> {
+        let Analyze { rate, rotate, video_stream, .. } = *self.arguments;
+        // Spread over a short recording; of a long one, the beginning.
+        let every = ticks.unwrap_or(0).checked_div(STREAM_TRIES.into()).unwrap_or(0).max(1);
+        let rate_hz = (rate / f64::from(u32::try_from(every).unwrap_or(u32::MAX))).max(*RANGE_HZ.start());
+        let mut streams = Vec::new();
+        for number in (0..MAX_STREAMS).filter(|number| *number != video_stream) {
+            let opened = open_recording_among(path, number, rate_hz, self.decoder_threads, &self.stop);
+            let Ok(source) = opened else { break };
+            let mut source = rotated(source, rotate);
+            analyzer.forget();
+            let (mut tried, mut faces) = (0, 0);
+            while let Ok(Capture::Frame(frame)) = source.next()
+                && tried < STREAM_TRIES
+            {
+                let Ok(sightings) = analyzer.analyze(&frame) else { break };
+                tried += 1;
+                faces += u32::from(!sightings.is_empty());
+            }
+            streams.push((number, tried, faces));
+        }
+        streams
     }
 
     /// A hash of all that a recording's rows depend on.

@@ -73,17 +73,19 @@ impl Recorder<'_> {
     /// Prints the final messages.
     ///
     /// `alternatives`: how many pictures without a face were looked at differently, and in how many each alternative showed one.
+    ///
+    /// `streams`: of each other video stream its number, how many pictures were tried, and how many of these show a face.
     pub(super) fn end(
         &self,
         arguments: &Analyze,
-        alternatives: (u32, &[(Alternative, u32)]),
-        other_streams: bool,
+        alternatives: (u32, Vec<(Alternative, u32)>),
+        streams: &[(usize, u32, u32)],
     ) {
         if let Some(more) = self.summary.gaps.checked_sub(MAX_PRINTED_GAPS).filter(|more| *more > 0) {
             self.progress
                 .print_error(format_args!("{}: {more} more stretches without a picture", self.source));
         }
-        if let Some(hint) = self.summary.hint(arguments, alternatives, other_streams) {
+        if let Some(hint) = self.summary.hint(arguments, alternatives, streams) {
             self.progress.print_error(format_args!("{}: {hint}", self.source));
         }
     }
@@ -95,18 +97,24 @@ impl Summary {
         self.total.frames == 0
     }
 
+    /// Whether nearly no picture shows a face.
+    pub(super) fn is_mostly_empty(&self) -> bool {
+        let Counts { frames, no_face, .. } = self.total;
+        // Fewer pictures are no lecture.
+        frames >= MIN_FRAMES_FOR_HINT && u64::from(no_face) * 10 >= u64::from(frames) * 9
+    }
+
     /// The hint for a recording in which nearly no face was found: what else was tried on some of its pictures, and what it gave.
     fn hint(
         &self,
         arguments: &Analyze,
-        (tried, alternatives): (u32, &[(Alternative, u32)]),
-        other_streams: bool,
+        (tried, alternatives): (u32, Vec<(Alternative, u32)>),
+        streams: &[(usize, u32, u32)],
     ) -> Option<String> {
-        let Counts { frames, no_face, .. } = self.total;
-        // Too few pictures for a lecture.
-        if frames < MIN_FRAMES_FOR_HINT || u64::from(no_face) * 10 < u64::from(frames) * 9 {
+        if !self.is_mostly_empty() {
             return None;
         }
+        let Counts { frames, no_face, .. } = self.total;
         let (width, height) = self.size;
         let seen = self.faces.map_or_else(
             || format!("none was seen in pictures of {width} x {height} pixels"),
@@ -125,16 +133,24 @@ impl Summary {
             alternatives.iter().map(|(it, faces)| format!("{} in {faces}", option(it))).collect();
         // Of several that are equal the first, which changes least, and one picture may be chance.
         let best = alternatives.iter().rev().max_by_key(|(_, faces)| *faces).filter(|(_, faces)| *faces > 1);
-        let mut advice = match best {
-            Some((best, _)) => format!("try {}", option(best)),
-            None => "see whether the lecturer is in the picture, uncovered and facing the camera".to_owned(),
+        let stream = streams.iter().rev().max_by_key(|(.., faces)| *faces).filter(|(.., faces)| *faces > 1);
+        let advice = match (best, stream) {
+            (Some((_, faces)), Some((number, _, more))) if more > faces => {
+                format!("try --video-stream {number}")
+            }
+            (Some((best, _)), _) => format!("try {}", option(best)),
+            (None, Some((number, ..))) => format!("try --video-stream {number}"),
+            (None, None) => {
+                "see whether the lecturer is in the picture, uncovered and facing the camera".to_owned()
+            }
         };
-        if other_streams {
-            advice.push_str("; the recording has other video streams, which --video-stream chooses");
-        }
+        let streams: String = streams
+            .iter()
+            .map(|(number, tried, faces)| format!("; video stream {number} shows one in {faces} of {tried}"))
+            .collect();
         Some(format!(
             "{no_face} of {frames} frames show no face ({seen}; faces from {} pixels on are looked for). {tried} of them were \
-             tried otherwise, and show a face with {}; {advice}",
+             tried otherwise, and show a face with {}{streams}; {advice}",
             arguments.analysis().min_face_px,
             given.join(", with "),
         ))
