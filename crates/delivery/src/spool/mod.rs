@@ -7,7 +7,7 @@
 //!           (runtime) │ survives the process, not the machine              │
 //!                     └────────▶ oldest ──▶ published ──▶ PUBACK: remove ◀─┘
 //! ```
-//! Each record is a file of its own, on the disk as in the runtime directory ([`record`]): removing it says that it is delivered, so
+//! Each record is a file of its own, on the disk as in the runtime directory (`record`): removing it says that it is delivered, so
 //! nothing else has to be written then. It has a position; those on the disk are lower than those in memory. A device whose
 //! broker answers writes nothing to the disk.
 //!
