@@ -1,7 +1,7 @@
 //! The types that all parts of Lectern share: analysis settings, the 13 kinds of expression, windows of time, the clock that
 //! measures them, the files that are read, and errors with their fixes.
 //!
-//! Nothing here can name a picture or a network connection; only [`clock`] and [`file`] call the system.
+//! Nothing here can name a picture or a network connection; only [`clock`] and [`mod@file`] call the system.
 #![cfg_attr(test, allow(clippy::disallowed_methods, reason = "a test may"))]
 
 pub mod analysis; // the analysis settings
