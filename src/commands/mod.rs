@@ -26,6 +26,7 @@ mod spreadsheet;
 pub mod status;
 
 use std::borrow::Cow;
+use std::path::Path;
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
@@ -79,6 +80,11 @@ pub struct UsageError(Problem);
 impl UsageError {
     fn new(problem: impl Into<Problem>) -> Self {
         Self(problem.into())
+    }
+
+    /// What is wrong with a file.
+    fn in_file(path: &Path, problem: Problem) -> Self {
+        Self::new(problem.of(format_args!("{}:", path.display())))
     }
 }
 

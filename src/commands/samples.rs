@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::UsageError;
 use super::spreadsheet::{Table, from_text};
-use crate::expression::Expression;
+use crate::expression::{Expression, Sighting};
 use crate::help::Problem;
 
 /// Later times are taken for damage: half a year.
@@ -21,13 +21,9 @@ pub(super) enum Observation {
 }
 
 impl Observation {
-    /// What is no kind, with its name in the tables.
-    const OTHERS: [(Self, &str); 3] =
-        [(Self::Uncertain, "uncertain"), (Self::NoFace, "no_face"), (Self::Corrupt, "corrupt")];
-
-    fn parse(name: &str) -> Option<Self> {
-        let kind = Expression::ALL.into_iter().find(|kind| kind.name() == name).map(Self::Kind);
-        kind.or_else(|| Self::OTHERS.iter().find(|(_, other)| *other == name).map(|(it, _)| *it))
+    pub(super) fn parse(name: &str) -> Option<Self> {
+        let others = [Self::Uncertain, Self::NoFace, Self::Corrupt];
+        Expression::ALL.into_iter().map(Self::Kind).chain(others).find(|it| it.name() == name)
     }
 
     /// The name in the tables.
@@ -37,6 +33,15 @@ impl Observation {
             Self::Uncertain => "uncertain",
             Self::NoFace => "no_face",
             Self::Corrupt => "corrupt",
+        }
+    }
+}
+
+impl From<Sighting> for Observation {
+    fn from(sighting: Sighting) -> Self {
+        match sighting {
+            Sighting::Certain(kind) => Self::Kind(kind),
+            Sighting::Uncertain => Self::Uncertain,
         }
     }
 }
@@ -92,16 +97,13 @@ impl Samples {
 /// [`UsageError`] when it is neither; when it cannot be read.
 pub(super) fn read(path: &Path) -> anyhow::Result<Vec<Samples>> {
     let found = Table::open(path, "seconds", HELP)?;
-    parse(&found).map_err(|problem| UsageError::new(problem.of(format_args!("{}:", path.display()))).into())
+    parse(&found).map_err(|problem| UsageError::in_file(path, problem).into())
 }
 
 const HELP: &str = "name a table that `lectern analyze --frames-csv` or `--faces-csv` wrote";
 
 fn parse(table: &Table) -> Result<Vec<Samples>, Problem> {
-    let must = |name: &str| {
-        let problem = || Problem::new(format!("has no column `{name}`")).with_help(HELP);
-        table.position(name).ok_or_else(problem)
-    };
+    let must = |name: &str| table.column(name, HELP);
     let [device, boot] = [must("device")?, must("boot")?];
     let names = [must("label")?, must("source")?];
     // The minutes have `seconds` too.
@@ -115,12 +117,8 @@ fn parse(table: &Table) -> Result<Vec<Samples>, Problem> {
     let track = table.position("track").or(face);
     let mut places: HashMap<(String, String), usize> = HashMap::new();
     let mut recordings: Vec<Samples> = Vec::new();
-    for row in table.rows() {
+    for row in table.whole_rows() {
         let (line, row) = row?;
-        if row.len() < table.header.len() {
-            let (cells, columns) = (row.len(), table.header.len());
-            return Err(format!("line {line}: has {cells} cells instead of {columns}").into());
-        }
         let key = (row[device].to_owned(), row[boot].to_owned());
         let place = *places.entry(key).or_insert_with(|| {
             let [label, source] = names.map(|at| from_text(&row[at]).to_owned());

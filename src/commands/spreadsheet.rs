@@ -37,13 +37,13 @@ pub(super) struct Table {
 }
 
 impl Table {
-    /// Reads a file, which may be a pipe, with a table as [`Table::read`] does.
+    /// Reads a file with a table as [`Table::read`] does.
     ///
     /// # Errors
     /// [`UsageError`] when it cannot be used; when it cannot be read.
     pub(super) fn open(path: &Path, must: &str, without: &'static str) -> anyhow::Result<Self> {
         let table = Self::read(bytes(path)?, must, without);
-        table.map_err(|problem| UsageError::new(problem.of(format_args!("{}:", path.display()))).into())
+        table.map_err(|problem| UsageError::in_file(path, problem).into())
     }
 
     /// Reads a table that has a column `must`: UTF-8 or, as "Unicode text" of Excel is, UTF-16; separated by commas, semicolons or
@@ -64,8 +64,7 @@ impl Table {
                 best = Some((header, separator));
             }
         }
-        let none = || Problem::new(format!("has no column `{must}`")).with_help(without);
-        let (header, separator) = best.ok_or_else(none)?;
+        let (header, separator) = best.ok_or_else(|| no_column(must, without))?;
         Ok(Self { header, text, body, separator: separator as u8 })
     }
 
@@ -91,10 +90,33 @@ impl Table {
         })
     }
 
+    /// The rows, each of which must have a cell for each column.
+    pub(super) fn whole_rows(&self) -> impl Iterator<Item = Result<(u64, StringRecord), Problem>> {
+        let columns = self.header.len();
+        self.rows().map(move |row| match row? {
+            (line, row) if row.len() < columns => {
+                Err(format!("line {line}: has {} cells instead of {columns}", row.len()).into())
+            }
+            row => Ok(row),
+        })
+    }
+
+    /// Where the column of this name is, which the table must have.
+    ///
+    /// # Errors
+    /// That it has none, and `help`.
+    pub(super) fn column(&self, name: &str, help: &'static str) -> Result<usize, Problem> {
+        self.position(name).ok_or_else(|| no_column(name, help))
+    }
+
     /// Where a column of this name is, in letters of either case.
     pub(super) fn position(&self, name: &str) -> Option<usize> {
         self.header.iter().position(|column| column.eq_ignore_ascii_case(name))
     }
+}
+
+fn no_column(name: &str, help: &'static str) -> Problem {
+    Problem::new(format!("has no column `{name}`")).with_help(help)
 }
 
 fn reader(text: &str, separator: u8) -> csv::Reader<&[u8]> {
@@ -105,7 +127,7 @@ fn reader(text: &str, separator: u8) -> csv::Reader<&[u8]> {
         .from_reader(text.as_bytes())
 }
 
-/// The content of a file, which may be a pipe.
+/// The content of a file.
 ///
 /// # Errors
 /// [`UsageError`] when it is too large; when it cannot be read.

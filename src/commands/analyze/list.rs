@@ -112,7 +112,7 @@ fn label_of(path: &Path) -> String {
 fn read(manifest: &Path) -> anyhow::Result<List> {
     let folder = manifest.parent().unwrap_or(Path::new(""));
     parse(spreadsheet::bytes(manifest)?, folder)
-        .map_err(|problem| UsageError::new(problem.of(format_args!("{}:", manifest.display()))).into())
+        .map_err(|problem| UsageError::in_file(manifest, problem).into())
 }
 
 /// Files are named from `folder` on.

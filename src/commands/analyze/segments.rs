@@ -26,16 +26,13 @@ pub(super) struct Segment {
 pub(super) fn read(path: &Path, recordings: &[Recording]) -> anyhow::Result<Vec<Vec<Segment>>> {
     let table = Table::open(path, "source", HELP)?;
     let segments = parse(&table, recordings);
-    segments.map_err(|problem| UsageError::new(problem.of(format_args!("{}:", path.display()))).into())
+    segments.map_err(|problem| UsageError::in_file(path, problem).into())
 }
 
 const HELP: &str = "segments have the columns source, name, start, end";
 
 fn parse(table: &Table, recordings: &[Recording]) -> Result<Vec<Vec<Segment>>, Problem> {
-    let must = |name: &str| {
-        let problem = || Problem::new(format!("has no column `{name}`")).with_help(HELP);
-        table.position(name).ok_or_else(problem)
-    };
+    let must = |name: &str| table.column(name, HELP);
     let [source, name, start, end] = [must("source")?, must("name")?, must("start")?, must("end")?];
     let mut segments = vec![Vec::new(); recordings.len()];
     for row in table.rows() {

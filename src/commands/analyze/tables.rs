@@ -3,6 +3,7 @@
 use std::io;
 use std::time::Duration;
 
+use super::super::samples::Observation;
 use super::super::spreadsheet::as_text;
 use super::segments::{Frame, Segment, SegmentCounts};
 use crate::expression::{Expression, Sighting};
@@ -159,15 +160,16 @@ impl TableRows {
         self.segments.iter_mut().for_each(|it| it.add(at.tick, frame));
         let Self { frames: Some(table), names, carried, .. } = self else { return Ok(()) };
         let times = times(at);
-        let mut write = |expression: &str| {
+        let mut write = |observation: Observation| {
+            let expression = observation.name();
             let row =
                 names.iter().map(String::as_str).chain(times.iter().map(String::as_str)).chain([expression]);
             table.add(row.chain(carried.iter().map(String::as_str)))
         };
         match sightings {
-            None => write("corrupt"),
-            Some([]) => write("no_face"),
-            Some(faces) => faces.iter().try_for_each(|face| write(expression_name(*face))),
+            None => write(Observation::Corrupt),
+            Some([]) => write(Observation::NoFace),
+            Some(faces) => faces.iter().try_for_each(|face| write((*face).into())),
         }
     }
 
@@ -181,7 +183,7 @@ impl TableRows {
             row.extend([bbox.x1, bbox.y1, bbox.width(), bbox.height()].map(|pixels| format!("{pixels:.1}")));
             row.extend([format!("{outside:.3}"), format!("{score:.4}")]);
             row.extend([blur.map_or_else(String::new, |blur| format!("{blur:.3}"))]);
-            row.push(expression_name(*sighting).to_owned());
+            row.push(Observation::from(*sighting).name().to_owned());
             // A face below the classifiable size has none.
             let cell = |kind: Expression| {
                 probabilities.map_or_else(String::new, |p| format!("{:.4}", p[kind.index()]))
@@ -222,11 +224,4 @@ fn times(at: At) -> [String; 2] {
 
 fn seconds(offset: Duration) -> String {
     format!("{:.3}", offset.as_secs_f64())
-}
-
-fn expression_name(sighting: Sighting) -> &'static str {
-    match sighting {
-        Sighting::Certain(kind) => kind.name(),
-        Sighting::Uncertain => "uncertain",
-    }
 }

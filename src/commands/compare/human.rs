@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::super::UsageError;
 use super::super::label_set::LabelSet;
-use super::super::samples::Samples;
+use super::super::samples::{Observation, Samples};
 use super::super::spreadsheet::{Table, bytes, decoded, from_text};
 use super::elan;
 use crate::expression::Expression;
@@ -67,7 +67,7 @@ impl Mapping {
     /// [`UsageError`] when it has no such columns; when it cannot be read.
     pub(super) fn read(path: &Path) -> anyhow::Result<Self> {
         let table = Table::open(path, "value", "a mapping has the columns value and expression")?;
-        let named = |problem: Problem| UsageError::new(problem.of(format_args!("{}:", path.display())));
+        let named = |problem: Problem| UsageError::in_file(path, problem);
         let expression =
             table.position("expression").ok_or_else(|| named("has no column `expression`".into()))?;
         let value = table.position("value").unwrap_or_default();
@@ -108,7 +108,7 @@ impl Codings {
         recordings: &[Samples],
     ) -> anyhow::Result<()> {
         let bytes = bytes(path)?;
-        let named = |problem: Problem| UsageError::new(problem.of(format_args!("{}:", path.display())));
+        let named = |problem: Problem| UsageError::in_file(path, problem);
         let text = decoded(bytes).map_err(named)?;
         let stem = path.file_stem().unwrap_or_default().to_string_lossy();
         let read = match Table::read(text.clone().into(), "start", "") {
@@ -125,12 +125,9 @@ impl Codings {
         mapping: &Mapping,
         recordings: &[Samples],
     ) -> Result<(), Problem> {
-        let must = |name: &str| {
-            let problem = || Problem::new(format!("has no column `{name}`"));
-            let help =
-                "a table of codings has the columns source, start, end, expression, and where wanted coder";
-            table.position(name).ok_or_else(|| problem().with_help(help))
-        };
+        let help =
+            "a table of codings has the columns source, start, end, expression, and where wanted coder";
+        let must = |name: &str| table.column(name, help);
         let [source, start, end, expression] =
             [must("source")?, must("start")?, must("end")?, must("expression")?];
         let coder = table.position("coder");
@@ -240,11 +237,11 @@ fn stem_of(name: &str) -> &str {
 /// A name as people write it: `happy_weak`, `Happy weak`, `happy`.
 fn label(text: &str) -> Option<Label> {
     let name = text.to_lowercase().replace([' ', '-'], "_");
-    if ["uncertain", "no_face", "corrupt"].contains(&&*name) {
-        return Some(Label::None);
+    match Observation::parse(&name) {
+        Some(Observation::Kind(kind)) => Some(Label::Kind(kind)),
+        Some(_) => Some(Label::None),
+        None => LabelSet::seven().kinds.iter().position(|kind| kind.name == name).map(Label::Merged),
     }
-    let kind = Expression::ALL.into_iter().find(|kind| kind.name() == name).map(Label::Kind);
-    kind.or_else(|| LabelSet::seven().kinds.iter().position(|kind| kind.name == name).map(Label::Merged))
 }
 
 #[cfg(test)]

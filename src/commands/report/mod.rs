@@ -32,9 +32,7 @@ pub fn run(arguments: &Report) -> anyhow::Result<()> {
     outputs::check(&requested, arguments.tables.iter().map(AsRef::as_ref))?;
     let mut lectures = Lectures::new(arguments.by.as_deref());
     for path in &arguments.tables {
-        lectures
-            .read(bytes(path)?)
-            .map_err(|problem| UsageError::new(problem.of(format_args!("{}:", path.display()))))?;
+        lectures.read(bytes(path)?).map_err(|problem| UsageError::in_file(path, problem))?;
     }
     lectures.check().map_err(UsageError::new)?;
     let groups = Groups::of(&lectures);

@@ -131,9 +131,7 @@ impl Lectures {
         let help = "name a table that `lectern analyze --csv` wrote";
         let table = Table::read(table, "device", help)?;
         let position = |name: &str| table.position(name);
-        let must = |name: &str| {
-            position(name).ok_or_else(|| Problem::new(format!("has no column `{name}`")).with_help(help))
-        };
+        let must = |name: &str| table.column(name, help);
         let [device, boot] = [must("device")?, must("boot")?];
         let names = [must("label")?, must("source")?];
         let counts = ["seconds", "frames_expected", "frames", "corrupt", "no_face", "uncertain"];
@@ -149,12 +147,8 @@ impl Lectures {
             None => None,
         };
         let seq = if segment.is_some() { device } else { must("seq")? };
-        for row in table.rows() {
+        for row in table.whole_rows() {
             let (line, row) = row?;
-            if row.len() < table.header.len() {
-                let (cells, columns) = (row.len(), table.header.len());
-                return Err(format!("line {line}: has {cells} cells instead of {columns}").into());
-            }
             let number = |at: usize| number(&row, line, at);
             let minute = || -> Result<Minute, String> {
                 let all =
