@@ -65,21 +65,26 @@ impl Alternatives {
             return Ok(());
         }
         self.tried += 1;
+        let Analysis { region, min_face_px, .. } = self.analysis;
+        let large = u32::try_from(frame.width().max(frame.height()) / TURNED_FACES).unwrap_or(u32::MAX);
         for (alternative, faces) in &mut self.faces {
-            let Analysis { region, min_face_px, .. } = self.analysis;
-            let mut search = |frame: &Frame, region, smallest: Option<u32>| {
-                let view = View::new(frame, region);
-                let large = u32::try_from(view.width.max(view.height) / TURNED_FACES).unwrap_or(u32::MAX);
-                self.detector.search(&view, smallest.unwrap_or(large.max(SMALLEST_TURNED)))
-            };
-            let found = match *alternative {
-                Alternative::Turned(rotation) => search(&frame.rotated(rotation, None), Region::WHOLE, None),
-                Alternative::Smaller(smallest) => search(frame, region, Some(smallest)),
-                Alternative::Whole => search(frame, Region::WHOLE, Some(min_face_px)),
-            }?;
-            *faces += u32::from(found.iter().any(|face| face.score >= CERTAIN));
+            let mut shows_face =
+                |frame: &Frame, region, smallest| shows_face(&mut self.detector, frame, region, smallest);
+            *faces += u32::from(match *alternative {
+                Alternative::Turned(rotation) => {
+                    shows_face(&frame.rotated(rotation, None), Region::WHOLE, large.max(SMALLEST_TURNED))
+                }
+                Alternative::Smaller(smallest) => shows_face(frame, region, smallest),
+                Alternative::Whole => shows_face(frame, Region::WHOLE, min_face_px),
+            }?);
         }
         Ok(())
+    }
+
+    /// Whether a picture shows a face as it is.
+    pub(super) fn shows_face(&mut self, frame: &Frame) -> Result<bool, VisionError> {
+        let Analysis { region, min_face_px, .. } = self.analysis;
+        shows_face(&mut self.detector, frame, region, min_face_px)
     }
 
     /// How many pictures were tried, and in how many of them each alternative showed a face.
@@ -92,4 +97,15 @@ impl Alternatives {
         let (best, faces) = self.faces.iter().rev().max_by_key(|(_, faces)| *faces)?;
         (*faces > 0).then_some(*best)
     }
+}
+
+/// Whether an exact search of this part of a picture finds a certain face.
+fn shows_face(
+    detector: &mut Detector,
+    frame: &Frame,
+    region: Region,
+    smallest: u32,
+) -> Result<bool, VisionError> {
+    let found = detector.search(&View::new(frame, region), smallest)?;
+    Ok(found.iter().any(|face| face.score >= CERTAIN))
 }

@@ -117,6 +117,15 @@ impl Analyzer {
         self.alternatives.as_ref().map_or((0, &[]), Alternatives::results)
     }
 
+    /// Whether a picture shows a face, regardless of what was followed before; nothing of it is counted. Only for recordings, without
+    /// which it is false.
+    ///
+    /// # Errors
+    /// [`VisionError::Model`] when a network fails.
+    pub fn shows_face(&mut self, frame: &Frame) -> Result<bool, VisionError> {
+        self.alternatives.as_mut().map_or(Ok(false), |alternatives| alternatives.shows_face(frame))
+    }
+
     /// Sets the frame rate, from which the analyzer computes times; [`rate::DEFAULT_HZ`] by default.
     pub fn expect_rate(&mut self, rate_hz: f64) {
         self.tracker.set_rate(rate_hz);

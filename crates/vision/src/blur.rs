@@ -3,7 +3,7 @@
 use super::geometry::to_f32;
 
 /// Side of the box that the crop is blurred with once more, in pixels.
-const BOX: isize = 11;
+const BOX: u8 = 11;
 
 /// The measure of F. Crete et al., "The blur effect: perception and estimation with a new no-reference perceptual blur metric"
 /// (2007), as scikit-image's `blur_effect` computes it: 0 for a sharp crop, 1 for the most blurred; it compares the differences
@@ -17,11 +17,12 @@ pub(super) fn blur(crop: &[f32], side: usize) -> f32 {
 fn blur_along(crop: &[f32], side: usize, along: usize, across: usize) -> f32 {
     let at =
         |values: &[f32], along_at: usize, across_at: usize| values[along_at * along + across_at * across];
+    let reach = -isize::from(BOX / 2)..=isize::from(BOX / 2);
     let mut softer = vec![0.0; crop.len()];
     for line in 0..side {
         for place in 0..side {
-            let sum: f32 = (-BOX / 2..=BOX / 2).map(|by| at(crop, mirrored(place, by, side), line)).sum();
-            softer[place * along + line * across] = sum / 11.0;
+            let sum: f32 = reach.clone().map(|by| at(crop, mirrored(place, by, side), line)).sum();
+            softer[place * along + line * across] = sum / f32::from(BOX);
         }
     }
     // Sobel's operator; what touches the border is left out.

@@ -274,15 +274,13 @@ impl Job<'_> {
         std::mem::replace(result, Ok(()))?;
         let cut_short = stop.is_set();
         if !cut_short {
-            let (tried, alternatives) = analyzer.alternatives();
-            let alternatives = (tried, alternatives.to_vec());
             let streams = match source.other_streams() {
                 Some(_) if recorder.summary.is_mostly_empty() => {
-                    self.other_streams(&recording.path, source.ticks(), analyzer)
+                    self.other_streams(&recording.path, source.ticks(), analyzer)?
                 }
                 _ => Vec::new(),
             };
-            recorder.end(arguments, alternatives, &streams);
+            recorder.end(arguments, analyzer.alternatives(), &streams);
         }
         let failure = match outcome {
             Err(error) => Some(Explained(&error).to_string()),
@@ -305,7 +303,7 @@ impl Job<'_> {
         path: &Path,
         ticks: Option<u64>,
         analyzer: &mut Analyzer,
-    ) -> Vec<(usize, u32, u32)> {
+    ) -> anyhow::Result<Vec<(usize, u32, u32)>> {
         let Analyze { rate, rotate, video_stream, .. } = *self.arguments;
         // Spread over a short recording; of a long one, the beginning.
         let every = ticks.unwrap_or(0).checked_div(STREAM_TRIES.into()).unwrap_or(0).max(1);
@@ -315,18 +313,17 @@ impl Job<'_> {
             let opened = open_recording_among(path, number, rate_hz, self.decoder_threads, &self.stop);
             let Ok(source) = opened else { break };
             let mut source = rotated(source, rotate);
-            analyzer.forget();
             let (mut tried, mut faces) = (0, 0);
-            while let Ok(Capture::Frame(frame)) = source.next()
-                && tried < STREAM_TRIES
+            while tried < STREAM_TRIES
+                && let Ok(Capture::Frame(frame)) = source.next()
             {
-                let Ok(sightings) = analyzer.analyze(&frame) else { break };
                 tried += 1;
-                faces += u32::from(!sightings.is_empty());
+                faces += u32::from(analyzer.shows_face(&frame)?);
+                source.recycle(frame);
             }
             streams.push((number, tried, faces));
         }
-        streams
+        Ok(streams)
     }
 
     /// A hash of all that a recording's rows depend on.

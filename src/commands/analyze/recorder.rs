@@ -78,7 +78,7 @@ impl Recorder<'_> {
     pub(super) fn end(
         &self,
         arguments: &Analyze,
-        alternatives: (u32, Vec<(Alternative, u32)>),
+        alternatives: (u32, &[(Alternative, u32)]),
         streams: &[(usize, u32, u32)],
     ) {
         if let Some(more) = self.summary.gaps.checked_sub(MAX_PRINTED_GAPS).filter(|more| *more > 0) {
@@ -108,7 +108,7 @@ impl Summary {
     fn hint(
         &self,
         arguments: &Analyze,
-        (tried, alternatives): (u32, Vec<(Alternative, u32)>),
+        (tried, alternatives): (u32, &[(Alternative, u32)]),
         streams: &[(usize, u32, u32)],
     ) -> Option<String> {
         if !self.is_mostly_empty() {
