@@ -13,7 +13,7 @@
 //!
 //! At any time, pushed = delivered + dropped + waiting. A file whose content is damaged counts as dropped for as long as it is
 //! there, and is left alone. One that cannot be read is not damaged: the order is held for a minute, then it is passed over and
-//! tried again. A file of somebody else is left alone, and counts for nothing.
+//! tried again. A file of another owner is left alone, and counts for nothing.
 //!
 //! `docs/mqtt.md` says what is lost when.
 
@@ -59,7 +59,7 @@ const MOST_RECORDS: usize = 131_072;
 /// So many records are stored at a time: each takes a slow disk a tenth of a second, and the publisher waits meanwhile.
 const BATCH: usize = 32;
 
-/// A folder, with what it is called where something is told of it.
+/// A folder, with its name for messages.
 pub struct Folder {
     /// Its path, or another name.
     pub name: String,
@@ -132,13 +132,13 @@ struct Held {
     on_disk: bool,
 }
 
-/// Why a folder does not do what it should, if it does not; told once, and when it is over.
+/// Why a folder does not do what it should, if it does not; reported once, and when it is over.
 #[derive(Default)]
 struct Trouble(Option<String>);
 
 impl Trouble {
     /// Returns whether all is well.
-    fn tell(&mut self, done: io::Result<()>, folder: &str, so: &str) -> bool {
+    fn report(&mut self, done: io::Result<()>, folder: &str, so: &str) -> bool {
         let problem = done.err().map(|error| error.to_string());
         match &problem {
             Some(problem) if self.0.as_ref() != Some(problem) => log::warn!("{folder}: {problem}; {so}"),
@@ -197,8 +197,8 @@ pub struct Spool {
     failing: Option<Episode>,
     /// Damaged files that are left alone.
     damaged: u64,
-    /// How many files of somebody else, or damaged ones, were told.
-    told: u32,
+    /// How many damaged files, and files of another owner, were reported.
+    named: u32,
     /// Whether the process is about to end.
     leaving: bool,
 }
@@ -326,7 +326,7 @@ impl Spool {
         self.disk.as_ref().is_some_and(|disk| disk.is_open && !disk.in_memory && disk.trouble.0.is_none())
     }
 
-    /// What is to be told of it.
+    /// Its state, for `status`.
     #[must_use]
     pub fn backlog(&self) -> Backlog {
         Backlog {

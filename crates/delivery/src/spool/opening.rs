@@ -62,7 +62,7 @@ impl Spool {
             patience: Patience::default(),
             failing: None,
             damaged: 0,
-            told: 0,
+            named: 0,
             leaving: false,
         };
         let open = spool.begin();
@@ -89,7 +89,7 @@ impl Spool {
         let Left { state, records, damaged, old } = match left {
             Ok(left) => left,
             Err(error) => {
-                runtime.trouble.tell(Err(error), &runtime.name, UNCOPIED);
+                runtime.trouble.report(Err(error), &runtime.name, UNCOPIED);
                 return None;
             }
         };
@@ -169,7 +169,7 @@ impl Spool {
                     // The folder cannot be made, so nothing is there to wait for.
                     disk.since = Some(BootTime::ZERO);
                 }
-                disk.trouble.tell(Err(error), &disk.name, UNSTORED);
+                disk.trouble.report(Err(error), &disk.name, UNSTORED);
                 return;
             }
         };
@@ -179,7 +179,7 @@ impl Spool {
         if disk.in_memory {
             log::warn!("spool.directory {} is in memory: a power loss takes what waits there", disk.name);
         }
-        disk.trouble.tell(Ok(()), &disk.name, UNSTORED);
+        disk.trouble.report(Ok(()), &disk.name, UNSTORED);
         // Delivered, while the disk was away or could not be written.
         let gone = std::mem::take(&mut self.state.gone);
         let (gone, mut found): (VecDeque<_>, VecDeque<_>) = found

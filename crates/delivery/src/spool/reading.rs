@@ -18,10 +18,10 @@ const LATE_PAUSE: Duration = Duration::from_secs(5);
 /// So many files that cannot be read are passed over at a time, for the same reason.
 const MOST_FAILURES: u32 = 8;
 
-/// So many files that are damaged or of somebody else are named in the journal.
-const MOST_TOLD: u32 = 10;
+/// So many files that are damaged or another's are named in the journal.
+const MAX_NAMED: u32 = 10;
 
-/// What is told of a damaged file.
+/// What the journal says of a damaged file.
 const DAMAGED: &str = "is damaged: its minute counts as dropped";
 
 /// How patient the spool is with files that cannot be read.
@@ -47,7 +47,7 @@ pub(super) struct Aside {
 
 /// A time in which files cannot be read; the order is held once for all of them.
 pub(super) struct Episode {
-    /// The first of them, which is told.
+    /// The first of them, which the journal names.
     name: String,
     /// The one that the order is held for.
     position: u64,
@@ -179,13 +179,13 @@ impl Spool {
         }
     }
 
-    /// Leaves a file where it is, and tells so.
-    fn leave_alone(&mut self, index: usize, why: &str, tell: fn(&str, &str)) {
+    /// Leaves a file where it is, and reports it.
+    fn leave_alone(&mut self, index: usize, why: &str, report: fn(&str, &str)) {
         let Some(Item { name, .. }) = self.waiting.remove(index) else { return };
         self.aside.remove(&name.position);
-        self.told += 1;
-        if self.told <= MOST_TOLD {
-            tell(&name.to_string(), why);
+        self.named += 1;
+        if self.named <= MAX_NAMED {
+            report(&name.to_string(), why);
         }
     }
 

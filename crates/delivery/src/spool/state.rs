@@ -94,7 +94,7 @@ impl State {
 
 /// The state of an earlier process; none when there is none, or it is not ours.
 pub(super) fn read(storage: &dyn Storage) -> io::Result<Option<State>> {
-    let refuse = |told: &str| log::warn!("{STATE} in the runtime directory is not used: {told}");
+    let refuse = |why: &str| log::warn!("{STATE} in the runtime directory is not used: {why}");
     let bytes = match storage.read(STATE, LONGEST) {
         Ok(bytes) => bytes,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),

@@ -195,8 +195,8 @@ impl Folder {
                 names.push(name);
             }
             if names.len() > MOST_FILES {
-                let told = "holds more files than the spool ever makes; move away what is not the spool's";
-                return Err(io::Error::other(told));
+                let problem = "holds more files than the spool ever makes; move away what is not the spool's";
+                return Err(io::Error::other(problem));
             }
         }
         Ok(names)
@@ -214,7 +214,7 @@ impl Folder {
 
 const FOLDER: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 
-/// Opens a regular file of this user, and waits for nobody: neither for the other end of a pipe nor for a device.
+/// Opens a regular file of this user, and does not block: neither for the other end of a pipe nor for a device.
 fn open_file(folder: &File, name: &str, flags: OFlags) -> io::Result<File> {
     let flags = flags | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let refuse = |why: String| io::Error::new(io::ErrorKind::InvalidInput, why);

@@ -39,7 +39,7 @@ impl Spool {
         let mut folders: Vec<_> = self.waiting.range(first..end).map(|item| item.name.to_string()).collect();
         folders.dedup_by(|one, other| one.split('/').next() == other.split('/').next());
         let stored = written.and_then(|()| folders.iter().try_for_each(|name| storage.sync(name)));
-        if !disk.trouble.tell(stored, &disk.name, UNSTORED) {
+        if !disk.trouble.report(stored, &disk.name, UNSTORED) {
             return;
         }
         for item in self.waiting.range_mut(first..end) {
@@ -75,7 +75,7 @@ impl Spool {
             runtime.old.retain(|name| storage.remove(name).is_err());
             storage.write(STATE, &state, false)
         });
-        if !runtime.trouble.tell(noted, &runtime.name, UNCOPIED) {
+        if !runtime.trouble.report(noted, &runtime.name, UNCOPIED) {
             let _ = runtime.storage.remove(STATE);
         }
     }
